@@ -1,0 +1,179 @@
+"""Secrets Manager → typed credentials, cached for five minutes.
+
+A refusal may mean that the secret was rotated a moment ago, so `refreshed` reads it
+again at once, but not more often than every 30 seconds: a stream of wrong passwords
+must not become a stream of calls to Secrets Manager.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.config import Config
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
+
+from bridge.errors import RetryableError
+from bridge.observability import register_secret
+
+CACHE_SECONDS = 300
+REFRESH_SECONDS = 30
+
+
+class SecretModel(BaseModel):
+    """Base of the credentials; unknown keys are ignored so that they can be added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class BasicCredential(SecretModel):
+    """One user name and password for the cohort webhook."""
+
+    username: str
+    password: SecretStr
+
+
+class WebhookCredentials(SecretModel):
+    """All credentials that open the cohort webhook; several during a rotation."""
+
+    credentials: tuple[BasicCredential, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "credentials" not in data:
+            return {"credentials": [data]}
+        return data
+
+
+class CurrentsCredentials(SecretModel):
+    """All bearer tokens that open the Currents receiver."""
+
+    tokens: tuple[SecretStr, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "tokens" not in data and "token" in data:
+            return {"tokens": [data["token"]]}
+        return data
+
+
+class BrazeCredentials(SecretModel):
+    """The REST key; its least permissions are users.track and users.export.ids."""
+
+    rest_api_key: SecretStr
+
+
+class MixpanelCredentials(SecretModel):
+    """A service account with its project, a project token, or the older API secret.
+
+    The first that is complete is used, in that order (requirement R13). The API secret
+    retires on 2027-03-03 (Mixpanel, "Project Secret").
+    """
+
+    service_account_username: str = ""
+    service_account_secret: SecretStr = SecretStr("")
+    project_id: str = ""
+    project_token: SecretStr = SecretStr("")
+    api_secret: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _one_is_complete(self) -> "MixpanelCredentials":
+        self.basic_auth()
+        return self
+
+    def basic_auth(self) -> tuple[str, str]:
+        """User name and password of the Import API's Basic authentication."""
+        secret = self.service_account_secret.get_secret_value()
+        if self.service_account_username and secret:
+            if not self.project_id:
+                raise ValueError("a service account needs the project_id beside it")
+            return self.service_account_username, secret
+        single = self.project_token.get_secret_value()
+        single = single or self.api_secret.get_secret_value()
+        if not single:
+            raise ValueError(
+                "needs service_account_username, service_account_secret and "
+                "project_id, or project_token, or api_secret"
+            )
+        return single, ""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """`project_id` goes with a service account only (Mixpanel, "Import Events")."""
+        return {"project_id": self.project_id} if self.service_account_username else {}
+
+
+class Secret[T: SecretModel]:
+    """One secret of one type.
+
+    Raises `RetryableError` when Secrets Manager fails, or when the value is missing or
+    unusable: what is not known to be wrong must not be answered as if it were.
+    """
+
+    def __init__(
+        self,
+        arn: str,
+        model: type[T],
+        *,
+        provider: SecretsProvider | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._arn = arn
+        self._model = model
+        self._provider = provider or SecretsProvider(
+            boto_config=Config(
+                connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}
+            )
+        )
+        self._clock = clock
+        self._refreshed_at = float("-inf")
+
+    def get(self) -> T:
+        """The credentials, at most five minutes old."""
+        return self._read(force=False)
+
+    def refreshed(self) -> T:
+        """The credentials as they are now, unless they were refreshed just before."""
+        now = self._clock()
+        fresh = now - self._refreshed_at >= REFRESH_SECONDS
+        if fresh:
+            self._refreshed_at = now
+        return self._read(force=fresh)
+
+    def _read(self, *, force: bool) -> T:
+        try:
+            text = self._provider.get(
+                self._arn, max_age=CACHE_SECONDS, force_fetch=force
+            )
+        except GetParameterError:
+            raise RetryableError(
+                "secret_unavailable",
+                f"Secrets Manager gives no value for {self._arn}: is it set, and may "
+                "this function read it?",
+            ) from None
+        try:
+            value = self._model.model_validate_json(str(text or ""))
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip()
+                for item in error.errors(include_input=False, include_url=False)
+            )
+            raise RetryableError(
+                "secret_unusable", f"The secret {self._arn} is not usable: {wrong}"
+            ) from None
+        _register(value)
+        return value
+
+
+def _register(value: object) -> None:
+    if isinstance(value, SecretStr):
+        register_secret(value.get_secret_value())
+    elif isinstance(value, SecretModel):
+        for name in type(value).model_fields:
+            _register(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            _register(item)

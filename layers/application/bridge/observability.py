@@ -1,0 +1,68 @@
+"""Logger, metrics, and the names of the metrics, which the template's alarms share.
+
+Every secret that was ever read is registered here and struck from each log line just
+before it is written: Braze echoes keys in its refusals, and a traceback of a foreign
+library may hold anything.
+"""
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+METRICS_NAMESPACE = "MixpanelBrazeBridge"
+_secrets: set[str] = set()
+
+
+class Metric(StrEnum):
+    """Everything the bridge counts; alarms in the template name these."""
+
+    # Cohorts
+    PAGES_ACCEPTED = "PagesAccepted"
+    PAGES_REFUSED = "PagesRefused"
+    PAGES_PROCESSED = "PagesProcessed"
+    MEMBERS_RECEIVED = "MembersReceived"
+    MEMBERS_SKIPPED = "MembersSkipped"
+    MEMBERS_PUSHED = "MembersPushed"
+    MEMBERS_QUARANTINED = "MembersQuarantined"
+    # Currents
+    EVENTS_RECEIVED = "EventsReceived"
+    EVENTS_DELIVERED = "EventsDelivered"
+    EVENTS_FILTERED = "EventsFiltered"
+    EVENTS_QUARANTINED = "EventsQuarantined"
+    EVENTS_RETRIED = "EventsRetried"
+    # Both; each of these wakes somebody
+    UNAUTHORIZED = "Unauthorized"
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+
+
+def register_secret(value: str) -> None:
+    """Strike this value from all that is logged from now on."""
+    if value:
+        # As JSON writes it, for that is the form in which it would show.
+        _secrets.add(json.dumps(value)[1:-1])
+
+
+def redact(text: str) -> str:
+    """Replace every registered secret; longest first, as one may hold another."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "[secret]")
+    return text
+
+
+def _serialize(record: dict[str, Any]) -> str:
+    return redact(json.dumps(record, default=str))
+
+
+logger = Logger(json_serializer=_serialize)
+metrics = Metrics(namespace=METRICS_NAMESPACE)
+
+
+def count(metric: Metric, value: int = 1) -> None:
+    """Add to a counter; zero is not written, so that silence stays cheap."""
+    if value:
+        metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)

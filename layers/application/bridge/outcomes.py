@@ -1,0 +1,40 @@
+"""Delivered, filtered, retried or quarantined: the accounts of one invocation.
+
+What comes in must go out by one of these four doors. Accounts that do not close are a
+fault of ours: they raise an alarm metric and the batch is tried again.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Counts per invocation; `filtered` by rule, `quarantined` by reason."""
+
+    received: int = 0
+    delivered: int = 0
+    retried: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def closed(self) -> bool:
+        """Whether every item that came in is accounted for exactly once."""
+        return self.received == (
+            self.delivered
+            + self.retried
+            + self.filtered.total()
+            + self.quarantined.total()
+        )
+
+    def summary(self) -> dict[str, object]:
+        """The accounts as one structured log line."""
+        return {
+            "received": self.received,
+            "delivered": self.delivered,
+            "retried": self.retried,
+            "filtered": dict(self.filtered),
+            "quarantined": dict(self.quarantined),
+            "closed": self.closed,
+        }

@@ -1,0 +1,148 @@
+"""The only importer of requests: one session, time-outs, one retry policy.
+
+Nothing that was sent or answered enters an error: an error says which vendor, which
+status and our own code, for Braze's refusals repeat the very key they refuse.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import requests
+import urllib3
+
+from bridge.errors import RetryableError
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+MAX_REPLY_BYTES = 8_000_000
+RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+MAX_RETRY_AFTER = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: a status, lower-case headers and the raw body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`attempts` tries; pauses of `base` seconds, doubled up to `ceiling`, + jitter."""
+
+    attempts: int = 4
+    base: float = 2.0
+    ceiling: float = 60.0
+    jitter: tuple[float, float] = (0.0, 1.0)
+    statuses: frozenset[int] = RETRY_STATUSES
+
+    def pause(self, attempt: int, rng: random.Random) -> float:
+        """Seconds to wait after the failed try number `attempt`, counted from 0."""
+        wait: float = min(self.base * 2**attempt, self.ceiling)
+        return wait + rng.uniform(*self.jitter)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks for, clamped to an hour; None where it is silent.
+
+    Braze writes `x-ratelimit-retry-after` on 429; others write `retry-after`.
+    """
+    for name in ("x-ratelimit-retry-after", "retry-after"):
+        try:
+            seconds = float(headers.get(name, ""))
+        except ValueError:
+            continue
+        if seconds == seconds:  # NaN would slip through the clamp below
+            return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    return None
+
+
+class Transport:
+    """Posts to one vendor over one kept-alive session."""
+
+    def __init__(
+        self,
+        vendor: str,
+        base_url: str,
+        *,
+        policy: RetryPolicy | None = None,
+        session: requests.Session | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._vendor = vendor
+        self._base_url = base_url
+        self._policy = policy or RetryPolicy()
+        self._session = session or requests.Session()
+        self._session.trust_env = False  # no proxy or .netrc from the environment
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        time_left: Callable[[], float],
+    ) -> Reply:
+        """Send one body; the same bytes again on 429, 5xx and network faults.
+
+        `time_left` gives the seconds that remain to the caller; no try outlasts it.
+        Raises `RetryableError` when the tries or the time are used up, with the
+        vendor's wish in `retry_after`. Any other status is the caller's to judge.
+        """
+        attempt = 0
+        while True:
+            reason, wished = "network", None
+            reply = self._try(path, body, headers, params, auth, time_left())
+            if reply is not None:
+                if reply.status not in self._policy.statuses:
+                    return reply
+                reason, wished = f"status_{reply.status}", retry_after(reply.headers)
+            pause = wished
+            if pause is None:
+                pause = self._policy.pause(attempt, self._rng)
+            attempt += 1
+            if attempt >= self._policy.attempts or pause >= time_left() - 1.0:
+                raise RetryableError(
+                    f"{self._vendor}_{reason}",
+                    f"{self._vendor} did not take the request ({reason}, "
+                    f"{attempt} tries)",
+                    retry_after=wished,
+                )
+            self._sleep(pause)
+
+    def _try(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        auth: tuple[str, str] | None,
+        time_left: float,
+    ) -> Reply | None:
+        """One request; None where no answer came, whatever the vendor did with it."""
+        limit = max(time_left, 0.5)
+        try:
+            with self._session.post(
+                self._base_url + path,
+                data=body,
+                headers=dict(headers),
+                params=params,
+                auth=auth,
+                timeout=(min(CONNECT_TIMEOUT, limit), min(READ_TIMEOUT, limit)),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = response.raw.read(MAX_REPLY_BYTES, decode_content=True)
+                lowered = {k.lower(): v for k, v in response.headers.items()}
+                return Reply(response.status_code, lowered, content)
+        except (requests.RequestException, urllib3.exceptions.HTTPError):
+            return None
