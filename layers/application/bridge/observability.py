@@ -6,6 +6,7 @@ library may hold anything.
 """
 
 import json
+import traceback
 from enum import StrEnum
 from typing import Any
 
@@ -22,11 +23,13 @@ class Metric(StrEnum):
     # Cohorts
     PAGES_ACCEPTED = "PagesAccepted"
     PAGES_REFUSED = "PagesRefused"
+    PAGES_PUT_OFF = "PagesPutOff"
     PAGES_PROCESSED = "PagesProcessed"
+    PAGES_QUARANTINED = "PagesQuarantined"
     MEMBERS_RECEIVED = "MembersReceived"
     MEMBERS_SKIPPED = "MembersSkipped"
     MEMBERS_PUSHED = "MembersPushed"
-    MEMBERS_QUARANTINED = "MembersQuarantined"
+    MEMBERS_REJECTED = "MembersRejected"
     # Currents
     EVENTS_RECEIVED = "EventsReceived"
     EVENTS_DELIVERED = "EventsDelivered"
@@ -38,6 +41,7 @@ class Metric(StrEnum):
     CREDENTIALS_REFUSED = "CredentialsRefused"
     ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
     STORE_UNAVAILABLE = "StoreUnavailable"
+    FAULTS = "Faults"
 
 
 def register_secret(value: str) -> None:
@@ -66,3 +70,17 @@ def count(metric: Metric, value: int = 1) -> None:
     """Add to a counter; zero is not written, so that silence stays cheap."""
     if value:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
+
+
+def log_fault(what: str, error: BaseException) -> None:
+    """Log a fault of ours: its type and where it arose, but not its message.
+
+    The message of a foreign exception may quote what was being worked on.
+    """
+    count(Metric.FAULTS)
+    frames = traceback.extract_tb(error.__traceback__)
+    logger.error(
+        what,
+        error=type(error).__name__,
+        at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )

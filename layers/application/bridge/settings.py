@@ -112,9 +112,7 @@ class CohortWebhookSettings(Settings):
     cohort_queue_url: str
     data_bucket: str
     webhook_secret_arn: str
-    identifiers: str = (
-        "external_id=$braze_external_id,external_id=mixpanel_distinct_id"
-    )
+    identifiers: str = "external_id=$braze_external_id,external_id=mixpanel_distinct_id"
 
 
 class CohortConsumerSettings(Settings):

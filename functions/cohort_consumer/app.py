@@ -1,0 +1,164 @@
+"""Takes accepted pages from the queue and brings Braze's cohorts up to date.
+
+A failed message comes again after a growing pause. In a FIFO group the messages behind
+it have to wait as long, so they get the same pause and not the queue's long one.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    SqsFifoPartialProcessor,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from bridge import aws
+from bridge.braze.client import BrazeClient
+from bridge.cohorts.attribute_route import AttributeRoute
+from bridge.cohorts.ledger import DynamoLedger
+from bridge.cohorts.message import read
+from bridge.cohorts.push import Pusher, Pushed
+from bridge.cohorts.stores import S3PageStore, SqsQueue
+from bridge.cohorts.table import Table
+from bridge.credentials import BrazeCredentials, Secret
+from bridge.errors import (
+    BridgeError,
+    CredentialsRefused,
+    PermanentError,
+    RetryableError,
+)
+from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.quarantine import Quarantine, QuarantinedItem
+from bridge.settings import CohortConsumerSettings
+from bridge.transport import Transport
+
+FIRST_PAUSE = 2
+LONGEST_PAUSE = 900
+"""Seconds before a failed message is tried again; doubled at each receipt."""
+
+
+class Consumer:
+    """What the function holds between invocations."""
+
+    def __init__(self) -> None:
+        settings = CohortConsumerSettings.load()
+        s3 = aws.client("s3")
+        self.queue_url = settings.cohort_queue_url
+        self.sqs = aws.client("sqs")
+        self.settings = settings
+        self.secret = Secret(settings.braze_secret_arn, BrazeCredentials)
+        self.transport = Transport("braze", settings.braze_rest_endpoint)
+        self.table = Table(aws.client("dynamodb"), settings.ledger_table)
+        self.pages = S3PageStore(s3, settings.data_bucket)
+        self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
+        self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
+        self.processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+        # A batch that fails as a whole is an answer too, not a crash.
+        self.processor.raise_on_entire_batch_failure = False
+
+    def pusher(self, now: float, time_left: Callable[[], float]) -> Pusher:
+        """The work of one message."""
+        braze = BrazeClient(self.transport, self.secret, time_left)
+        return Pusher(
+            ledger=DynamoLedger(self.table, now),
+            pages=self.pages,
+            queue=self.queue,
+            route=AttributeRoute(
+                braze, self.settings.cohort_attribute, self.settings.cohort_value
+            ),
+            time_left=time_left,
+        )
+
+    def keep(self, record: SQSRecord, error: PermanentError) -> None:
+        """Put aside a message that can never succeed; its sync stays open."""
+        item = QuarantinedItem(
+            original=record.body.encode(),
+            reason=error.reason,
+            message=str(error),
+            position=record.message_id,
+        )
+        key = self.quarantine.put(record.message_id, _sent_at(record), [item])
+        count(Metric.PAGES_QUARANTINED)
+        logger.error("page quarantined", reason=error.reason, kept=key)
+
+    def pause(self, failed: list[SQSRecord], pauses: dict[str, int]) -> None:
+        """Set when failed messages come again, by FIFO group."""
+        for record in failed:
+            group = record.attributes.message_group_id or ""
+            try:
+                self.sqs.change_message_visibility(
+                    QueueUrl=self.queue_url,
+                    ReceiptHandle=record.receipt_handle,
+                    VisibilityTimeout=pauses.get(group, FIRST_PAUSE),
+                )
+            except Exception as error:  # noqa: BLE001 - the queue's own pause remains
+                log_fault("pause not set", error)
+
+
+consumer = cache(Consumer)
+
+
+def _sent_at(record: SQSRecord) -> datetime:
+    return datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+
+
+def _pause(record: SQSRecord, error: BaseException) -> int:
+    """Seconds: the vendor's wish, or a pause that doubles with each receipt."""
+    if isinstance(error, RetryableError) and error.retry_after is not None:
+        return max(1, min(int(error.retry_after) + 1, LONGEST_PAUSE))
+    received = int(record.attributes.approximate_receive_count)
+    return int(min(FIRST_PAUSE * 2 ** min(received - 1, 10), LONGEST_PAUSE))
+
+
+def _report(done: Pushed) -> None:
+    count(Metric.PAGES_PROCESSED)
+    count(Metric.MEMBERS_PUSHED, done.pushed)
+    count(Metric.MEMBERS_REJECTED, done.rejected.total())
+    count(Metric.MEMBERS_SKIPPED, done.skipped.total())
+    logger.info(
+        "page processed",
+        pushed=done.pushed,
+        rejected=dict(done.rejected),
+        skipped=dict(done.skipped),
+    )
+
+
+@metrics.log_metrics
+def handler(
+    event: dict[str, Any], context: LambdaContext
+) -> PartialItemFailureResponse:
+    """Work through one batch; what failed is returned and comes again."""
+    held = consumer()
+    pauses: dict[str, int] = {}
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    def handle(record: SQSRecord) -> None:
+        try:
+            pusher = held.pusher(_sent_at(record).timestamp(), time_left)
+            _report(pusher.handle(read(record.body)))
+        except PermanentError as error:
+            held.keep(record, error)
+        except Exception as error:
+            group = record.attributes.message_group_id or ""
+            pauses[group] = _pause(record, error)
+            if isinstance(error, BridgeError):
+                if isinstance(error, CredentialsRefused):
+                    count(Metric.CREDENTIALS_REFUSED)
+                logger.warning("page waits", reason=error.reason, why=str(error))
+            else:
+                log_fault("page waits", error)
+            # A foreign exception may quote members; it goes no further than here.
+            raise RetryableError("page_waits") from None
+
+    answer = process_partial_response(event, handle, held.processor, context)
+    failures = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+    records = [SQSRecord(record) for record in event["Records"]]
+    held.pause([r for r in records if r.message_id in failures], pauses)
+    return answer

@@ -1,0 +1,52 @@
+"""Who may call us: Basic credentials or bearer tokens, each from a list.
+
+Both sides are hashed before they are compared, so that the comparison takes the same
+time for any input and cannot stumble over its characters, and every credential of the
+list is compared, so that the answer does not tell which one was near.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable
+from hashlib import sha256
+
+from bridge.credentials import BasicCredential
+from pydantic import SecretStr
+
+
+def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) -> bool:
+    """Whether an Authorization header carries one of the credentials (RFC 7617)."""
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        given = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    username, colon, password = given.partition(b":")
+    matches = [
+        _same(username, credential.username)
+        & _same(password, credential.password.get_secret_value())
+        for credential in credentials
+    ]
+    return bool(colon) and any(matches)
+
+
+def bearer_matches(header: str | None, tokens: Iterable[SecretStr]) -> bool:
+    """Whether an Authorization header carries one of the tokens (RFC 6750)."""
+    scheme, _, given = (header or "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    try:
+        presented = given.strip().encode()
+    except UnicodeEncodeError:
+        return False
+    matches = [_same(presented, token.get_secret_value()) for token in tokens]
+    return any(matches)
+
+
+def _same(given: bytes, expected: str) -> bool:
+    digests = sha256(given).digest(), sha256(expected.encode()).digest()
+    # An empty secret opens nothing.
+    return hmac.compare_digest(*digests) and bool(expected)

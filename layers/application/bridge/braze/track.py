@@ -1,0 +1,114 @@
+"""The wire of Braze's users/track: membership as an array attribute (pure).
+
+Source: Braze docs, "POST: Track users" and "User attributes object". A 2xx means queued;
+what was wrong with single objects stands in `errors`, by index where Braze is kind.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.errors import (
+    CredentialsRefused,
+    PermanentError,
+    Rejected,
+    RetryableError,
+    TooLarge,
+)
+from bridge.transport import Reply
+
+OBJECTS_PER_CALL = 75
+"""Over all arrays of one request."""
+
+REFUSING_STATUSES = frozenset({401, 403, 404, 415})
+"""Key, permission, path, media type: every further call fails in the same way."""
+
+ACCEPTING_MESSAGES = frozenset({"success", "queued"})
+
+
+def membership(
+    user: Mapping[str, object], attribute: str, value: str, present: bool
+) -> dict[str, object]:
+    """One attributes object; never creates a user (`_update_existing_only`)."""
+    operation = "add" if present else "remove"
+    return {**user, "_update_existing_only": True, attribute: {operation: [value]}}
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReply:
+    """The verdicts on one request: by index, why an object was refused.
+
+    With `vague` some object was refused and Braze does not say which.
+    """
+
+    refused: Mapping[int, str]
+    vague: bool = False
+
+
+def read_reply(reply: Reply, objects: int) -> TrackReply:
+    """Judge an answer to `objects` attributes objects.
+
+    Raises `CredentialsRefused`, `TooLarge`, `Rejected` (the request as a whole) or
+    `RetryableError`. No text of Braze's enters an error: its 401 echoes the key.
+    """
+    if reply.status in REFUSING_STATUSES:
+        raise CredentialsRefused(
+            f"braze_{reply.status}",
+            f"Braze refuses the REST key or its permissions (status {reply.status})",
+        )
+    body = _body(reply.body)
+    verdict = _errors(body.get("errors"), objects)
+    if 200 <= reply.status < 300:
+        message = body.get("message")
+        if isinstance(message, str) and message not in ACCEPTING_MESSAGES:
+            raise RetryableError("braze_message", "Braze answered 2xx with a failure")
+        return verdict
+    if reply.status == 413 or body.get("message") == "Max Input Length Exceeded":
+        raise TooLarge("braze_too_large", "Braze refuses the size of the request")
+    if reply.status == 400 and verdict.refused and not verdict.vague:
+        return verdict
+    if reply.status == 400:
+        raise Rejected("braze_400", "Braze refuses the request (status 400)")
+    raise RetryableError(
+        f"braze_{reply.status}", f"Braze answered with status {reply.status}"
+    )
+
+
+def _body(content: bytes) -> Mapping[str, object]:
+    """Bodies can be empty or no JSON at all; the status then speaks alone."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _errors(errors: object, objects: int) -> TrackReply:
+    refused: dict[int, str] = {}
+    vague = False
+    for error in errors if isinstance(errors, list) else []:
+        index = error.get("index") if isinstance(error, dict) else None
+        ours = isinstance(error, dict) and (
+            error.get("input_array", "attributes") == "attributes"
+        )
+        if isinstance(index, int) and 0 <= index < objects and ours:
+            refused[index] = _code(error.get("type"))
+        else:
+            vague = True
+    return TrackReply(refused, vague)
+
+
+def _code(kind: object) -> str:
+    """A fixed word for the metric: Braze's code, or that it was a sentence."""
+    text = kind if isinstance(kind, str) else ""
+    is_code = text.isupper() and text.replace("_", "").isalnum() and len(text) <= 60
+    return f"braze_{text.lower()}" if is_code else "braze_refused"
+
+
+def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:
+    """The profiles in an answer of users/export/ids; raises as `read_reply`."""
+    read_reply(reply, 0)
+    users = _body(reply.body).get("users")
+    if not isinstance(users, list):
+        raise PermanentError("braze_export", "Braze answered without users")
+    return [user for user in users if isinstance(user, dict)]

@@ -1,0 +1,88 @@
+"""What the queue carries: pointers in plain ASCII, never a member.
+
+Messages of one cohort share a FIFO group, so that one writer at a time works on a
+cohort and a cohort in trouble holds up no other.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bridge.errors import MalformedInput
+from bridge.mixpanel.cohort_webhook import Action
+
+
+class CohortKey(BaseModel):
+    """Which cohort: project and cohort id of Mixpanel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str
+    cohort: str
+
+    @property
+    def group(self) -> str:
+        """FIFO group id: any ids, in the 128 characters that SQS allows."""
+        return _hash(self.project, self.cohort)
+
+
+class PageMessage(BaseModel):
+    """Page `page` of `action` in sync `seq` is registered and waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["page"] = "page"
+    key: CohortKey
+    seq: int
+    action: Action
+    page: str
+    digest: str
+
+    @property
+    def deduplication_id(self) -> str:
+        """The content takes part: a restart sends other members under old numbers."""
+        return _hash(self.key.group, str(self.seq), self.action, self.page, self.digest)
+
+
+class SettleMessage(BaseModel):
+    """Look through the members from `shard` and `after` on; see membership.judge."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["settle"] = "settle"
+    key: CohortKey
+    floor: int
+    dead: tuple[int, ...] = ()
+    shard: int = 0
+    after: str = ""
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per step of one settling."""
+        decided = f"{self.floor} {self.dead}"
+        return _hash(self.key.group, "settle", decided, str(self.shard), self.after)
+
+
+type Message = PageMessage | SettleMessage
+_adapter: TypeAdapter[Message] = TypeAdapter(
+    Annotated[PageMessage | SettleMessage, Field(discriminator="kind")]
+)
+
+
+def read(text: str) -> Message:
+    """Read a message; raises `MalformedInput`."""
+    try:
+        return _adapter.validate_json(text)
+    except ValidationError:
+        raise MalformedInput("message", "the message is not one of ours") from None
+
+
+def write(message: Message) -> str:
+    """Write a message as ASCII: SQS refuses control characters."""
+    return _adapter.dump_json(message, ensure_ascii=True).decode("ascii")
+
+
+def _hash(*parts: str) -> str:
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

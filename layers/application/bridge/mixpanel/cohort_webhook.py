@@ -1,0 +1,178 @@
+"""The wire of Mixpanel's cohort webhook: its request, its members, its answer (pure).
+
+Facts: Mixpanel docs, "Cohort Sync: Webhooks". The envelope is judged strictly, for a
+mistake there must reach a person; the members are judged one by one, because a 400 for
+one odd member would pause the whole sync.
+"""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from bridge.errors import MalformedInput
+
+MEMBERS_PER_CALL = 1000
+"""Mixpanel's page size; a longer page is taken all the same."""
+
+MAX_ID_LENGTH = 100
+MAX_PAGES = 100_000
+
+
+class Action(StrEnum):
+    """What a page says of its members."""
+
+    FULL = "members"
+    ADD = "add_members"
+    REMOVE = "remove_members"
+
+    @property
+    def present(self) -> bool:
+        """Whether the members of the page are in the cohort."""
+        return self is not Action.REMOVE
+
+
+def _as_text(value: object) -> object:
+    """Ids are strings in the docs; some senders write numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+Id = Annotated[
+    str, BeforeValidator(_as_text), Field(min_length=1, max_length=MAX_ID_LENGTH)
+]
+
+
+class PageInfo(BaseModel):
+    """Which page of how many; `page_count` is the index of this page, from 1."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    total_pages: Annotated[int, Field(ge=1, le=MAX_PAGES)]
+    page_count: Annotated[int, Field(ge=1, le=MAX_PAGES)]
+
+    @model_validator(mode="after")
+    def _within(self) -> "PageInfo":
+        if self.page_count > self.total_pages:
+            raise ValueError("page_count is greater than total_pages")
+        return self
+
+
+class Parameters(BaseModel):
+    """The cohort and one page of its members; unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    mixpanel_project_id: Id
+    mixpanel_cohort_id: Id
+    mixpanel_session_id: Id
+    mixpanel_cohort_name: str = ""
+    page_info: PageInfo | None = None
+
+
+class Postback(BaseModel):
+    """One call of the webhook.
+
+    `members` stands inside `parameters`; one relayed capture shows it beside them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    action: Action
+    parameters: Parameters
+    members: list[Any] = Field(
+        validation_alias=AliasPath("parameters", "members"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _members_beside(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "members" in data:
+            parameters = data.get("parameters")
+            if isinstance(parameters, dict) and "members" not in parameters:
+                moved = parameters | {"members": data["members"]}
+                return data | {"parameters": moved}
+        return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse doubled keys: the last one winning can turn an add into a removal."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse(body: bytes) -> Postback:
+    """Read one call; raises `MalformedInput` whose message a customer can act on.
+
+    The message never quotes the body, which holds personal data.
+    """
+    try:
+        data = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+        )
+    except UnicodeDecodeError:
+        raise MalformedInput("not_utf8", "the body is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise MalformedInput(
+            "not_json", f"the body is not JSON: {error.msg} at {where}"
+        ) from None
+    except RecursionError:
+        raise MalformedInput("too_deep", "the body is nested too deeply") from None
+    except ValueError:
+        raise MalformedInput(
+            "not_json",
+            "the body is not JSON that we take: a key stands twice, a number is too "
+            "long, or NaN or Infinity is used",
+        ) from None
+    if not isinstance(data, dict):
+        raise MalformedInput("not_an_object", "the body must be a JSON object")
+    try:
+        return Postback.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        wrong = f"{field}: {first['msg']}"
+        raise MalformedInput("envelope", wrong, field=field) from None
+
+
+def action_of(body: bytes) -> str | None:
+    """The action of a call that `parse` refused, as far as it can be read."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    action = data.get("action") if isinstance(data, dict) else None
+    return action if action in set(Action) else None
+
+
+def success(action: str) -> dict[str, Any]:
+    """The answer that lets Mixpanel go on."""
+    return {"action": action, "status": "success"}
+
+
+def failure(action: str | None, code: int, message: str) -> dict[str, Any]:
+    """The answer that Mixpanel shows to its users: no secret, no member."""
+    return {
+        "action": action,
+        "status": "failure",
+        "error": {"message": message, "code": code},
+    }

@@ -1,0 +1,143 @@
+"""The cohort flow's AWS resources on moto, and its two functions built against them."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from bridge.observability import logger
+
+EVENTS = Path(__file__).parents[2] / "events"
+REST_KEY = "canary-rest-key-5f0c"
+PASSWORD = "example-password"  # the one of the sample events
+REGION = "eu-west-1"
+
+
+def sample(name: str) -> dict[str, Any]:
+    """One of the sample payloads of the folder `events`."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+class Context:
+    """A Lambda context with a given time left."""
+
+    function_name = "function"
+    memory_limit_in_mb = 256
+    invoked_function_arn = f"arn:aws:lambda:{REGION}:111122223333:function:function"
+    aws_request_id = "00000000-0000-4000-8000-000000000001"
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@dataclass
+class CohortStack:
+    """Names of what was made, and the clients to look at it."""
+
+    queue_url: str
+    bucket: str
+    table: str
+
+    def __post_init__(self) -> None:
+        self.sqs = boto3.client("sqs", REGION)
+        self.s3 = boto3.client("s3", REGION)
+        self.dynamodb = boto3.client("dynamodb", REGION)
+        self.secrets = boto3.client("secretsmanager", REGION)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Receive what waits in the queue, as records of an SQS event."""
+        received: Any = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, AttributeNames=["All"]
+        )
+        return [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "messageAttributes": {},
+                "md5OfBody": message["MD5OfBody"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:{REGION}:111122223333:cohorts.fifo",
+                "awsRegion": REGION,
+            }
+            for message in received.get("Messages", [])
+        ]
+
+    def acknowledge(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            self.sqs.delete_message(
+                QueueUrl=self.queue_url, ReceiptHandle=record["receiptHandle"]
+            )
+
+    def kept(self, prefix: str) -> list[bytes]:
+        """Contents of the objects below a prefix of the data bucket."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [
+            self.s3.get_object(Bucket=self.bucket, Key=found["Key"])["Body"].read()
+            for found in listed.get("Contents", [])
+        ]
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What the logger writes: it holds the stream that stood there at its import."""
+    handler: Any = logger.registered_handler
+    stream = io.StringIO()
+    before = handler.setStream(stream)
+    yield stream
+    handler.setStream(before)
+
+
+@pytest.fixture
+def cohort_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[CohortStack]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    with mock_aws():
+        sqs = boto3.client("sqs", REGION)
+        queue = sqs.create_queue(
+            QueueName="cohorts.fifo",
+            Attributes={"FifoQueue": "true", "VisibilityTimeout": "360"},
+        )
+        boto3.client("s3", REGION).create_bucket(
+            Bucket="data",
+            CreateBucketConfiguration={"LocationConstraint": REGION},
+        )
+        boto3.client("dynamodb", REGION).create_table(
+            TableName="ledger",
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        secrets = boto3.client("secretsmanager", REGION)
+        webhook = secrets.create_secret(
+            Name="webhook",
+            SecretString=json.dumps({"username": "mixpanel", "password": PASSWORD}),
+        )
+        braze = secrets.create_secret(
+            Name="braze", SecretString=json.dumps({"rest_api_key": REST_KEY})
+        )
+        monkeypatch.setenv("LEDGER_TABLE", "ledger")
+        monkeypatch.setenv("COHORT_QUEUE_URL", queue["QueueUrl"])
+        monkeypatch.setenv("DATA_BUCKET", "data")
+        monkeypatch.setenv("WEBHOOK_SECRET_ARN", webhook["ARN"])
+        monkeypatch.setenv("BRAZE_SECRET_ARN", braze["ARN"])
+        yield CohortStack(queue["QueueUrl"], "data", "ledger")

@@ -1,0 +1,284 @@
+"""The function cohort_webhook on moto: what is accepted, refused, put off, and kept."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.integration.cohort_stack import (
+    PASSWORD,
+    CohortStack,
+    Context,
+    cohort_stack,
+    logged,
+    sample,
+)
+
+from bridge.quarantine import from_lines
+from functions.cohort_webhook import app
+
+__all__ = ["cohort_stack", "logged"]
+
+type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def call(cohort_stack: CohortStack) -> Call:
+    app.webhook.cache_clear()
+
+    def post(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = app.handler(event, Context())  # type: ignore[arg-type]
+        return answer["statusCode"], json.loads(answer["body"])
+
+    return post
+
+
+def with_body(event: dict[str, Any], body: str) -> dict[str, Any]:
+    return event | {"body": body}
+
+
+def with_authorization(event: dict[str, Any], value: str | None) -> dict[str, Any]:
+    headers = {k: v for k, v in event["headers"].items() if k != "authorization"}
+    if value is not None:
+        headers["authorization"] = value
+    return event | {"headers": headers}
+
+
+def basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def test_a_page_is_answered_in_mixpanels_shape_once_it_is_queued(
+    call: Call, cohort_stack: CohortStack
+) -> None:
+    """R1, R2."""
+    assert call(sample("cohort_webhook")) == (
+        200,
+        {"action": "add_members", "status": "success"},
+    )
+    (record,) = cohort_stack.messages()
+    message = json.loads(record["body"])
+    assert message["kind"] == "page"
+    assert message["key"] == {"project": "3300471", "cohort": "8120045"}
+
+
+def test_only_identifiers_are_kept_of_the_members(
+    call: Call, cohort_stack: CohortStack
+) -> None:
+    call(sample("cohort_webhook"))
+    (page,) = cohort_stack.kept("pages/")
+    assert json.loads(page) == [
+        ["cust-00017", "e:cust-00017"],
+        ["mp-18", "e:cust-00018"],
+        [
+            "$device:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
+            "d:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
+        ],
+    ]
+    (record,) = cohort_stack.messages()
+    assert "cust" not in record["body"]
+
+
+def test_the_sample_event_of_the_consumer_is_what_the_webhook_enqueues(
+    call: Call, cohort_stack: CohortStack
+) -> None:
+    call(sample("cohort_webhook"))
+    (record,) = cohort_stack.messages()
+    (expected,) = sample("cohort_consumer")["Records"]
+    assert json.loads(record["body"]) == json.loads(expected["body"])
+
+
+def test_members_without_a_match_are_counted_by_reason_in_the_sync(
+    call: Call, cohort_stack: CohortStack
+) -> None:
+    from bridge.cohorts.ledger import DynamoLedger
+    from bridge.cohorts.message import CohortKey
+    from bridge.cohorts.table import Table
+
+    call(sample("cohort_webhook"))
+    ledger = DynamoLedger(Table(cohort_stack.dynamodb, cohort_stack.table), 0)
+    key = CohortKey(project="3300471", cohort="8120045")
+    (sync,) = ledger.cohort(key).syncs
+    assert ledger.skipped(key, sync.seq) == {"placeholder_identifier": 1}
+
+
+def test_the_same_page_again_is_accepted_and_queued_once(
+    call: Call, cohort_stack: CohortStack
+) -> None:
+    assert call(sample("cohort_webhook"))[0] == 200
+    assert call(sample("cohort_webhook"))[0] == 200
+    assert len(cohort_stack.messages()) == 1
+
+
+def test_an_empty_list_is_a_success(call: Call) -> None:
+    status, body = call(sample("cohort_webhook_empty_list"))
+    assert (status, body["status"]) == (200, "success")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic !!!",
+        "Bearer " + PASSWORD,
+        basic("mixpanel", ""),
+        basic("mixpanel", PASSWORD + "x"),
+        basic("mixpanel", PASSWORD[:-1]),
+        basic("mixpanel", PASSWORD.upper()),
+        basic("Mixpanel", PASSWORD),
+        basic("", PASSWORD),
+        basic("mixpanel", "pässwörd"),
+        "Basic " + base64.b64encode(b"mixpanel").decode(),
+        "Basic \ud800",
+    ],
+)
+def test_a_wrong_password_is_401(
+    call: Call, cohort_stack: CohortStack, value: str | None
+) -> None:
+    status, body = call(with_authorization(sample("cohort_webhook"), value))
+    assert status == 401
+    assert body == {
+        "action": None,
+        "status": "failure",
+        "error": {"message": "the user name or the password is wrong", "code": 401},
+    }
+    assert cohort_stack.messages() == []
+
+
+def test_both_passwords_open_during_a_rotation_and_the_old_one_not_after_it(
+    call: Call, cohort_stack: CohortStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R2: a new key can be made and an existing one invalidated, without a gap."""
+    event = sample("cohort_webhook")
+    old, new = PASSWORD, "new-password"
+    assert call(event)[0] == 200
+    both = [{"username": "mixpanel", "password": each} for each in (new, old)]
+    cohort_stack.secrets.put_secret_value(
+        SecretId="webhook", SecretString=json.dumps({"credentials": both})
+    )
+    assert call(with_authorization(event, basic("mixpanel", new)))[0] == 200
+    assert call(event)[0] == 200
+    cohort_stack.secrets.put_secret_value(
+        SecretId="webhook", SecretString=json.dumps(both[0])
+    )
+    app.webhook.cache_clear()  # the cache is five minutes old
+    from aws_lambda_powertools.utilities.parameters import clear_caches
+
+    clear_caches()
+    assert call(event)[0] == 401
+    assert call(with_authorization(event, basic("mixpanel", new)))[0] == 200
+
+
+def parameters_without(name: str) -> str:
+    body = json.loads(sample("cohort_webhook")["body"])
+    del body["parameters"][name]
+    return json.dumps(body)
+
+
+def body_with(**changes: Any) -> str:
+    body = json.loads(sample("cohort_webhook")["body"])
+    body["parameters"] |= changes
+    return json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "must be a JSON object"),
+        ("null", "must be a JSON object"),
+        ('{"action": NaN}', "NaN"),
+        ('{"action": "add_members", "action": "remove_members"}', "twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"action": 1' + "0" * 5000 + "}", "too long"),
+        ('{"action": "constructor", "parameters": {}}', "action"),
+        (parameters_without("mixpanel_cohort_id"), "mixpanel_cohort_id"),
+        (parameters_without("mixpanel_project_id"), "mixpanel_project_id"),
+        (parameters_without("mixpanel_session_id"), "mixpanel_session_id"),
+        (parameters_without("members"), "members"),
+        (body_with(members={}), "members"),
+        (body_with(mixpanel_cohort_id=True), "mixpanel_cohort_id"),
+        (body_with(mixpanel_cohort_id=""), "mixpanel_cohort_id"),
+        (body_with(page_info={"total_pages": 2, "page_count": 3}), "page_count"),
+        (body_with(page_info={"total_pages": 0, "page_count": 0}), "total_pages"),
+    ],
+)
+def test_a_malformed_body_is_400_and_says_what_is_wrong_and_is_kept(
+    call: Call, cohort_stack: CohortStack, body: str, says: str
+) -> None:
+    status, answer = call(with_body(sample("cohort_webhook"), body))
+    assert status == 400
+    assert says in answer["error"]["message"]
+    assert answer["error"]["code"] == 400
+    (kept,) = cohort_stack.kept("quarantine/cohorts/")
+    (item,) = from_lines(kept)
+    assert item.original == body.encode()
+    assert cohort_stack.messages() == []
+
+
+def test_a_refusal_never_quotes_the_members(call: Call) -> None:
+    body = body_with(members="canary-person@example.com")
+    status, answer = call(with_body(sample("cohort_webhook"), body))
+    assert status == 400
+    assert "canary-person" not in json.dumps(answer)
+
+
+def test_one_odd_member_does_not_refuse_the_page(call: Call) -> None:
+    members = [{"mixpanel_distinct_id": "cust-1"}, None, 7, [], {"x": 1}]
+    body = body_with(members=[*members, {"mixpanel_distinct_id": "\ud800"}])
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 200
+
+
+def test_ids_as_numbers_and_members_beside_the_parameters_are_taken(
+    call: Call,
+) -> None:
+    body = json.loads(body_with(mixpanel_cohort_id=8120045))
+    body["members"] = body["parameters"].pop("members")
+    assert call(with_body(sample("cohort_webhook"), json.dumps(body)))[0] == 200
+
+
+def test_a_base64_body_is_taken(call: Call) -> None:
+    event = sample("cohort_webhook")
+    encoded = base64.b64encode(event["body"].encode()).decode()
+    assert call(event | {"body": encoded, "isBase64Encoded": True})[0] == 200
+
+
+@pytest.mark.parametrize("store", ["secrets", "table", "queue", "bucket"])
+def test_a_store_that_fails_is_503_and_never_a_pause(
+    call: Call, cohort_stack: CohortStack, store: str
+) -> None:
+    match store:
+        case "secrets":
+            cohort_stack.secrets.delete_secret(
+                SecretId="webhook", ForceDeleteWithoutRecovery=True
+            )
+            from aws_lambda_powertools.utilities.parameters import clear_caches
+
+            clear_caches()
+        case "table":
+            cohort_stack.dynamodb.delete_table(TableName=cohort_stack.table)
+        case "queue":
+            cohort_stack.sqs.delete_queue(QueueUrl=cohort_stack.queue_url)
+        case "bucket":
+            cohort_stack.s3.delete_bucket(Bucket=cohort_stack.bucket)
+    status, answer = call(sample("cohort_webhook"))
+    assert status == 503
+    assert answer["error"]["code"] == 503
+
+
+def test_no_secret_and_no_member_is_logged(
+    call: Call, logged: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(sample("cohort_webhook"))
+    call(with_authorization(sample("cohort_webhook"), basic("mixpanel", "canary-pw")))
+    call(sample("cohort_webhook_malformed"))
+    printed = capsys.readouterr()
+    logs = logged.getvalue() + printed.out + printed.err
+    assert "page accepted" in logs
+    for canary in (PASSWORD, "canary-pw", "ada@example.com", "cust-00017"):
+        assert canary not in logs
