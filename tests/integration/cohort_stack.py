@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters import clear_caches
 from moto import mock_aws
 
 from bridge.observability import logger
@@ -87,6 +88,11 @@ class CohortStack:
             self.s3.get_object(Bucket=self.bucket, Key=found["Key"])["Body"].read()
             for found in listed.get("Contents", [])
         ]
+
+
+def forget_secrets() -> None:
+    """Let five minutes pass for the cache of secrets."""
+    clear_caches()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tests.integration.cohort_stack import (
     CohortStack,
     Context,
     cohort_stack,
+    forget_secrets,
     logged,
     sample,
 )
@@ -29,7 +30,7 @@ def call(cohort_stack: CohortStack) -> Call:
     app.webhook.cache_clear()
 
     def post(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        answer = app.handler(event, Context())  # type: ignore[arg-type]
+        answer = app.handler(event, Context())
         return answer["statusCode"], json.loads(answer["body"])
 
     return post
@@ -166,9 +167,7 @@ def test_both_passwords_open_during_a_rotation_and_the_old_one_not_after_it(
         SecretId="webhook", SecretString=json.dumps(both[0])
     )
     app.webhook.cache_clear()  # the cache is five minutes old
-    from aws_lambda_powertools.utilities.parameters import clear_caches
-
-    clear_caches()
+    forget_secrets()
     assert call(event)[0] == 401
     assert call(with_authorization(event, basic("mixpanel", new)))[0] == 200
 
@@ -229,7 +228,7 @@ def test_a_refusal_never_quotes_the_members(call: Call) -> None:
 
 
 def test_one_odd_member_does_not_refuse_the_page(call: Call) -> None:
-    members = [{"mixpanel_distinct_id": "cust-1"}, None, 7, [], {"x": 1}]
+    members: list[Any] = [{"mixpanel_distinct_id": "cust-1"}, None, 7, [], {"x": 1}]
     body = body_with(members=[*members, {"mixpanel_distinct_id": "\ud800"}])
     assert call(with_body(sample("cohort_webhook"), body))[0] == 200
 
@@ -257,9 +256,7 @@ def test_a_store_that_fails_is_503_and_never_a_pause(
             cohort_stack.secrets.delete_secret(
                 SecretId="webhook", ForceDeleteWithoutRecovery=True
             )
-            from aws_lambda_powertools.utilities.parameters import clear_caches
-
-            clear_caches()
+            forget_secrets()
         case "table":
             cohort_stack.dynamodb.delete_table(TableName=cohort_stack.table)
         case "queue":

@@ -23,6 +23,7 @@ from bridge.cohorts.membership import (
     Page,
     Sync,
     Verdict,
+    shows_shared_session,
 )
 from bridge.cohorts.message import CohortKey, PageMessage
 from bridge.cohorts.table import Item, Table, Update
@@ -61,6 +62,7 @@ class DynamoLedger:
             syncs=tuple(sorted(map(_sync, items), key=lambda sync: sync.seq)),
             dead=_numbers(head.get("dead")),
             sends_empty=bool(head.get("sends_empty", False)),
+            shares_sessions=bool(head.get("shares_sessions", False)),
             name=head.get("name", ""),
             revision=int(head.get("revision", 0)),
         )
@@ -141,12 +143,19 @@ class DynamoLedger:
             session.assign("seq", seq)
             session.assign("expires_at", self._expires_at)
             updates.append(session)
-        news = name != cohort.name or (page.empty and not cohort.sends_empty)
-        if opens or news:
+        empty = page.empty and not cohort.sends_empty
+        shared = (
+            not opens
+            and not cohort.shares_sessions
+            and shows_shared_session(known[seq], page)
+        )
+        if opens or name != cohort.name or empty or shared:
             head = Update(pk, "HEAD")
             head.assign("name", name)
-            if page.empty:
+            if empty:
                 head.assign("sends_empty", True)
+            if shared:
+                head.assign("shares_sessions", True)
             if opens:
                 head.assign("newest", seq)
                 head.assign("revision", cohort.revision + 1)

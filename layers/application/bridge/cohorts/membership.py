@@ -65,7 +65,9 @@ class Cohort:
     """The syncs that still matter, oldest first, and what is decided of the others.
 
     `newest` is the newest sync of all, `floor` the full sync in force, `dead` the
-    syncs whose roll-back is still to be carried out. `revision` guards the writing.
+    syncs whose roll-back is still to be carried out. `sends_empty` and
+    `shares_sessions` are habits of the sender that were seen at least once: a call
+    with an empty list, one session for both actions. `revision` guards the writing.
     """
 
     newest: int = 0
@@ -73,6 +75,7 @@ class Cohort:
     syncs: tuple[Sync, ...] = ()
     dead: frozenset[int] = frozenset()
     sends_empty: bool = False
+    shares_sessions: bool = False
     name: str = ""
     revision: int = 0
 
@@ -106,12 +109,18 @@ def place(
             joins = (
                 newest.seq == cohort.newest
                 and not newest.full
+                and not cohort.shares_sessions
                 and page.action not in newest.accepted
                 and now_ms - newest.last_page_at < JOIN_WINDOW_MS
             )
             if joins:
                 return Placement(newest.seq, opens=False)
     return Placement(max(now_ms, cohort.newest + 1), opens=True)
+
+
+def shows_shared_session(sync: Sync, page: Page) -> bool:
+    """Whether the page shows that its sender uses one session for both actions."""
+    return page.session in sync.sessions and bool(set(sync.accepted) - {page.action})
 
 
 def _restarts(sync: Sync, page: Page, digests: Mapping[int, str]) -> bool:

@@ -1,0 +1,223 @@
+"""The cohort flow in memory: every sync ends with Braze equal to Mixpanel."""
+
+import pytest
+from tests.unit.cohorts.world import KEY, World
+
+from bridge.cohorts.identity import parse_sources
+from bridge.cohorts.membership import Confirmed
+from bridge.cohorts.push import STEP
+from bridge.errors import PermanentError, RetryableError
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_r3_a_full_sync_and_diffs_keep_braze_equal(world: World) -> None:
+    world.full("a", "b", "c", session="s1")
+    assert world.braze.members == {"a", "b", "c"}
+    world.diff(["d"], ["a"], session="s2")
+    assert world.braze.members == {"b", "c", "d"}
+    world.full("b", "e", session="s3")
+    assert world.braze.members == {"b", "e"}
+
+
+def test_the_pages_of_a_full_sync_count_together(world: World) -> None:
+    world.full("old", session="s1")
+    world.call("members", ["a"], page=(1, 2), session="s2")
+    world.drain()
+    assert world.braze.members == {"old", "a"}, "adds show at once, the sweep waits"
+    world.call("members", ["b"], page=(2, 2), session="s2")
+    world.drain()
+    assert world.braze.members == {"a", "b"}
+
+
+def test_a_first_sync_may_come_as_add_members(world: World) -> None:
+    world.diff(["a", "b"], [], session="s1")
+    assert world.braze.members == {"a", "b"}
+
+
+def test_r8_nothing_is_written_in_vain_in_a_calm_world(world: World) -> None:
+    world.full("a", "b", "c", session="s1")
+    world.diff(["d"], ["a"], session="s2")
+    world.diff([], [], session="s3")
+    world.full("b", "c", "d", session="s4")
+    assert world.braze.noops == 0
+    assert sum(map(len, world.braze.calls)) == 5
+
+
+def test_an_aborted_sync_is_rolled_back_by_the_next_complete_one(world: World) -> None:
+    world.full("a", session="s1")
+    world.call("add_members", ["u"], page=(1, 2), session="s2")
+    world.drain()
+    assert world.braze.members == {"a", "u"}
+    world.diff([], [], session="s3")
+    assert world.braze.members == {"a"}
+
+
+def test_a_removal_by_an_aborted_sync_is_rolled_back_too(world: World) -> None:
+    world.full("a", "u", session="s1")
+    world.call("remove_members", ["u"], page=(1, 2), session="s2")
+    world.drain()
+    assert world.braze.members == {"a"}
+    world.diff([], [], session="s3")
+    assert world.braze.members == {"a", "u"}
+
+
+def test_a_sync_whose_last_answer_was_lost_is_rolled_back_when_repeated(
+    world: World,
+) -> None:
+    """Mixpanel did not count it: it says `u` again, and no longer speaks of `v`."""
+    world.full("a", session="s1")
+    world.diff(["u", "v"], [], session="s2")
+    world.diff(["u"], [], session="s3")
+    assert world.braze.members == {"a", "u"}
+
+
+def test_a_late_page_fills_in_only_what_nothing_newer_touched(world: World) -> None:
+    world.full("a", session="s1")
+    world.call("add_members", ["u", "v"], session="s2")
+    world.call("remove_members", [], session="s2")
+    (late, other) = world.queue.waiting
+    world.queue.waiting = [other]
+    world.drain()
+    world.diff([], ["u"], session="s3")
+    world.queue.waiting = [late]
+    world.drain()
+    assert world.braze.members == {"a", "v"}
+
+
+def test_a_page_that_waits_keeps_the_sweep_waiting(world: World) -> None:
+    world.full("a", "b", session="s1")
+    world.call("members", ["a"], page=(1, 2), session="s2")
+    world.call("members", ["b"], page=(2, 2), session="s2")
+    late = world.queue.waiting.pop()
+    world.drain()
+    assert world.braze.members == {"a", "b"}
+    world.queue.waiting = [late]
+    world.drain()
+    assert world.braze.members == {"a", "b"}
+    assert world.braze.noops == 0
+
+
+def test_a_restart_under_the_same_session_replaces_the_failed_sync(
+    world: World,
+) -> None:
+    world.call("members", ["a", "x"], page=(1, 2), session="s1")
+    world.drain()
+    world.call("members", ["a", "b"], page=(1, 2), session="s1")
+    world.call("members", ["c"], page=(2, 2), session="s1")
+    world.drain()
+    assert world.braze.members == {"a", "b", "c"}
+
+
+def fail() -> None:
+    raise RetryableError("test")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_call_that_fails_before_or_after_it_applies_is_asserted_again(
+    world: World, when: str
+) -> None:
+    setattr(world.braze, when, fail)
+    world.call("members", ["a", "b"])
+    with pytest.raises(RetryableError):
+        world.step()
+    assert world.ledger.members(KEY, ["e:a"])["e:a"].confirmed is Confirmed.UNKNOWN
+    setattr(world.braze, when, lambda: None)
+    world.drain()
+    assert world.braze.members == {"a", "b"}
+
+
+def test_a_removal_whose_answer_was_lost_is_asserted_again(world: World) -> None:
+    world.full("a", "b", session="s1")
+    world.braze.before = fail
+    world.call("add_members", [], session="s2")
+    world.call("remove_members", ["a"], session="s2")
+    world.step()
+    with pytest.raises(RetryableError):
+        world.step()
+    world.braze.before = lambda: None
+    world.drain()
+    assert world.braze.members == {"b"}
+
+
+def test_the_same_message_twice_sends_nothing(world: World) -> None:
+    world.call("members", ["a", "b"])
+    again = world.queue.waiting[:]
+    world.drain()
+    sent = len(world.braze.calls)
+    world.queue.waiting = again
+    world.drain()
+    assert len(world.braze.calls) == sent
+
+
+def test_two_profiles_of_one_braze_user_leave_only_together(world: World) -> None:
+    def call(action: str, *profiles: str, session: str) -> None:
+        members = [{"mixpanel_distinct_id": p, "ref": "cust-1"} for p in profiles]
+        world.call(action, (), session=session, members=members)
+
+    world.sources = parse_sources("external_id=ref")
+    call("members", "p1", "p2", session="s1")
+    call("add_members", session="s2")
+    call("remove_members", "p1", session="s2")
+    world.drain()
+    assert world.braze.members == {"cust-1"}
+    call("add_members", session="s3")
+    call("remove_members", "p2", session="s3")
+    world.drain()
+    assert world.braze.members == set()
+
+
+def test_a_member_that_braze_refuses_is_counted_and_not_sent_again(
+    world: World,
+) -> None:
+    world.braze.refuse = frozenset({"b"})
+    world.call("members", ["a", "b"])
+    assert world.drain().rejected == {"refused": 1}
+    assert world.braze.members == {"a"}
+    world.full("a", "b", session="s2")
+    assert len(world.braze.calls) == 1
+
+
+def test_without_time_the_rest_follows_in_the_next_run(world: World) -> None:
+    people = [f"u{number}" for number in range(STEP + 5)]
+    world.call("members", people)
+    world.seconds_left = [60.0, 5.0]
+    with pytest.raises(RetryableError, match="next run"):
+        world.step()
+    assert len(world.braze.members) == STEP
+    world.seconds_left = ()
+    world.drain()
+    assert world.braze.members == set(people)
+    assert world.braze.noops == 0
+
+
+def test_a_long_sweep_goes_on_in_further_messages(world: World) -> None:
+    people = [f"u{number:04}" for number in range(3 * STEP)]
+    world.full(*people, session="s1")
+    world.call("members", ["u0000"], session="s2")
+    world.step()
+    world.seconds_left = [60.0, 60.0, 5.0]
+    world.step()
+    assert len(world.queue.waiting) == 1, "a continuation"
+    world.seconds_left = ()
+    world.drain()
+    assert world.braze.members == {"u0000"}
+
+
+def test_a_page_that_is_gone_is_permanent_and_holds_up_the_sweep(world: World) -> None:
+    world.full("a", session="s1")
+    world.call("members", ["b"], session="s2")
+    world.pages._pages.clear()
+    with pytest.raises(PermanentError, match="gone"):
+        world.step()
+    assert world.braze.members == {"a"}
+
+
+def test_a_message_of_an_unknown_sync_is_permanent(world: World) -> None:
+    world.call("members", ["b"])
+    message = world.queue.waiting[0].model_copy(update={"seq": 1})
+    with pytest.raises(PermanentError, match="no such sync"):
+        world.pusher().handle(message)

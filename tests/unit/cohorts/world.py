@@ -1,0 +1,129 @@
+"""The cohort flow on its ports in memory, with a Braze that can fail."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.cohorts.accept import Accepted, accept
+from bridge.cohorts.identity import Identifier, parse_sources
+from bridge.cohorts.memory import MemoryLedger, MemoryPageStore, MemoryQueue
+from bridge.cohorts.message import CohortKey
+from bridge.cohorts.push import Pushed, Pusher
+from bridge.mixpanel.cohort_webhook import Postback
+
+KEY = CohortKey(project="1", cohort="7")
+SOURCES = parse_sources("external_id=mixpanel_distinct_id")
+
+
+@dataclass
+class Braze:
+    """Implements `ports.Route`; `fault` may raise before or after a call applies."""
+
+    members: set[str] = field(default_factory=set)
+    calls: list[list[tuple[str, bool]]] = field(default_factory=list)
+    noops: int = 0
+    refuse: frozenset[str] = frozenset()
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+
+    def push(
+        self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
+    ) -> Sequence[str | None]:
+        self.before()
+        self.calls.append([(i.value, present) for i, present in changes])
+        for identifier, present in changes:
+            if identifier.value in self.refuse:
+                continue
+            self.noops += (identifier.value in self.members) == present
+            if present:
+                self.members.add(identifier.value)
+            else:
+                self.members.discard(identifier.value)
+        self.after()
+        return ["refused" if i.value in self.refuse else None for i, _ in changes]
+
+
+class World:
+    """A bridge in memory: calls of the sender in, a Braze cohort out."""
+
+    def __init__(self) -> None:
+        self.braze = Braze()
+        self.ledger = MemoryLedger()
+        self.pages = MemoryPageStore()
+        self.queue = MemoryQueue()
+        self.now = 1_000_000
+        self.sources = SOURCES
+        self.seconds_left: Iterable[float] = ()
+
+    def call(
+        self,
+        action: str,
+        people: Iterable[str],
+        *,
+        page: tuple[int, int] | None = (1, 1),
+        session: str = "s1",
+        name: str = "Trial",
+        **extra: Any,
+    ) -> Accepted:
+        """One call of the sender: page (number, total)."""
+        self.now += 1000
+        parameters: dict[str, Any] = {
+            "mixpanel_project_id": KEY.project,
+            "mixpanel_cohort_id": KEY.cohort,
+            "mixpanel_cohort_name": name,
+            "mixpanel_session_id": session,
+            "members": [{"mixpanel_distinct_id": person} for person in people],
+        }
+        if page:
+            number, total = page
+            parameters["page_info"] = {"page_count": number, "total_pages": total}
+        body = {"action": action, "parameters": parameters | extra}
+        return accept(
+            Postback.model_validate(body),
+            self.now,
+            sources=self.sources,
+            ledger=self.ledger,
+            pages=self.pages,
+            queue=self.queue,
+        )
+
+    def pusher(self) -> Pusher:
+        left = iter(self.seconds_left)
+        return Pusher(
+            ledger=self.ledger,
+            pages=self.pages,
+            queue=self.queue,
+            route=self.braze,
+            time_left=lambda: next(left, 300.0),
+        )
+
+    def step(self) -> Pushed:
+        """Handle the first message; it stays if that fails."""
+        done = self.pusher().handle(self.queue.waiting[0])
+        self.queue.waiting.pop(0)
+        return done
+
+    def drain(self) -> Pushed:
+        """Handle all messages; the sum of what they did."""
+        total = Pushed()
+        while self.queue.waiting:
+            done = self.step()
+            total.pushed += done.pushed
+            total.rejected += done.rejected
+            total.skipped += done.skipped
+        return total
+
+    def wait(self) -> None:
+        """Until Mixpanel's next sync, half an hour."""
+        self.now += 1_800_000
+
+    def full(self, *people: str, session: str) -> None:
+        self.wait()
+        self.call("members", people, session=session)
+        self.drain()
+
+    def diff(self, add: Iterable[str], remove: Iterable[str], *, session: str) -> None:
+        self.wait()
+        self.call("add_members", add, session=session)
+        self.call("remove_members", remove, session=session)
+        self.drain()

@@ -1,0 +1,165 @@
+"""One retry policy: what is tried again, for how long, and what is never said."""
+
+import random
+from io import BytesIO
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from requests.adapters import BaseAdapter
+
+from bridge.errors import RetryableError
+from bridge.transport import MAX_RETRY_AFTER, Reply, RetryPolicy, Transport, retry_after
+
+type Answer = tuple[int, dict[str, str], bytes] | Exception
+
+
+class Scripted(BaseAdapter):
+    """Answers in turn; remembers what was sent."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.sent: list[requests.PreparedRequest] = []
+        self.timeouts: list[Any] = []
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        self.sent.append(request)
+        self.timeouts.append(options["timeout"])
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        status, headers, body = answer
+        response = requests.Response()
+        response.status_code = status
+        response.headers.update(headers)
+        response.raw = urllib3.HTTPResponse(BytesIO(body), preload_content=False)
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+class Clock:
+    def __init__(self, left: float = 300.0) -> None:
+        self.left = left
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.left -= seconds
+
+    def time_left(self) -> float:
+        return self.left
+
+
+def post(clock: Clock, *answers: Answer, policy: RetryPolicy | None = None) -> Any:
+    adapter = Scripted(*answers)
+    session = requests.Session()
+    session.mount("https://", adapter)
+    transport = Transport(
+        "braze",
+        "https://rest.example.braze.com",
+        policy=policy or RetryPolicy(jitter=(0, 0)),
+        session=session,
+        sleep=clock.sleep,
+        rng=random.Random(1),  # noqa: S311
+    )
+
+    def call() -> Reply:
+        return transport.post("/x", b"{}", headers={}, time_left=clock.time_left)
+
+    return adapter, call
+
+
+OK: Answer = (201, {}, b'{"message":"success"}')
+
+
+def test_an_answer_is_handed_over_whole() -> None:
+    _, call = post(Clock(), (400, {"X-Odd": "1"}, b"body"))
+    assert call() == Reply(400, {"x-odd": "1"}, b"body")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, {}, b""),
+        (500, {}, b""),
+        (502, {}, b"<html>"),
+        (503, {}, b""),
+        (504, {}, b""),
+        requests.ConnectionError("canary"),
+        requests.ReadTimeout("canary"),
+    ],
+)
+def test_what_heals_is_sent_again_unchanged_with_growing_pauses(fault: Answer) -> None:
+    clock = Clock()
+    adapter, call = post(clock, fault, fault, OK)
+    assert call().status == 201
+    assert clock.pauses == [2.0, 4.0]
+    assert {request.body for request in adapter.sent} == {b"{}"}
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 413])
+def test_nothing_else_is_sent_again(status: int) -> None:
+    adapter, call = post(Clock(), (status, {}, b""))
+    assert call().status == status
+    assert len(adapter.sent) == 1
+
+
+def test_the_vendors_wish_goes_before_our_own_pause() -> None:
+    clock = Clock()
+    _, call = post(clock, (429, {"X-RateLimit-Retry-After": "7"}, b""), OK)
+    call()
+    assert clock.pauses == [7.0]
+
+
+def test_a_wish_that_exceeds_the_time_left_is_handed_back() -> None:
+    clock = Clock(left=30)
+    _, call = post(clock, (429, {"Retry-After": "600"}, b""))
+    with pytest.raises(RetryableError) as caught:
+        call()
+    assert caught.value.retry_after == 600
+    assert clock.pauses == []
+
+
+def test_no_try_outlasts_the_time_left() -> None:
+    clock = Clock(left=3)
+    adapter, call = post(clock, OK)
+    call()
+    assert adapter.timeouts == [(3, 3)]
+
+
+def test_used_up_tries_are_an_error_that_quotes_nothing() -> None:
+    fault = requests.ConnectionError("canary-secret")
+    _, call = post(Clock(), *[fault] * 4)
+    with pytest.raises(RetryableError) as caught:
+        call()
+    assert caught.value.reason == "braze_network"
+    assert "canary" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5", 5.0),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("99999", MAX_RETRY_AFTER),
+        ("inf", MAX_RETRY_AFTER),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_the_wish_is_clamped(value: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": value}) == seconds
+
+
+def test_proxies_and_netrc_of_the_environment_are_not_used() -> None:
+    session = requests.Session()
+    Transport("braze", "https://rest.example.braze.com", session=session)
+    assert not session.trust_env
