@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -13,6 +13,9 @@ from aws_lambda_powertools.utilities.parameters import clear_caches
 from moto import mock_aws
 
 from bridge.observability import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 EVENTS = Path(__file__).parents[2] / "events"
 REST_KEY = "canary-rest-key-5f0c"
@@ -90,6 +93,21 @@ class CohortStack:
         ]
 
 
+def create_ledger_table(client: "DynamoDBClient") -> None:
+    client.create_table(
+        TableName="ledger",
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 def forget_secrets() -> None:
     """Let five minutes pass for the cache of secrets."""
     clear_caches()  # type: ignore[no-untyped-call]
@@ -121,18 +139,7 @@ def cohort_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[CohortStack]:
             Bucket="data",
             CreateBucketConfiguration={"LocationConstraint": REGION},
         )
-        boto3.client("dynamodb", REGION).create_table(
-            TableName="ledger",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_ledger_table(boto3.client("dynamodb", REGION))
         secrets = boto3.client("secretsmanager", REGION)
         webhook = secrets.create_secret(
             Name="webhook",

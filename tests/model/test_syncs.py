@@ -1,17 +1,38 @@
-"""The cohort flow in memory: every sync ends with Braze equal to Mixpanel."""
+"""The cohort flow on its ports: every sync ends with Braze equal to Mixpanel.
 
+Each test runs twice, with the ledger in memory and with the ledger on DynamoDB, so that
+the two cannot come apart.
+"""
+
+from collections.abc import Iterator
+
+import boto3
 import pytest
-from tests.unit.cohorts.world import KEY, World
+from moto import mock_aws
+from tests.integration.cohort_stack import create_ledger_table
+from tests.model.world import KEY, World
 
 from bridge.cohorts.identity import parse_sources
+from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.membership import Confirmed
 from bridge.cohorts.push import STEP
+from bridge.cohorts.table import Table
 from bridge.errors import PermanentError, RetryableError
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
+@pytest.fixture(params=["memory", "dynamodb"])
+def world(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    if request.param == "memory":
+        yield World()
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("dynamodb", "eu-west-1")
+        create_ledger_table(client)
+        yield World(DynamoLedger(Table(client, "ledger"), now=0))
 
 
 def test_r3_a_full_sync_and_diffs_keep_braze_equal(world: World) -> None:

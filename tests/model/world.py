@@ -8,6 +8,7 @@ from bridge.cohorts.accept import Accepted, accept
 from bridge.cohorts.identity import Identifier, parse_sources
 from bridge.cohorts.memory import MemoryLedger, MemoryPageStore, MemoryQueue
 from bridge.cohorts.message import CohortKey
+from bridge.cohorts.ports import Ledger
 from bridge.cohorts.push import Pushed, Pusher
 from bridge.mixpanel.cohort_webhook import Postback
 
@@ -46,9 +47,9 @@ class Braze:
 class World:
     """A bridge in memory: calls of the sender in, a Braze cohort out."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger | None = None) -> None:
         self.braze = Braze()
-        self.ledger = MemoryLedger()
+        self.ledger = ledger or MemoryLedger()
         self.pages = MemoryPageStore()
         self.queue = MemoryQueue()
         self.now = 1_000_000
