@@ -133,6 +133,23 @@ def test_a_restart_under_the_same_session_replaces_the_failed_sync(
     assert world.braze.members == {"a", "b", "c"}
 
 
+def test_after_such_a_restart_unchanged_pages_count_for_the_new_sync(
+    world: World,
+) -> None:
+    world.full("old", session="s0")
+    world.wait()
+    world.call("members", ["a"], page=(1, 3), session="s1")
+    world.call("members", ["x"], page=(2, 3), session="s1")
+    world.drain()
+    world.call("members", ["a"], page=(1, 3), session="s1")
+    world.call("members", ["b"], page=(2, 3), session="s1")
+    world.drain()
+    assert "old" in world.braze.members, "the last page is still to come"
+    world.call("members", ["c"], page=(3, 3), session="s1")
+    world.drain()
+    assert world.braze.members == {"a", "b", "c"}
+
+
 def fail() -> None:
     raise RetryableError("test")
 

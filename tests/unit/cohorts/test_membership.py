@@ -93,7 +93,7 @@ def test_a_known_session_finds_its_sync() -> None:
 )
 def test_a_session_that_says_something_else_is_a_restart(changed: Page) -> None:
     state = cohort(full(5, pages=3, accepted={1}))
-    assert place(state, changed, {5: "d"}, NOW) == Placement(NOW, opens=True)
+    assert place(state, changed, {5: "d"}, NOW) == Placement(NOW, True, restarts=5)
 
 
 def test_an_action_with_a_session_of_its_own_joins_the_diff_that_lacks_it() -> None:

@@ -8,10 +8,10 @@ takes a detour through a retry would otherwise turn up in the wrong place.
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.cohorts.identity import Identifier, Matched, Source, resolve
-from bridge.cohorts.membership import Page, place
+from bridge.cohorts.membership import Page, Placement, inherited, place
 from bridge.cohorts.message import CohortKey, PageMessage
 from bridge.cohorts.ports import Ledger, PageStore, Queue
 from bridge.errors import PermanentError, RetryableError
@@ -63,14 +63,15 @@ def accept(
         empty=not postback.members,
     )
     pages.put(key, page.digest, content)
-    seq, repeated = _register(
-        ledger, key, page, parameters.mixpanel_cohort_name, skipped, now_ms
-    )
-    queue.send(
-        PageMessage(
-            key=key, seq=seq, action=page.action, page=page.name, digest=page.digest
+    name = parameters.mixpanel_cohort_name
+    seq, repeated = _register(ledger, key, page, name, skipped, now_ms)
+    sent = [page, *_inherit(ledger, key, page, name, seq, now_ms)]
+    for each in sent:
+        queue.send(
+            PageMessage(
+                key=key, seq=seq, action=each.action, page=each.name, digest=each.digest
+            )
         )
-    )
     return Accepted(key, seq, repeated, len(matched), skipped)
 
 
@@ -88,12 +89,13 @@ def _register(
         digests = ledger.digests(key, page, [sync.seq for sync in cohort.syncs])
         placement = place(cohort, page, digests, now_ms)
         if not placement.opens and digests.get(placement.seq) == page.digest:
+            ledger.mark_again(key, placement.seq, page)
             return placement.seq, True
         written = ledger.register(
             key,
             cohort,
             page,
-            placement.seq,
+            placement,
             name=name,
             skipped=skipped,
             now_ms=now_ms,
@@ -101,6 +103,31 @@ def _register(
         if written:
             return placement.seq, False
     raise RetryableError("ledger_contention", "too many pages at once for one cohort")
+
+
+def _inherit(
+    ledger: Ledger, key: CohortKey, page: Page, name: str, seq: int, now_ms: int
+) -> list[Page]:
+    """Register the unchanged pages of a restarted sync; see membership.inherited."""
+    sync = ledger.sync(key, seq)
+    earlier = ledger.sync(key, sync.restarts) if sync and sync.restarts else None
+    if not (sync and earlier):
+        return []
+    pages: list[Page] = []
+    for action, numbers in inherited(sync, earlier).items():
+        for number in sorted(numbers):
+            old = Page(
+                page.session, action, int(number), sync.totals[action], "", False
+            )
+            digest = ledger.digests(key, old, [earlier.seq])[earlier.seq]
+            again = replace(old, digest=digest)
+            placement = Placement(seq, opens=False)
+            cohort = ledger.cohort(key, page.session)
+            ledger.register(
+                key, cohort, again, placement, name=name, skipped={}, now_ms=now_ms
+            )
+            pages.append(again)
+    return pages
 
 
 def write_page(members: list[Matched]) -> bytes:

@@ -21,6 +21,7 @@ from bridge.cohorts.membership import (
     Confirmed,
     Member,
     Page,
+    Placement,
     Sync,
     Verdict,
     shows_shared_session,
@@ -108,7 +109,7 @@ class DynamoLedger:
         key: CohortKey,
         cohort: Cohort,
         page: Page,
-        seq: int,
+        placement: Placement,
         *,
         name: str,
         skipped: Mapping[str, int],
@@ -117,7 +118,7 @@ class DynamoLedger:
         """See `ports.Ledger.register`."""
         pk = _cohort_pk(key)
         known = {sync.seq: sync for sync in cohort.syncs}
-        opens = seq not in known
+        seq, opens = placement.seq, placement.opens
 
         registered = Update(pk, _page_sk(seq, page.action, page.name))
         registered.assign("seq", seq)
@@ -135,6 +136,8 @@ class DynamoLedger:
         sync.add(f"accepted_{page.action}", {page.name})
         for reason, number in skipped.items():
             sync.add(f"skipped_{reason}", number)
+        if placement.restarts:
+            sync.assign("restarts", placement.restarts)
         sync.only_if_exists(not opens)
 
         updates = [registered, sync]
@@ -163,6 +166,12 @@ class DynamoLedger:
                 _only_as_read(head, cohort)
             updates.append(head)
         return self._table.transact(updates)
+
+    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
+        """See `ports.Ledger.mark_again`."""
+        sync = Update(_cohort_pk(key), _sync_sk(seq))
+        sync.add(f"again_{page.action}", {page.name})
+        self._table.update(sync)
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """See `ports.Ledger.save`."""
@@ -272,7 +281,9 @@ def _sync(item: Item) -> Sync:
         totals={a: int(item[f"total_{a}"]) for a in Action if f"total_{a}" in item},
         accepted=_pages(item, "accepted"),
         processed=_pages(item, "processed"),
+        again=_pages(item, "again"),
         repeats=_numbers(item.get("repeats")),
+        restarts=int(item.get("restarts", 0)),
         dead=item.get("dead", False),
     )
 

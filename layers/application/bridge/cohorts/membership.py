@@ -38,7 +38,9 @@ class Page:
 class Sync:
     """What is known of one sync; `seq` orders the syncs of a cohort.
 
-    `repeats` holds the earlier syncs of which this one said a change again.
+    `repeats` holds the earlier syncs of which this one said a change again. `again` are
+    pages that came once more unchanged, and `restarts` is the sync that this one began
+    anew under the same session id.
     """
 
     seq: int
@@ -48,7 +50,9 @@ class Sync:
     totals: Mapping[Action, int] = field(default_factory=dict)
     accepted: Mapping[Action, frozenset[str]] = field(default_factory=dict)
     processed: Mapping[Action, frozenset[str]] = field(default_factory=dict)
+    again: Mapping[Action, frozenset[str]] = field(default_factory=dict)
     repeats: frozenset[int] = frozenset()
+    restarts: int = 0
     dead: bool = False
 
     @property
@@ -82,10 +86,11 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The sync that a page belongs to, and whether the page opens it."""
+    """The sync that a page belongs to, whether it opens it, and which it restarts."""
 
     seq: int
     opens: bool
+    restarts: int = 0
 
 
 def place(
@@ -98,10 +103,12 @@ def place(
     new sync. `now_ms` is the arrival at the API: only a server's clock orders syncs.
     """
     full = page.action is Action.FULL
+    restarts = 0
     for sync in reversed(cohort.syncs):
         if page.session in sync.sessions:
             if sync.full == full and not _restarts(sync, page, digests):
                 return Placement(sync.seq, opens=False)
+            restarts = sync.seq
             break
     else:
         if cohort.syncs and not full:
@@ -115,7 +122,26 @@ def place(
             )
             if joins:
                 return Placement(newest.seq, opens=False)
-    return Placement(max(now_ms, cohort.newest + 1), opens=True)
+    return Placement(max(now_ms, cohort.newest + 1), opens=True, restarts=restarts)
+
+
+def inherited(sync: Sync, earlier: Sync) -> dict[Action, frozenset[str]]:
+    """Pages of the sync begun anew that stand for the same pages of `sync`.
+
+    After a restart under the same session id, a page that did not change comes again as
+    it was: if that was before the first changed page, it was taken for a repeat. Such
+    pages are counted when nothing else is wanting, for until then the changed ones may
+    still come.
+    """
+    lacking = {
+        action: earlier.again.get(action, frozenset()) - pages
+        for action, pages in sync.accepted.items()
+    }
+    fills = all(
+        len(pages) + len(lacking[action]) >= sync.totals.get(action, 0)
+        for action, pages in sync.accepted.items()
+    )
+    return lacking if fills else {}
 
 
 def shows_shared_session(sync: Sync, page: Page) -> bool:

@@ -10,6 +10,7 @@ from bridge.cohorts.membership import (
     Cohort,
     Member,
     Page,
+    Placement,
     Sync,
     Verdict,
     shows_shared_session,
@@ -82,7 +83,7 @@ class MemoryLedger:
         key: CohortKey,
         cohort: Cohort,
         page: Page,
-        seq: int,
+        placement: Placement,
         *,
         name: str,
         skipped: Mapping[str, int],
@@ -90,7 +91,7 @@ class MemoryLedger:
     ) -> bool:
         """See `ports.Ledger.register`."""
         at = self._at(key)
-        opens = seq not in {sync.seq for sync in cohort.syncs}
+        seq, opens = placement.seq, placement.opens
         place = (seq, page.action, page.name)
         if place in at.digests or (opens and at.head.revision != cohort.revision):
             return False
@@ -101,6 +102,7 @@ class MemoryLedger:
         at.syncs[seq] = replace(
             sync,
             last_page_at=now_ms,
+            restarts=sync.restarts or placement.restarts,
             sessions=sync.sessions | {page.session},
             totals={**sync.totals, **totals},
             accepted=_with(sync.accepted, page.action, page.name),
@@ -118,6 +120,13 @@ class MemoryLedger:
             revision = at.head.revision + 1
             at.head = replace(at.head, newest=seq, revision=revision)
         return True
+
+    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
+        """See `ports.Ledger.mark_again`."""
+        at = self._at(key)
+        sync = at.syncs[seq]
+        again = _with(sync.again, page.action, page.name)
+        at.syncs[seq] = replace(sync, again=again)
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """See `ports.Ledger.save`."""

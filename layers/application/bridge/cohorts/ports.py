@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from bridge.cohorts.identity import Identifier, Matched
-from bridge.cohorts.membership import Cohort, Member, Page, Sync, Verdict
+from bridge.cohorts.membership import Cohort, Member, Page, Placement, Sync, Verdict
 from bridge.cohorts.message import CohortKey, Message, PageMessage
 
 
@@ -29,13 +29,16 @@ class Ledger(Protocol):
         key: CohortKey,
         cohort: Cohort,
         page: Page,
-        seq: int,
+        placement: Placement,
         *,
         name: str,
         skipped: Mapping[str, int],
         now_ms: int,
     ) -> bool:
         """Write page and sync together; False if another writer was faster."""
+
+    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
+        """A registered page came once more unchanged."""
 
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         """Those of the members that are known."""
