@@ -44,9 +44,13 @@ class Metric(StrEnum):
     FAULTS = "Faults"
 
 
+SHORTEST_SECRET = 6
+"""Shorter values are no keys, and striking them would make logs unreadable."""
+
+
 def register_secret(value: str) -> None:
     """Strike this value from all that is logged from now on."""
-    if value:
+    if len(value) >= SHORTEST_SECRET:
         # As JSON writes it, for that is the form in which it would show.
         _secrets.add(json.dumps(value)[1:-1])
 

@@ -1,0 +1,71 @@
+"""Basic credentials and bearer tokens: what opens, and what does not."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from bridge.authentication import basic_matches, bearer_matches
+from bridge.credentials import BasicCredential
+
+CREDENTIALS = [
+    BasicCredential(username="mixpanel", password=SecretStr("with:colon")),
+    BasicCredential(username="other", password=SecretStr("pässwörd")),
+]
+TOKENS = [SecretStr("dG9rZW4="), SecretStr("second")]
+
+
+def basic(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Basic {basic('mixpanel:with:colon')}",
+        f"basic {basic('mixpanel:with:colon')}",
+        f"Basic  {basic('other:pässwörd')}",
+    ],
+)
+def test_each_credential_of_the_list_opens(header: str) -> None:
+    assert basic_matches(header, CREDENTIALS)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Basic",
+        f"Basic {basic('mixpanel:with')}",
+        f"Basic {basic('mixpanel:')}",
+        f"Basic {basic('mixpanel')}",
+        f"Basic {basic('mixpanel:pässwörd')}",
+        f"Basic {basic('mixpanel:with:colon')}junk!",
+        f"Bearer {basic('mixpanel:with:colon')}",
+    ],
+)
+def test_nothing_else_opens(header: str | None) -> None:
+    assert not basic_matches(header, CREDENTIALS)
+
+
+@given(st.text() | st.builds("Basic {}".format, st.text()))
+def test_no_header_whatever_crashes_or_opens(header: str) -> None:
+    assert not basic_matches(header, CREDENTIALS)
+    assert not bearer_matches(header, TOKENS)
+
+
+def test_an_empty_secret_opens_nothing() -> None:
+    empty = [BasicCredential(username="", password=SecretStr(""))]
+    assert not basic_matches(f"Basic {basic(':')}", empty)
+    assert not bearer_matches("Bearer ", [SecretStr("")])
+
+
+def test_each_token_of_the_list_opens() -> None:
+    assert bearer_matches("Bearer dG9rZW4=", TOKENS)
+    assert bearer_matches("bearer second", TOKENS)
+    assert not bearer_matches("Bearer dG9rZW4", TOKENS)
+    assert not bearer_matches("dG9rZW4=", TOKENS)
+    assert not bearer_matches("Bearer \ud800", TOKENS)
