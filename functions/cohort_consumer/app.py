@@ -22,7 +22,7 @@ from bridge.braze.client import BrazeClient
 from bridge.cohorts.attribute_route import AttributeRoute
 from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.message import read
-from bridge.cohorts.push import Pusher, Pushed
+from bridge.cohorts.push import Pushed, Pusher
 from bridge.cohorts.stores import S3PageStore, SqsQueue
 from bridge.cohorts.table import Table
 from bridge.credentials import BrazeCredentials, Secret

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from bridge.quarantine import from_lines
+from functions.cohort_webhook import app
 from tests.integration.cohort_stack import (
     PASSWORD,
     CohortStack,
@@ -16,9 +19,6 @@ from tests.integration.cohort_stack import (
     logged,
     sample,
 )
-
-from bridge.quarantine import from_lines
-from functions.cohort_webhook import app
 
 __all__ = ["cohort_stack", "logged"]
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto import mock_aws
-from tests.integration.cohort_stack import create_ledger_table
-from tests.model.world import KEY, World
 
 from bridge.cohorts.identity import parse_sources
 from bridge.cohorts.ledger import DynamoLedger
@@ -18,6 +16,8 @@ from bridge.cohorts.membership import Confirmed
 from bridge.cohorts.push import STEP
 from bridge.cohorts.table import Table
 from bridge.errors import PermanentError, RetryableError
+from tests.integration.cohort_stack import create_ledger_table
+from tests.model.world import KEY, World
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -11,8 +11,9 @@ import hmac
 from collections.abc import Iterable
 from hashlib import sha256
 
-from bridge.credentials import BasicCredential
 from pydantic import SecretStr
+
+from bridge.credentials import BasicCredential
 
 
 def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) -> bool:

@@ -3,9 +3,8 @@
 import io
 import json
 
-from tests.integration.cohort_stack import logged
-
 from bridge.observability import log_fault, logger, register_secret
+from tests.integration.cohort_stack import logged
 
 __all__ = ["logged"]
 

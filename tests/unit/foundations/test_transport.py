@@ -66,7 +66,7 @@ def post(clock: Clock, *answers: Answer, policy: RetryPolicy | None = None) -> A
         policy=policy or RetryPolicy(jitter=(0, 0)),
         session=session,
         sleep=clock.sleep,
-        rng=random.Random(1),  # noqa: S311
+        rng=random.Random(1),
     )
 
     def call() -> Reply:

@@ -1,0 +1,1 @@
+"""The flow of cohorts from Mixpanel to Braze."""

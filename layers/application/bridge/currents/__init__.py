@@ -1,0 +1,1 @@
+"""The flow of events from Braze to Mixpanel."""

@@ -1,0 +1,1 @@
+"""What Mixpanel says on the wire, and what is said to it."""

@@ -1,0 +1,91 @@
+# The project's commands; `make` alone lists them. What CI runs is what a person runs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTHON_SOURCES := layers functions sandbox tests
+MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
+# Where `make deploy` builds for; Lambda's arm64 costs a fifth less than x86_64.
+ARCHITECTURE ?= arm64
+CONFIG_ENV ?= default
+
+# sam needs a region even where it only reads a file.
+export AWS_DEFAULT_REGION ?= us-east-1
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+.PHONY: run
+run: build ## the main job on the local cloud (KEEP=1 leaves it up)
+	@$(BIN)/python -m sandbox.demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: build ## all tests but the long ones
+	@$(BIN)/python -m pytest -m "not soak"
+
+.PHONY: soak
+soak: build ## the long tests
+	@$(BIN)/python -m pytest -m soak
+
+.PHONY: check
+check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, template
+	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	@$(BIN)/ruff check $(PYTHON_SOURCES)
+	@$(BIN)/mypy
+	@PYTHONPATH=layers/application:. $(BIN)/lint-imports
+	@.venv-sam/bin/sam validate --lint
+	@$(BIN)/python -m bridge.currents.catalog --check
+
+.PHONY: fix
+fix: .venv/ready ## format, and mend what the linter can
+	@$(BIN)/ruff check --fix $(PYTHON_SOURCES)
+	@$(BIN)/ruff format $(PYTHON_SOURCES)
+
+.PHONY: build
+build: .aws-sam/ready ## build functions and layers for this machine, as sam does
+
+.PHONY: deploy
+deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b for another stack)
+	@ARCHITECTURE=$(ARCHITECTURE) BUILD_PYTHON=$(abspath $(BIN)/python) \
+	    .venv-sam/bin/sam build --build-dir .aws-sam/deploy --config-env $(CONFIG_ENV)
+	@.venv-sam/bin/sam deploy --template-file .aws-sam/deploy/template.yaml --config-env $(CONFIG_ENV) \
+	    --guided --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: docs
+docs: .venv/ready ## write the pages that are generated from the code
+	@PYTHONPATH=layers/application $(BIN)/python -m bridge.currents.catalog
+
+.PHONY: lock
+lock: .venv/ready ## pin the newest versions of all requirements, with hashes
+	@scripts/lock
+
+# Set-up. A stamp is written last, so that a set-up that was broken off is done again.
+
+.venv/ready: requirements-uv.txt requirements-dev.txt scripts/python
+	@python=$$(scripts/python); \
+	echo "setting up .venv with $$python"; \
+	rm -rf .venv; "$$python" -m venv .venv; \
+	scripts/install .venv requirements-dev.txt; \
+	touch $@
+
+.venv-sam/ready: .venv/ready requirements-sam.txt
+	@echo "setting up .venv-sam"; \
+	rm -rf .venv-sam; $(BIN)/python -m venv .venv-sam; \
+	scripts/install .venv-sam requirements-sam.txt; \
+	touch $@
+
+BUILT_FROM := $(shell find layers functions -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.aws-sam/ready: .venv/ready .venv-sam/ready template.yaml $(BUILT_FROM)
+	@echo "building functions and layers for $(MACHINE)"; \
+	mkdir -p .aws-sam; log=.aws-sam/build.log; \
+	ARCHITECTURE=$(MACHINE) BUILD_PYTHON=$(abspath $(BIN)/python) \
+	    .venv-sam/bin/sam build --parameter-overrides Architecture=$(MACHINE) > $$log 2>&1 \
+	    || { cat $$log; exit 1; }; \
+	touch $@
