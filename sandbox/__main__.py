@@ -16,6 +16,7 @@ from sandbox.intrinsics import TemplateError
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run until a signal; the exit status."""
     options = _parser().parse_args(arguments)
     finished = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

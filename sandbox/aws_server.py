@@ -6,6 +6,8 @@ a conditional write is not atomic. One request runs at a time here. The SQS back
 replaced where it differs from AWS; each method says in what.
 """
 
+# ruff: noqa: ARG002, SLF001 - the signatures and the fields are moto's
+
 import hashlib
 import io
 import itertools
@@ -13,6 +15,7 @@ import logging
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.sqs.exceptions import InvalidParameterValue, MissingParameter
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from moto.sqs.models import _filter_message_attributes as keep_attributes
 from werkzeug.serving import make_server
@@ -65,49 +69,77 @@ class Queues(SQSBackend):
         system_attributes: dict[str, Any] | None = None,
         validate_group_id: bool = True,
     ) -> Message:
-        """A repeated id is accepted and not delivered for five minutes, also after the
-        first message was deleted (moto forgets it then); sequence numbers grow (moto's
-        are random)."""
+        """Accept a repeated id and do not deliver it for five minutes.
+
+        moto forgets an id with its message, and its sequence numbers are random.
+        """
         queue = self.get_queue(queue_name)
-        if not queue.fifo_queue:
-            return super().send_message(
-                queue_name,
-                message_body,
-                message_attributes,
-                delay_seconds,
-                deduplication_id,
-                group_id,
-                system_attributes,
-                validate_group_id,
-            )
-        if deduplication_id is None and _attribute(
-            queue, "content_based_deduplication"
-        ):
-            deduplication_id = hashlib.sha256(message_body.encode()).hexdigest()
-        per_group = _attribute(queue, "deduplication_scope") == "messageGroup"
-        scope = group_id if per_group and group_id else ""
-        key = (queue_name, scope, deduplication_id or "")
-        earlier = self._sent.get(key)
-        if earlier and time.time() - earlier.at < DEDUPLICATION_SECONDS:
-            repeated = Message(earlier.message_id, message_body, system_attributes)
-            repeated.message_attributes = message_attributes or {}
-            repeated.sequence_number = earlier.sequence_number
-            return repeated
-        message = super().send_message(
-            queue_name,
-            message_body,
-            message_attributes,
-            delay_seconds,
-            # moto's own comparison, which knows no scope, must find nothing.
-            deduplication_id and f"{next(self._sequence)}",
-            group_id,
-            system_attributes,
-            validate_group_id,
-        )
-        message.deduplication_id = deduplication_id
-        message.sequence_number = str(next(self._sequence))
-        self._sent[key] = _Sent(time.time(), message.id, message.sequence_number)
+        delay = int(delay_seconds or 0)
+        self._validate_message(queue, message_body, delay, deduplication_id, group_id)
+        message = Message(str(uuid.uuid4()), message_body, system_attributes)
+        message.message_attributes = message_attributes or {}
+        message.group_id = group_id
+        if queue.fifo_queue:
+            if deduplication_id is None:
+                deduplication_id = hashlib.sha256(message_body.encode()).hexdigest()
+            per_group = _attribute(queue, "deduplication_scope") == "messageGroup"
+            scope = group_id if per_group and group_id else ""
+            key = (queue_name, scope, deduplication_id)
+            earlier = self._sent.get(key)
+            if earlier and time.time() - earlier.at < DEDUPLICATION_SECONDS:
+                message.id = earlier.message_id
+                message.sequence_number = earlier.sequence_number
+                return message
+            message.deduplication_id = deduplication_id
+            message.sequence_number = str(next(self._sequence))
+            self._sent[key] = _Sent(time.time(), message.id, message.sequence_number)
+        message.mark_sent(delay or _attribute(queue, "delay_seconds"))
+        queue._messages.append(message)
         return message
+
+    def _validate_message(
+        self,
+        queue: Queue,
+        message_body: str,
+        delay_seconds: int,
+        deduplication_id: str | None = None,
+        group_id: str | None = None,
+        validate_group_id: bool = True,
+    ) -> None:
+        """The rules of moto, whose code counts the whole queue for every message."""
+        if queue.fifo_queue:
+            if group_id is None:
+                raise MissingParameter("MessageGroupId")
+            if not (
+                deduplication_id or _attribute(queue, "content_based_deduplication")
+            ):
+                raise InvalidParameterValue(
+                    "The queue should either have ContentBasedDeduplication enabled or "
+                    "MessageDeduplicationId provided explicitly"
+                )
+            if delay_seconds:
+                raise InvalidParameterValue(
+                    f"Value {delay_seconds} for parameter DelaySeconds is invalid. "
+                    "Reason: The request include parameter that is not valid for this "
+                    "queue type."
+                )
+        limit = int(_attribute(queue, "maximum_message_size"))
+        if len(message_body.encode()) > limit:
+            raise InvalidParameterValue(
+                "One or more parameters are invalid. Reason: Message must be shorter "
+                f"than {limit} bytes."
+            )
+
+    def delete_message(self, queue_name: str, receipt_handle: str) -> None:
+        """Looks among the messages in flight first; moto goes through the queue."""
+        queue = self.get_queue(queue_name)
+        for message in queue.pending_messages:
+            if message.receipt_handle == receipt_handle:
+                queue.pending_messages.discard(message)
+                queue._messages.remove(message)
+                queue.deleted_messages.update(filter(None, message.all_receipt_handles))
+                return
+        super().delete_message(queue_name, receipt_handle)
 
     def receive_message(
         self,
@@ -117,8 +149,10 @@ class Queues(SQSBackend):
         visibility_timeout: int,
         message_attribute_names: list[str] | None = None,
     ) -> list[Message]:
-        """Lets other requests pass while it waits, and keeps the order of a group: moto
-        hands out a group's second message before the first when both time out apart."""
+        """Let other requests pass while waiting, and keep the order of a group.
+
+        moto hands out a group's second message first when both time out apart.
+        """
         queue = self.get_queue(queue_name)
         until = time.monotonic() + wait_seconds_timeout
         while True:
@@ -140,9 +174,11 @@ class Queues(SQSBackend):
             queue.pending_messages.discard(message)
         blocked = queue.pending_message_groups if queue.fifo_queue else set()
         groups: dict[str | None, list[Message]] = {}
-        retention = int(_attribute(queue, "message_retention_period"))
-        oldest = (time.time() - retention) * 1000
-        for message in queue.messages:
+        now = time.time() * 1000
+        oldest = now - int(_attribute(queue, "message_retention_period")) * 1000
+        for message in list(queue._messages):
+            if message.visible_at >= now or message.delayed_until > now:
+                continue
             if queue.fifo_queue and message.group_id in blocked:
                 continue
             if _exhausted(queue, message):
@@ -167,7 +203,7 @@ def _exhausted(queue: Queue, message: Message) -> bool:
 
 
 def _attribute(queue: Queue, name: str) -> Any:
-    """moto sets a queue's attributes by name, so that no type checker knows them."""
+    """What moto sets by name, so that no type checker knows it."""
     return getattr(queue, name)
 
 
@@ -191,6 +227,7 @@ def one_at_a_time(application: _Application) -> _Application:
 
 
 def main() -> None:
+    """Serve on the port of the first argument and print the port; 0 takes any."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sqs_backends.backend = Queues
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))

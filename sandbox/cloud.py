@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import boto3
 from botocore.config import Config
@@ -34,8 +34,12 @@ from sandbox.notifications import ObjectNotifications
 from sandbox.processes import ChildGroup
 from sandbox.sqs_mapping import SqsMapping
 from sandbox.stack import Stack
-from sandbox.stand_ins import StandIn, start_braze, start_mixpanel
+from sandbox.stand_ins import start_braze, start_mixpanel
 from sandbox.template import Template
+
+if TYPE_CHECKING:
+    from sandbox.braze import BrazeStandIn
+    from sandbox.mixpanel import MixpanelStandIn
 
 REGION = "us-east-1"
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
@@ -78,8 +82,8 @@ class Cloud:
         retry_waits: tuple[float, float] = (1.0, 2.0),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.braze: StandIn | None = None
-        self.mixpanel: StandIn | None = None
+        self.braze: BrazeStandIn | None = None
+        self.mixpanel: MixpanelStandIn | None = None
         self.accounts = accounts or Accounts()
         self.description: dict[str, Any] = {}
         self._build_dir = Path(build_dir).resolve()

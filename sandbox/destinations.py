@@ -53,6 +53,7 @@ class Destinations:
 
 
 def service(arn: str) -> str:
+    """The service an ARN is of."""
     return arn.split(":")[2]
 
 

@@ -251,8 +251,11 @@ class LambdaFunction:
 def lambda_environment(
     settings: FunctionSettings, runtime: Path, region: str, overrides: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables a function finds, as on Lambda (Developer Guide, "Working with
-    Lambda environment variables", "Defined runtime environment variables")."""
+    """The variables a function finds, as on Lambda.
+
+    AWS Lambda Developer Guide, "Working with Lambda environment variables", "Defined
+    runtime environment variables".
+    """
     # Lambda merges layers into one folder in which the last one wins.
     layers = list(reversed(settings.layers))
     python_path = [str(settings.code)]

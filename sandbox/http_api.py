@@ -83,6 +83,7 @@ class HttpApi:
         self._integrations.shutdown(wait=False, cancel_futures=True)
 
     def answer(self, request: Request) -> Answer:
+        """What API Gateway would answer, whether or not a function ran."""
         if len(request.body) > BODY_LIMIT:
             return refusal(413, "Request Entity Too Large")
         path = request.path
@@ -115,9 +116,11 @@ class HttpApi:
 def find_route(
     routes: Sequence[Route], method: str, path: str
 ) -> tuple[Route, dict[str, str]] | None:
-    """The most specific route and its path parameters (Amazon API Gateway Developer
-    Guide, "Create routes for HTTP APIs in API Gateway"): full match, then variables,
-    then greedy variables, then $default."""
+    """The most specific route and its path parameters.
+
+    Full match, then variables, then greedy variables, then $default (Amazon API Gateway
+    Developer Guide, "Create routes for HTTP APIs in API Gateway").
+    """
     best: tuple[tuple[bool, list[int], bool], Route, dict[str, str]] | None = None
     for route in routes:
         if route.method not in (method, "ANY") and route.path != "$default":
@@ -196,8 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
         self.wfile.flush()
 
-    do_GET = do_HEAD = do_POST = do_PUT = _serve
-    do_PATCH = do_DELETE = do_OPTIONS = _serve
+    # The base class looks methods up by these names.
+    do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815
+    do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 
     def _body(self) -> bytes:
         """At most one byte over the limit; the rest is read and dropped."""
@@ -223,5 +227,5 @@ class _Handler(BaseHTTPRequestHandler):
         while count > 0 and (dropped := len(self.rfile.read(min(count, 65_536)))):
             count -= dropped
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """The functions' own logs are the record."""

@@ -62,6 +62,7 @@ def event_of(
     path_parameters: Mapping[str, str],
     api: ApiSettings,
 ) -> dict[str, Any]:
+    """The event a request becomes."""
     headers, cookies = _headers(request.headers)
     query = request.target.partition("?")[2]
     route_key = route.path

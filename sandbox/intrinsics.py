@@ -65,7 +65,9 @@ class Resolver:
             raise TemplateError(f"there is no condition {name}")
         return bool(self.resolve(self._conditions[name]))
 
-    def _intrinsic(self, name: str, argument: Any) -> Any:
+    def _intrinsic(  # noqa: C901, PLR0912 - one case an intrinsic
+        self, name: str, argument: Any
+    ) -> Any:
         match name, argument:
             case "Ref", str():
                 return self._ref(argument)

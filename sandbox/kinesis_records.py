@@ -21,6 +21,7 @@ class ShardRecord:
 def shard_record(
     record: Mapping[str, Any], shard_id: str, stream_arn: str
 ) -> ShardRecord:
+    """A record of GetRecords as one of the event."""
     sequence_number = record["SequenceNumber"]
     arrival = round(record["ApproximateArrivalTimestamp"].timestamp(), 3)
     content = {
@@ -43,5 +44,6 @@ def shard_record(
 
 
 def encoded_event(records: Sequence[ShardRecord]) -> bytes:
+    """The event these records make."""
     joined = ", ".join(record.encoded for record in records)
     return f'{{"Records": [{joined}]}}'.encode()

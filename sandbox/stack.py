@@ -67,6 +67,8 @@ class AsyncSettings:
 
 @dataclass(frozen=True, slots=True)
 class SqsSource:
+    """A queue a function polls; `window` in seconds."""
+
     function: str
     queue_arn: str
     batch_size: int = 10

@@ -25,6 +25,7 @@ WITHOUT_LOCAL_MEANING = frozenset(
         "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
+        "AWS::IAM::RolePolicy",
         "AWS::KMS::Alias",
         "AWS::KMS::Key",
         "AWS::Lambda::Permission",
@@ -154,7 +155,12 @@ class Template:
         if kind == "AWS::Serverless::LayerVersion":
             return Identity(str(self.layer(logical_id)))
         if kind == "AWS::Serverless::HttpApi":
-            return Identity(api_id(logical_id), {"ApiId": api_id(logical_id)})
+            host = f"{api_id(logical_id)}.execute-api.{self.region}.amazonaws.com"
+            attributes = {
+                "ApiEndpoint": f"https://{host}",
+                "ApiId": api_id(logical_id),
+            }
+            return Identity(api_id(logical_id), attributes)
         if kind not in _NAMED:
             if kind in WITHOUT_LOCAL_MEANING:
                 return Identity(self.name(logical_id))

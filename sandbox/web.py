@@ -1,0 +1,141 @@
+"""A small threaded HTTP server on 127.0.0.1, for the stand-ins.
+
+A stand-in answers with `Answer`; the faults that a real vendor shows on the wire (a
+reset, a stall) are part of it, so that they need no code of their own elsewhere.
+"""
+
+import gzip
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: header names are in lower case, the body is not inflated."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def inflated(self) -> bytes:
+        """The body without its content encoding; raises OSError for bad gzip."""
+        if self.headers.get("content-encoding") == "gzip":
+            return gzip.decompress(self.body)
+        return self.body
+
+    def json(self) -> Any:
+        """Raises ValueError."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer, after how many seconds, or `reset` for no answer at all."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    delay: float = 0.0
+    reset: bool = False
+
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        if self.raw is not None:
+            return self.raw
+        return b"" if self.body is None else json.dumps(self.body).encode()
+
+
+type Respond = Callable[[Call], Answer]
+
+
+class WebServer:
+    """Serves one function of calls to answers."""
+
+    def __init__(self, respond: Respond, port: int = 0) -> None:
+        self._server = _Server(respond, port)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> str:
+        """Begin to serve; the address."""
+        self._thread.start()
+        return self.url
+
+    def stop(self) -> None:
+        """Returns when no new call is taken."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, respond: Respond, port: int) -> None:
+        self.respond = respond
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that goes away breaks its connection; that is its own affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for status, headers and body
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _respond(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        parts = urlsplit(self.path)
+        answer = self.server.respond(
+            Call(
+                method=self.command,
+                path=parts.path,
+                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=self.rfile.read(length),
+            )
+        )
+        if answer.delay:
+            time.sleep(answer.delay)
+        if answer.reset:
+            # Linger zero makes the close a reset, as a broken balancer does.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+            self.close_connection = True
+            return
+        content = answer.content()
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if "content-type" not in answer.headers:
+            self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - names of the base
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Silent: what happened is asked of the stand-in."""
