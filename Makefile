@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-PYTHON_SOURCES := layers functions sandbox tests
+PYTHON_SOURCES := layers functions sandbox scripts tests
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 # Where `make deploy` builds for; Lambda's arm64 costs a fifth less than x86_64.
@@ -40,7 +40,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/mypy
 	@PYTHONPATH=layers/application:. $(BIN)/lint-imports
 	@.venv-sam/bin/sam validate --lint
-	@$(BIN)/python -m bridge.currents.catalog --check
+	@PYTHONPATH=layers/application $(BIN)/python scripts/events_page.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -59,7 +59,7 @@ deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=b
 
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
-	@PYTHONPATH=layers/application $(BIN)/python -m bridge.currents.catalog
+	@PYTHONPATH=layers/application $(BIN)/python scripts/events_page.py
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes

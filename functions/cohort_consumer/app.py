@@ -96,7 +96,7 @@ class Consumer:
                     ReceiptHandle=record.receipt_handle,
                     VisibilityTimeout=pauses.get(group, FIRST_PAUSE),
                 )
-            except Exception as error:  # noqa: BLE001 - the queue's own pause remains
+            except Exception as error:
                 log_fault("pause not set", error)
 
 

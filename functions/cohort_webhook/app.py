@@ -114,7 +114,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except BridgeError as error:
         logger.error("page not accepted", reason=error.reason, why=str(error))
         status, body = _put_off()
-    except Exception as error:  # noqa: BLE001 - anything else is a fault of ours
+    except Exception as error:
         log_fault("page not accepted", error)
         status, body = _put_off()
     return gateway.answer(status, body)

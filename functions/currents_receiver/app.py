@@ -1,2 +1,85 @@
-def handler(event, context):
-    return {"batchItemFailures": []}
+"""Takes Braze Currents over HTTP and packs it into the stream.
+
+Answers follow Braze's custom HTTP connector: 2xx only when all is stored, 401 only for
+a wrong token, 503 for every fault of ours, and never a 400.
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from bridge import aws, gateway
+from bridge.authentication import bearer_matches
+from bridge.credentials import CurrentsCredentials, Secret
+from bridge.currents.pack import Stream
+from bridge.currents.receive import receive
+from bridge.errors import BridgeError, MalformedInput
+from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.quarantine import Quarantine, QuarantinedItem
+from bridge.settings import CurrentsReceiverSettings
+
+
+class Receiver:
+    """What the function holds between invocations."""
+
+    def __init__(self) -> None:
+        settings = CurrentsReceiverSettings.load()
+        self.secret = Secret(settings.currents_secret_arn, CurrentsCredentials)
+        self.stream = Stream(aws.client("kinesis"), settings.currents_stream)
+        self.quarantine = Quarantine(aws.client("s3"), settings.data_bucket, "currents")
+
+    def respond(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
+        """Authenticate, then store; raises what is to become a 503."""
+        if not self._is_known(request.authorization):
+            count(Metric.UNAUTHORIZED)
+            return 401, {"message": "the token is wrong"}
+
+        def put_aside(item: QuarantinedItem) -> None:
+            arrived = datetime.fromtimestamp(request.arrived_ms / 1000, UTC)
+            key = self.quarantine.put(request.id, arrived, [item])
+            count(Metric.EVENTS_QUARANTINED)
+            logger.warning("body put aside", reason=item.reason, kept=key)
+
+        try:
+            body = request.body()
+        except MalformedInput:
+            body = request.encoded.encode("utf-8", "surrogatepass")
+        received = receive(body, request.id, self.stream, put_aside)
+        count(Metric.CALLS_RECEIVED)
+        logger.info("call received", events=received.events, bytes=len(body))
+        if received.reason:
+            return 202, {"message": f"put aside: {received.reason}", "events": 0}
+        return 200, {"message": "stored", "events": received.events}
+
+    def _is_known(self, header: str | None) -> bool:
+        if bearer_matches(header, self.secret.get().tokens):
+            return True
+        # Perhaps the token was changed a moment ago.
+        return header is not None and bearer_matches(
+            header, self.secret.refreshed().tokens
+        )
+
+
+receiver = cache(Receiver)
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one call of the HTTP API."""
+    try:
+        request = gateway.Request.from_event(event)
+        status, body = receiver().respond(request)
+    except BridgeError as error:
+        logger.error("call not stored", reason=error.reason, why=str(error))
+        status, body = _put_off()
+    except Exception as error:
+        log_fault("call not stored", error)
+        status, body = _put_off()
+    return gateway.answer(status, body)
+
+
+def _put_off() -> tuple[int, dict[str, Any]]:
+    count(Metric.CALLS_PUT_OFF)
+    return 503, {"message": "not stored just now, try again"}

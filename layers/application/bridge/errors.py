@@ -1,9 +1,9 @@
-"""The tree of errors, named by what happens next rather than by what went wrong.
+"""The tree of errors, named by what happens next, not by what went wrong.
 
     BridgeError
     ├── RetryableError            it heals by itself: the platform delivers it again
     │   └── CredentialsRefused    waits for a person, raises an alarm, never quarantines
-    └── PermanentError            trying again cannot help: quarantine it, with the reason
+    └── PermanentError            trying again cannot help: quarantine, with reason
         ├── MalformedInput        what came in cannot be understood
         └── Rejected              the vendor refused this item
             └── TooLarge          … for its size: halve it and try the halves

@@ -31,6 +31,10 @@ class Metric(StrEnum):
     MEMBERS_PUSHED = "MembersPushed"
     MEMBERS_REJECTED = "MembersRejected"
     # Currents
+    CALLS_RECEIVED = "CallsReceived"
+    CALLS_PUT_OFF = "CallsPutOff"
+    FILES_LOADED = "FilesLoaded"
+    FILES_PUT_OFF = "FilesPutOff"
     EVENTS_RECEIVED = "EventsReceived"
     EVENTS_DELIVERED = "EventsDelivered"
     EVENTS_FILTERED = "EventsFiltered"

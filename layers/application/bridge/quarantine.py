@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from bridge.errors import MalformedInput, RetryableError
+from bridge.aws import answering
+from bridge.errors import MalformedInput, PermanentError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedItem:
-    """One item: its bytes as they came, why it is here and where it came from."""
+    """One item: its bytes as they came, why it is here and where it came from.
+
+    `kind` is its event type or action, as far as it could be read, `mapping` the
+    version of the mapping that it met.
+    """
 
     original: bytes
     reason: str
     field: str = ""
     message: str = ""
     position: str = ""
+    kind: str = ""
     mapping: str = ""
 
 
@@ -70,15 +75,30 @@ class Quarantine:
         `RetryableError` when S3 fails: what is not kept must not be passed over.
         """
         key = f"quarantine/{self._flow}/date={at:%Y-%m-%d}/hour={at:%H}/{name}.ndjson"
-        try:
+        with answering("quarantine"):
             self._s3.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=to_lines(items),
                 ContentType="application/x-ndjson",
             )
-        except (BotoCoreError, ClientError):
-            raise RetryableError(
-                "quarantine_unavailable", "S3 did not take the quarantine object"
-            ) from None
         return key
+
+    def copy(
+        self, name: str, at: datetime, bucket: str, key: str, error: PermanentError
+    ) -> str:
+        """Keep a whole file as it is, with the reason in its metadata."""
+        kept = f"quarantine/{self._flow}/date={at:%Y-%m-%d}/hour={at:%H}/{name}.file"
+        with answering("quarantine"):
+            self._s3.copy_object(
+                Bucket=self._bucket,
+                Key=kept,
+                CopySource={"Bucket": bucket, "Key": key},
+                MetadataDirective="REPLACE",
+                Metadata={
+                    "reason": error.reason,
+                    "message": str(error),
+                    "position": quote(f"{bucket}/{key}")[:1500],
+                },
+            )
+        return kept

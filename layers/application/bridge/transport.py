@@ -4,6 +4,7 @@ Nothing that was sent or answered enters an error: an error says which vendor, w
 status and our own code, for Braze's refusals repeat the very key they refuse.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers.get(name, ""))
         except ValueError:
             continue
-        if seconds == seconds:  # NaN would slip through the clamp below
+        if not math.isnan(seconds):
             return min(max(seconds, 0.0), MAX_RETRY_AFTER)
     return None
 

@@ -1,7 +1,7 @@
 """The wire of Braze's users/track: membership as an array attribute (pure).
 
-Source: Braze docs, "POST: Track users" and "User attributes object". A 2xx means queued;
-what was wrong with single objects stands in `errors`, by index where Braze is kind.
+Source: Braze docs, "POST: Track users" and "User attributes object". A 2xx means
+queued; what was wrong with single objects stands in `errors`, mostly by index.
 """
 
 import json

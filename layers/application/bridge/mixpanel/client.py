@@ -1,0 +1,48 @@
+"""Calls Mixpanel's Import API with the credentials of the day."""
+
+from collections.abc import Callable, Sequence
+
+from bridge.credentials import MixpanelCredentials, Secret
+from bridge.errors import CredentialsRefused
+from bridge.mixpanel.imports import ImportReply, Outgoing, read_reply, write_body
+from bridge.transport import Reply, RetryPolicy, Transport
+
+POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))
+"""Mixpanel's own figures for 429, 502 and 503."""
+
+HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+
+class MixpanelClient:
+    """/import; `time_left` bounds every call, in seconds."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        secret: Secret[MixpanelCredentials],
+        compress: Callable[[bytes], bytes],
+        time_left: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._secret = secret
+        self._compress = compress
+        self._time_left = time_left
+
+    def import_events(self, events: Sequence[Outgoing]) -> ImportReply:
+        """Send up to 2,000 events; raises as `read_reply`."""
+        body = self._compress(write_body(events))
+        try:
+            return read_reply(self._post(body, self._secret.get()), events)
+        except CredentialsRefused:
+            # They may have been changed a moment ago: look once more.
+            return read_reply(self._post(body, self._secret.refreshed()), events)
+
+    def _post(self, body: bytes, credentials: MixpanelCredentials) -> Reply:
+        return self._transport.post(
+            "/import",
+            body,
+            headers=HEADERS,
+            params={"strict": "1", **credentials.query},
+            auth=credentials.basic_auth(),
+            time_left=self._time_left,
+        )

@@ -1,0 +1,73 @@
+"""Write docs/events.md from the catalog; `--check` fails where the page is not current.
+
+Run by `make docs` and `make check`.
+"""
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from bridge.currents.catalog import CUSTOM_EVENT, EVENTS, OLDER_SPELLINGS
+from bridge.currents.properties import (
+    FLOAT32,
+    JSON_TEXT,
+    RENAMED,
+    RENAMED_IN_PART,
+    WITHHELD,
+)
+from bridge.currents.transform import CUSTOM_EVENT_PREFIX, OWN_PROPERTIES
+
+PAGE = Path(__file__).parents[1] / "docs" / "events.md"
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    lines = [
+        "# Events",
+        "",
+        "Generated from the catalog by `make docs`. Event types that are newer than the",
+        "catalog are sent under their Braze name and reported in the importer's log.",
+        "",
+    ]
+    families = sorted(EVENTS, key=lambda event: event.family)
+    for family, events in groupby(families, key=lambda event: event.family):
+        lines += [f"## {family.capitalize()}", "", "| Braze | Mixpanel |", "|---|---|"]
+        for event in events:
+            name = event.name
+            if event.type == CUSTOM_EVENT:
+                name = f"{CUSTOM_EVENT_PREFIX} *name*"
+            lines.append(f"| `{event.type}` | {name} |")
+        lines.append("")
+    lines += ["## Properties", "", "| Braze | Mixpanel |", "|---|---|"]
+    lines += [f"| `{name}` | `{renamed}` |" for name, renamed in RENAMED.items()]
+    for name, (beginnings, renamed) in RENAMED_IN_PART.items():
+        where = ", ".join(f"`{each}*`" for each in beginnings)
+        lines.append(f"| `{name}` in {where} | `{renamed}` |")
+    for name, prefix in OWN_PROPERTIES.items():
+        lines.append(f"| each of `{name}` | `{prefix}` *name* |")
+    for names, what in (
+        (WITHHELD, "not sent"),
+        (FLOAT32, "rounded to seven digits"),
+        (JSON_TEXT, "parsed"),
+    ):
+        listed = ", ".join(f"`{name}`" for name in sorted(names))
+        lines.append(f"| {listed} | {what} |")
+    lines += ["| any other | the same |", "", "Older spellings that are taken too:"]
+    spellings = [f"`{old}` for `{new}`" for old, new in OLDER_SPELLINGS.items()]
+    lines += [", ".join(spellings) + ".", ""]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write, or compare."""
+    if "--check" not in sys.argv:
+        PAGE.write_text(page())
+        return 0
+    if PAGE.exists() and PAGE.read_text() == page():
+        return 0
+    sys.stderr.write("docs/events.md is not current: run make docs\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
