@@ -16,6 +16,7 @@ CONFIG_ENV ?= default
 # sam needs a region even where it only reads a file.
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
+export PYTHONPATH := layers/application:.
 
 .PHONY: help
 help: ## list the commands
@@ -38,9 +39,9 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
 	@$(BIN)/ruff check $(PYTHON_SOURCES)
 	@$(BIN)/mypy
-	@PYTHONPATH=layers/application:. $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 	@.venv-sam/bin/sam validate --lint
-	@PYTHONPATH=layers/application $(BIN)/python scripts/events_page.py --check
+	@$(BIN)/python scripts/events_page.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -59,7 +60,7 @@ deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=b
 
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
-	@PYTHONPATH=layers/application $(BIN)/python scripts/events_page.py
+	@$(BIN)/python scripts/events_page.py
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes

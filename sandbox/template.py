@@ -7,9 +7,9 @@ each other in every order.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from sandbox.intrinsics import Identity, Resolver, TemplateError
 
@@ -192,7 +192,7 @@ def api_id(logical_id: str) -> str:
     return (re.sub("[^a-z0-9]", "", logical_id.lower()) + "x" * 10)[:10]
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags, `!Ref` and the like."""
 
 
@@ -210,7 +210,8 @@ def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any
 _Loader.add_multi_constructor("!", _tag)
 # A policy's version is a date to YAML and a string to CloudFormation.
 _Loader.add_constructor(
-    "tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node)
+    "tag:yaml.org,2002:timestamp",
+    lambda loader, node: loader.construct_scalar(cast("yaml.ScalarNode", node)),
 )
 
 

@@ -25,8 +25,8 @@ def page() -> str:
     lines = [
         "# Events",
         "",
-        "Generated from the catalog by `make docs`. Event types that are newer than the",
-        "catalog are sent under their Braze name and reported in the importer's log.",
+        "Generated from the catalog by `make docs`. Event types that are newer than",
+        "the catalog are sent under their Braze name and reported in the log.",
         "",
     ]
     families = sorted(EVENTS, key=lambda event: event.family)

@@ -23,7 +23,7 @@ FIRST_RETRY = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a sender behaves where Mixpanel's docs are silent or contradict themselves."""
+    """How a sender behaves where the docs are silent or contradict themselves."""
 
     first_sync: str = "members"
     page_info: bool = True

@@ -17,7 +17,10 @@ from sandbox.web import Answer, Call, WebServer
 EVENTS_PER_CALL = 2000
 MAX_BODY = 10_000_000
 REJECTED = "some data points in the request failed validation"
-SIMPLIFIED = "identity events are not allowed when project is using simplified identity management"
+SIMPLIFIED = (
+    "identity events are not allowed when project is using simplified identity "
+    "management"
+)
 _LIMITED = (
     "Project exceeded rate limits. Please retry the request with exponential backoff."
 )

@@ -29,7 +29,7 @@ from bridge.mixpanel.identifiers import is_placeholder
 from bridge.settings import AnonymousUsers
 
 MAPPING_VERSION = "1"
-"""Raised whenever an event that was sent before would get another of the four values."""
+"""Raised when an event that was sent before would get other values than before."""
 
 CUSTOM_EVENT_PREFIX = "[Braze Custom Event]"
 OWN_PROPERTIES = {
