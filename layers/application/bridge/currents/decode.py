@@ -34,7 +34,7 @@ class Decoded:
 
 
 class _Envelope(msgspec.Struct):
-    events: list[msgspec.Raw]
+    events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -79,9 +79,11 @@ def split(content: bytes) -> Iterable[bytes]:
         if content.startswith(b"["):
             return [bytes(raw) for raw in _read_array(content)]
         if content.startswith(b"{"):
-            return [bytes(raw) for raw in _read_envelope(content).events]
+            events = _read_envelope(content).events
+            # An object without `events` is one event.
+            return [content] if events is msgspec.UNSET else [*map(bytes, events)]
     except msgspec.ValidationError:
-        return [content]  # an object without `events` is one event
+        return [content]  # `events` is not a list: no envelope of Braze's
     except (msgspec.DecodeError, RecursionError):
         # Several documents, one a line; a single broken one is judged by itself.
         lines = content.split(b"\n")

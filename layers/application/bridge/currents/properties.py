@@ -72,7 +72,7 @@ UNCHANGED = frozenset(
     boolean_custom_attributes bounce_reason browser bsuid button_id cache_hit
     cache_tokens campaign_id campaign_name canvas_entry_id canvas_id canvas_name
     canvas_step_id canvas_step_message_variation_api_id
-    canvas_step_message_variation_id canvas_step_name canvas_step_type
+    canvas_step_name canvas_step_type
     canvas_variation_id canvas_variation_name card_id carrier catalog_id
     category channel channel_identifier click_url combination_token
     completion_tokens content content_length content_optimizer_step_id

@@ -1,0 +1,116 @@
+"""The replies of Mixpanel's Import API, in all the shapes they are known to have."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.errors import BridgeError, CredentialsRefused, RetryableError, TooLarge
+from bridge.mixpanel.imports import Failure, Outgoing, read_reply, write_body
+from bridge.transport import Reply
+
+SENT = [Outgoing(b'{"n":%d}' % n, f"id-{n}") for n in range(3)]
+FAILED = {
+    "index": 1,
+    "insert_id": "id-1",
+    "field": "properties.time",
+    "message": "must not be in the future",
+}
+WHY = Failure("properties.time", "must not be in the future")
+
+
+def reply(status: int, body: Any = None, raw: bytes | None = None) -> Reply:
+    return Reply(status, {}, orjson.dumps(body) if raw is None else raw)
+
+
+def partial(**changes: Any) -> Reply:
+    body = {
+        "code": 400,
+        "error": "some data points in the request failed validation",
+        "status": "Bad Request",
+        "num_records_imported": 2,
+        "failed_records": [FAILED],
+    }
+    return reply(400, body | changes)
+
+
+def test_the_body_is_an_array_of_the_events() -> None:
+    assert orjson.loads(write_body(SENT)) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_all_imported() -> None:
+    body = {"code": 200, "num_records_imported": 3, "status": "OK"}
+    result = read_reply(reply(200, body), SENT)
+    assert (result.refused, result.vague) == ({}, False)
+
+
+WITHOUT_INDEX = {key: value for key, value in FAILED.items() if key != "index"}
+DOLLAR_ID = WITHOUT_INDEX | {"$insert_id": "id-1"}
+del DOLLAR_ID["insert_id"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        partial(),
+        partial(error=None),
+        partial(status=0),
+        partial(failed_records=[WITHOUT_INDEX]),
+        partial(failed_records=[DOLLAR_ID]),
+        partial(num_records_imported=None),
+    ],
+    ids=[
+        "documented",
+        "no error",
+        "status number",
+        "id alone",
+        "$insert_id",
+        "no count",
+    ],
+)
+def test_a_partial_failure_names_its_event(answer: Reply) -> None:
+    result = read_reply(answer, SENT)
+    assert (result.refused, result.vague) == ({1: WHY}, False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        partial(failed_records=["identity events are not allowed"]),
+        partial(failed_records=None),
+        partial(failed_records=[]),
+        partial(failed_records=[FAILED | {"index": 7}]),
+        partial(num_records_imported=1),
+        reply(400, raw=b"<html>"),
+        reply(400, raw=b"[]"),
+        reply(200, {"code": 200, "num_records_imported": 2}),
+    ],
+    ids=["texts", "null", "empty", "index out of range", "counts differ", "html",
+         "array", "fewer than sent"],
+)  # fmt: skip
+def test_where_nothing_is_proven_the_answer_is_vague(answer: Reply) -> None:
+    assert read_reply(answer, SENT).vague
+
+
+def test_an_id_that_stands_twice_proves_nothing() -> None:
+    twice = [SENT[1], SENT[1], SENT[2]]
+    assert read_reply(partial(failed_records=[WITHOUT_INDEX]), twice).vague
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, CredentialsRefused),
+        (403, CredentialsRefused),
+        (404, CredentialsRefused),
+        (413, TooLarge),
+        (301, RetryableError),
+        (500, RetryableError),
+    ],
+)
+def test_other_answers_are_named_by_what_happens_next(
+    status: int, error: type[BridgeError]
+) -> None:
+    with pytest.raises(error) as caught:
+        read_reply(reply(status, {"error": "canary"}), SENT)
+    assert "canary" not in str(caught.value)
