@@ -148,6 +148,7 @@ def handler(
         except Exception as error:
             group = record.attributes.message_group_id or ""
             pauses[group] = _pause(record, error)
+            count(Metric.PAGES_RETRIED)
             if isinstance(error, BridgeError):
                 if isinstance(error, CredentialsRefused):
                     count(Metric.CREDENTIALS_REFUSED)

@@ -43,6 +43,7 @@ class Loader:
                     raise
                 content = None
         if content is None:
+            count(Metric.FILES_GONE)
             logger.warning("file is gone", key=key)
             return
         loaded = load(key, content, self.stream)

@@ -4,6 +4,7 @@ Answers follow Braze's custom HTTP connector: 2xx only when all is stored, 401 o
 a wrong token, 503 for every fault of ours, and never a 400.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -36,11 +37,12 @@ class Receiver:
             count(Metric.UNAUTHORIZED)
             return 401, {"message": "the token is wrong"}
 
-        def put_aside(item: QuarantinedItem) -> None:
+        def put_aside(items: Sequence[QuarantinedItem]) -> None:
             arrived = datetime.fromtimestamp(request.arrived_ms / 1000, UTC)
-            key = self.quarantine.put(request.id, arrived, [item])
-            count(Metric.EVENTS_QUARANTINED)
-            logger.warning("body put aside", reason=item.reason, kept=key)
+            key = self.quarantine.put(request.id, arrived, items)
+            count(Metric.EVENTS_QUARANTINED, len(items))
+            reasons = sorted({item.reason for item in items})
+            logger.warning("put aside", reasons=reasons, kept=key)
 
         try:
             body = request.body()
@@ -49,9 +51,8 @@ class Receiver:
         received = receive(body, request.id, self.stream, put_aside)
         count(Metric.CALLS_RECEIVED)
         logger.info("call received", events=received.events, bytes=len(body))
-        if received.reason:
-            return 202, {"message": f"put aside: {received.reason}", "events": 0}
-        return 200, {"message": "stored", "events": received.events}
+        answer = {"events": received.events, "put_aside": received.put_aside}
+        return 200, {"message": "stored", **answer}
 
     def _is_known(self, header: str | None) -> bool:
         if bearer_matches(header, self.secret.get().tokens):

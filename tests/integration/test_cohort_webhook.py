@@ -10,23 +10,23 @@ import pytest
 
 from bridge.quarantine import from_lines
 from functions.cohort_webhook import app
-from tests.integration.cohort_stack import (
+from tests.integration.stack import (
     PASSWORD,
-    CohortStack,
+    Stack,
     Context,
-    cohort_stack,
+    stack,
     forget_secrets,
     logged,
     sample,
 )
 
-__all__ = ["cohort_stack", "logged"]
+__all__ = ["stack", "logged"]
 
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def call(cohort_stack: CohortStack) -> Call:
+def call(stack: Stack) -> Call:
     app.webhook.cache_clear()
 
     def post(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -52,24 +52,22 @@ def basic(username: str, password: str) -> str:
 
 
 def test_a_page_is_answered_in_mixpanels_shape_once_it_is_queued(
-    call: Call, cohort_stack: CohortStack
+    call: Call, stack: Stack
 ) -> None:
     """R1, R2."""
     assert call(sample("cohort_webhook")) == (
         200,
         {"action": "add_members", "status": "success"},
     )
-    (record,) = cohort_stack.messages()
+    (record,) = stack.messages()
     message = json.loads(record["body"])
     assert message["kind"] == "page"
     assert message["key"] == {"project": "3300471", "cohort": "8120045"}
 
 
-def test_only_identifiers_are_kept_of_the_members(
-    call: Call, cohort_stack: CohortStack
-) -> None:
+def test_only_identifiers_are_kept_of_the_members(call: Call, stack: Stack) -> None:
     call(sample("cohort_webhook"))
-    (page,) = cohort_stack.kept("pages/")
+    (page,) = stack.kept("pages/")
     assert json.loads(page) == [
         ["cust-00017", "e:cust-00017"],
         ["mp-18", "e:cust-00018"],
@@ -78,39 +76,39 @@ def test_only_identifiers_are_kept_of_the_members(
             "d:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
         ],
     ]
-    (record,) = cohort_stack.messages()
+    (record,) = stack.messages()
     assert "cust" not in record["body"]
 
 
 def test_the_sample_event_of_the_consumer_is_what_the_webhook_enqueues(
-    call: Call, cohort_stack: CohortStack
+    call: Call, stack: Stack
 ) -> None:
     call(sample("cohort_webhook"))
-    (record,) = cohort_stack.messages()
+    (record,) = stack.messages()
     (expected,) = sample("cohort_consumer")["Records"]
     assert json.loads(record["body"]) == json.loads(expected["body"])
 
 
 def test_members_without_a_match_are_counted_by_reason_in_the_sync(
-    call: Call, cohort_stack: CohortStack
+    call: Call, stack: Stack
 ) -> None:
     from bridge.cohorts.ledger import DynamoLedger
     from bridge.cohorts.message import CohortKey
     from bridge.cohorts.table import Table
 
     call(sample("cohort_webhook"))
-    ledger = DynamoLedger(Table(cohort_stack.dynamodb, cohort_stack.table), 0)
+    ledger = DynamoLedger(Table(stack.dynamodb, stack.table), 0)
     key = CohortKey(project="3300471", cohort="8120045")
     (sync,) = ledger.cohort(key).syncs
     assert ledger.skipped(key, sync.seq) == {"placeholder_identifier": 1}
 
 
 def test_the_same_page_again_is_accepted_and_queued_once(
-    call: Call, cohort_stack: CohortStack
+    call: Call, stack: Stack
 ) -> None:
     assert call(sample("cohort_webhook"))[0] == 200
     assert call(sample("cohort_webhook"))[0] == 200
-    assert len(cohort_stack.messages()) == 1
+    assert len(stack.messages()) == 1
 
 
 def test_an_empty_list_is_a_success(call: Call) -> None:
@@ -137,9 +135,7 @@ def test_an_empty_list_is_a_success(call: Call) -> None:
         "Basic \ud800",
     ],
 )
-def test_a_wrong_password_is_401(
-    call: Call, cohort_stack: CohortStack, value: str | None
-) -> None:
+def test_a_wrong_password_is_401(call: Call, stack: Stack, value: str | None) -> None:
     status, body = call(with_authorization(sample("cohort_webhook"), value))
     assert status == 401
     assert body == {
@@ -147,25 +143,23 @@ def test_a_wrong_password_is_401(
         "status": "failure",
         "error": {"message": "the user name or the password is wrong", "code": 401},
     }
-    assert cohort_stack.messages() == []
+    assert stack.messages() == []
 
 
 def test_both_passwords_open_during_a_rotation_and_the_old_one_not_after_it(
-    call: Call, cohort_stack: CohortStack, monkeypatch: pytest.MonkeyPatch
+    call: Call, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R2: a new key can be made and an existing one invalidated, without a gap."""
     event = sample("cohort_webhook")
     old, new = PASSWORD, "new-password"
     assert call(event)[0] == 200
     both = [{"username": "mixpanel", "password": each} for each in (new, old)]
-    cohort_stack.secrets.put_secret_value(
+    stack.secrets.put_secret_value(
         SecretId="webhook", SecretString=json.dumps({"credentials": both})
     )
     assert call(with_authorization(event, basic("mixpanel", new)))[0] == 200
     assert call(event)[0] == 200
-    cohort_stack.secrets.put_secret_value(
-        SecretId="webhook", SecretString=json.dumps(both[0])
-    )
+    stack.secrets.put_secret_value(SecretId="webhook", SecretString=json.dumps(both[0]))
     app.webhook.cache_clear()  # the cache is five minutes old
     forget_secrets()
     assert call(event)[0] == 401
@@ -208,16 +202,16 @@ def body_with(**changes: Any) -> str:
     ],
 )
 def test_a_malformed_body_is_400_and_says_what_is_wrong_and_is_kept(
-    call: Call, cohort_stack: CohortStack, body: str, says: str
+    call: Call, stack: Stack, body: str, says: str
 ) -> None:
     status, answer = call(with_body(sample("cohort_webhook"), body))
     assert status == 400
     assert says in answer["error"]["message"]
     assert answer["error"]["code"] == 400
-    (kept,) = cohort_stack.kept("quarantine/cohorts/")
+    (kept,) = stack.kept("quarantine/cohorts/")
     (item,) = from_lines(kept)
     assert item.original == body.encode()
-    assert cohort_stack.messages() == []
+    assert stack.messages() == []
 
 
 def test_a_refusal_never_quotes_the_members(call: Call) -> None:
@@ -249,20 +243,20 @@ def test_a_base64_body_is_taken(call: Call) -> None:
 
 @pytest.mark.parametrize("store", ["secrets", "table", "queue", "bucket"])
 def test_a_store_that_fails_is_503_and_never_a_pause(
-    call: Call, cohort_stack: CohortStack, store: str
+    call: Call, stack: Stack, store: str
 ) -> None:
     match store:
         case "secrets":
-            cohort_stack.secrets.delete_secret(
+            stack.secrets.delete_secret(
                 SecretId="webhook", ForceDeleteWithoutRecovery=True
             )
             forget_secrets()
         case "table":
-            cohort_stack.dynamodb.delete_table(TableName=cohort_stack.table)
+            stack.dynamodb.delete_table(TableName=stack.table)
         case "queue":
-            cohort_stack.sqs.delete_queue(QueueUrl=cohort_stack.queue_url)
+            stack.sqs.delete_queue(QueueUrl=stack.queue_url)
         case "bucket":
-            cohort_stack.s3.delete_bucket(Bucket=cohort_stack.bucket)
+            stack.s3.delete_bucket(Bucket=stack.bucket)
     status, answer = call(sample("cohort_webhook"))
     assert status == 503
     assert answer["error"]["code"] == 503

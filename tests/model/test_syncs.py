@@ -16,7 +16,7 @@ from bridge.cohorts.membership import Confirmed
 from bridge.cohorts.push import STEP
 from bridge.cohorts.table import Table
 from bridge.errors import PermanentError, RetryableError
-from tests.integration.cohort_stack import create_ledger_table
+from tests.integration.stack import create_ledger_table
 from tests.model.world import KEY, World
 
 

@@ -4,7 +4,7 @@ import io
 import json
 
 from bridge.observability import log_fault, logger, register_secret
-from tests.integration.cohort_stack import logged
+from tests.integration.stack import logged
 
 __all__ = ["logged"]
 

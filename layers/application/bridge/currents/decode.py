@@ -53,7 +53,7 @@ def decode(data: bytes) -> Iterator[Decoded]:
         yield Decoded(data, problem=error)
         return
     for piece in pieces:
-        yield _event(piece)
+        yield read(piece)
 
 
 def inflate(data: bytes) -> bytes:
@@ -71,7 +71,10 @@ def inflate(data: bytes) -> bytes:
 
 
 def split(content: bytes) -> Iterable[bytes]:
-    """The bytes of each event; raises `MalformedInput` if it is not JSON at all."""
+    """The bytes of each event; raises `MalformedInput` if it is not JSON at all.
+
+    What came line by line is not proven to be JSON: see `read`.
+    """
     content = content.strip()
     if not content:
         raise MalformedInput("empty", "there are no bytes")
@@ -92,7 +95,8 @@ def split(content: bytes) -> Iterable[bytes]:
     raise MalformedInput("not_json", "the record is neither JSON nor Avro nor gzip")
 
 
-def _event(raw: bytes) -> Decoded:
+def read(raw: bytes) -> Decoded:
+    """One event from its bytes."""
     try:
         event = orjson.loads(raw)
     except orjson.JSONDecodeError:

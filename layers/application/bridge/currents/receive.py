@@ -5,23 +5,23 @@ dropped by Braze for good, and 401, 403 and 404 stop the connector; so a body is
 refused for what is in it. The bad is put aside, the good goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridge.currents.decode import inflate, split
+from bridge.currents.decode import inflate, read, split
 from bridge.currents.pack import Stream, pack
 from bridge.errors import MalformedInput
 from bridge.quarantine import QuarantinedItem
 
-type PutAside = Callable[[QuarantinedItem], None]
+type PutAside = Callable[[Sequence[QuarantinedItem]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How many events were stored; `reason` if the body was put aside instead."""
+    """How many events were stored, and how many pieces put aside."""
 
     events: int = 0
-    reason: str = ""
+    put_aside: int = 0
 
 
 def receive(body: bytes, request: str, stream: Stream, put_aside: PutAside) -> Received:
@@ -31,18 +31,33 @@ def receive(body: bytes, request: str, stream: Stream, put_aside: PutAside) -> R
     """
     if not body.strip():
         return Received()
-    try:
-        events = list(split(inflate(body)))
-        records = list(pack(events))
-    except MalformedInput as error:
-        put_aside(
+    aside: list[QuarantinedItem] = []
+
+    def keep(original: bytes, problem: MalformedInput, at: str = "") -> None:
+        aside.append(
             QuarantinedItem(
-                original=body,
-                reason=error.reason,
-                message=str(error),
-                position=request,
+                original=original,
+                reason=problem.reason,
+                message=str(problem),
+                position=f"{request}{at}",
             )
         )
-        return Received(reason=error.reason)
+
+    events: list[bytes] = []
+    try:
+        for number, piece in enumerate(split(inflate(body))):
+            # One that is no JSON would spoil the record for its neighbours.
+            problem = read(piece).problem
+            if problem:
+                keep(piece, problem, f"/{number}")
+            else:
+                events.append(piece)
+        records = list(pack(events))
+    except MalformedInput as error:
+        aside.clear()
+        keep(body, error)
+        events, records = [], []
+    if aside:
+        put_aside(aside)
     stream.put(records)
-    return Received(len(events))
+    return Received(len(events), len(aside))

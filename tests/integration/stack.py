@@ -1,4 +1,4 @@
-"""The cohort flow's AWS resources on moto, and its two functions built against them."""
+"""The AWS resources of both flows on moto, and the environment of the functions."""
 
 import io
 import json
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 EVENTS = Path(__file__).parents[2] / "events"
 REST_KEY = "canary-rest-key-5f0c"
-PASSWORD = "example-password"  # the one of the sample events
+PASSWORD = "example-password"  # the ones of the sample events
+TOKEN = "example-token"
+PROJECT_TOKEN = "canary-project-token-77aa"
 REGION = "eu-west-1"
 
 
@@ -45,7 +47,7 @@ class Context:
 
 
 @dataclass
-class CohortStack:
+class Stack:
     """Names of what was made, and the clients to look at it."""
 
     queue_url: str
@@ -57,6 +59,7 @@ class CohortStack:
         self.s3 = boto3.client("s3", REGION)
         self.dynamodb = boto3.client("dynamodb", REGION)
         self.secrets = boto3.client("secretsmanager", REGION)
+        self.kinesis = boto3.client("kinesis", REGION)
 
     def messages(self) -> list[dict[str, Any]]:
         """Receive what waits in the queue, as records of an SQS event."""
@@ -77,6 +80,16 @@ class CohortStack:
             }
             for message in received.get("Messages", [])
         ]
+
+    def stream_records(self) -> list[bytes]:
+        """What was put into the stream so far."""
+        iterator = self.kinesis.get_shard_iterator(
+            StreamName="currents",
+            ShardId="shardId-000000000000",
+            ShardIteratorType="TRIM_HORIZON",
+        )["ShardIterator"]
+        found = self.kinesis.get_records(ShardIterator=iterator)["Records"]
+        return [record["Data"] for record in found]
 
     def acknowledge(self, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -124,7 +137,7 @@ def logged() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def cohort_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[CohortStack]:
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -135,9 +148,13 @@ def cohort_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[CohortStack]:
             QueueName="cohorts.fifo",
             Attributes={"FifoQueue": "true", "VisibilityTimeout": "360"},
         )
-        boto3.client("s3", REGION).create_bucket(
-            Bucket="data",
-            CreateBucketConfiguration={"LocationConstraint": REGION},
+        for bucket in ("data", "currents"):
+            boto3.client("s3", REGION).create_bucket(
+                Bucket=bucket,
+                CreateBucketConfiguration={"LocationConstraint": REGION},
+            )
+        boto3.client("kinesis", REGION).create_stream(
+            StreamName="currents", ShardCount=1
         )
         create_ledger_table(boto3.client("dynamodb", REGION))
         secrets = boto3.client("secretsmanager", REGION)
@@ -148,9 +165,20 @@ def cohort_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[CohortStack]:
         braze = secrets.create_secret(
             Name="braze", SecretString=json.dumps({"rest_api_key": REST_KEY})
         )
+        tokens = secrets.create_secret(
+            Name="currents", SecretString=json.dumps({"token": TOKEN})
+        )
+        mixpanel = secrets.create_secret(
+            Name="mixpanel", SecretString=json.dumps({"project_token": PROJECT_TOKEN})
+        )
+        monkeypatch.setenv("CURRENTS_STREAM", "currents")
+        monkeypatch.setenv("CURRENTS_SECRET_ARN", tokens["ARN"])
+        monkeypatch.setenv("MIXPANEL_SECRET_ARN", mixpanel["ARN"])
+        monkeypatch.setenv("MIXPANEL_REGION", "EU")
         monkeypatch.setenv("LEDGER_TABLE", "ledger")
         monkeypatch.setenv("COHORT_QUEUE_URL", queue["QueueUrl"])
         monkeypatch.setenv("DATA_BUCKET", "data")
         monkeypatch.setenv("WEBHOOK_SECRET_ARN", webhook["ARN"])
         monkeypatch.setenv("BRAZE_SECRET_ARN", braze["ARN"])
-        yield CohortStack(queue["QueueUrl"], "data", "ledger")
+        forget_secrets()
+        yield Stack(queue["QueueUrl"], "data", "ledger")
