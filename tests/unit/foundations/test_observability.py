@@ -9,11 +9,15 @@ from tests.integration.stack import logged
 __all__ = ["logged"]
 
 
+def fail() -> None:
+    raise KeyError("canary-member@example.com")
+
+
 def test_a_fault_is_logged_with_its_place_and_without_its_message(
     logged: io.StringIO,
 ) -> None:
     try:
-        raise KeyError("canary-member@example.com")
+        fail()
     except KeyError as error:
         log_fault("page not accepted", error)
     line = json.loads(logged.getvalue())
