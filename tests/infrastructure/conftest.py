@@ -40,6 +40,6 @@ def expanded(template: dict[str, Any]) -> dict[str, Any]:
         for name, parameter in given["Parameters"].items()
     }
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    result = transform(given, parameters, _NoManagedPolicies())  # type: ignore[arg-type]
+    result = transform(given, parameters, _NoManagedPolicies())
     assert isinstance(result, dict)
     return result

@@ -13,7 +13,7 @@ from cfnlint.config import ManualArgs
 from bridge import settings
 from bridge.observability import METRICS_NAMESPACE, Metric
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, type[settings.Settings]] = {
     "CohortWebhook": settings.CohortWebhookSettings,
     "CohortConsumer": settings.CohortConsumerSettings,
     "CurrentsReceiver": settings.CurrentsReceiverSettings,

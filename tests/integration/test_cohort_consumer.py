@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from bridge.quarantine import from_lines
+from functions.cohort_consumer import app
+from functions.cohort_webhook import app as webhook
+from sandbox.braze import BrazeStandIn
 from tests.integration.stack import (
     REST_KEY,
     Context,
@@ -15,11 +20,6 @@ from tests.integration.stack import (
     sample,
     stack,
 )
-
-from bridge.quarantine import from_lines
-from functions.cohort_consumer import app
-from functions.cohort_webhook import app as webhook
-from sandbox.braze import BrazeStandIn
 
 __all__ = ["logged", "stack"]
 

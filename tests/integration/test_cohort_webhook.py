@@ -12,15 +12,15 @@ from bridge.quarantine import from_lines
 from functions.cohort_webhook import app
 from tests.integration.stack import (
     PASSWORD,
-    Stack,
     Context,
-    stack,
+    Stack,
     forget_secrets,
     logged,
     sample,
+    stack,
 )
 
-__all__ = ["stack", "logged"]
+__all__ = ["logged", "stack"]
 
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 

@@ -1,4 +1,4 @@
-"""The function currents_importer on moto, with a Mixpanel of its own on the loopback."""
+"""The function currents_importer on moto, with a Mixpanel of its own."""
 
 import base64
 import io
@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from bridge.quarantine import from_lines
+from functions.currents_importer import app
+from sandbox.braze.currents import CurrentsSource
+from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.stack import (
     PROJECT_TOKEN,
     Context,
@@ -16,11 +21,6 @@ from tests.integration.stack import (
     sample,
     stack,
 )
-
-from bridge.quarantine import from_lines
-from functions.currents_importer import app
-from sandbox.braze.currents import CurrentsSource
-from sandbox.mixpanel import MixpanelStandIn
 
 __all__ = ["logged", "stack"]
 

@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 import pytest
-from tests.integration.stack import EVENTS, Context, Stack, sample, stack
 
 from bridge.currents.decode import decode
 from bridge.errors import RetryableError
 from functions.currents_loader import app
 from sandbox.braze.currents import CurrentsSource, avro_file
+from tests.integration.stack import EVENTS, Context, Stack, sample, stack
 
 __all__ = ["stack"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.integration.stack import TOKEN, Context, Stack, logged, sample, stack
 
 from bridge.currents.decode import decode
 from bridge.quarantine import from_lines
 from functions.currents_receiver import app
+from tests.integration.stack import TOKEN, Context, Stack, logged, sample, stack
 
 __all__ = ["logged", "stack"]
 
