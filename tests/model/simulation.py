@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.model.world import KEY, World
-
 from bridge.cohorts.accept import accept
 from bridge.cohorts.identity import parse_sources
 from bridge.cohorts.message import PageMessage
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import Cohort, Dialect, PlannedCall, body_of, plan
+from tests.model.world import KEY, World
 
 INTERVAL_MS = 1_800_000
 SNAPSHOT_MS = 3 * 86_400_000

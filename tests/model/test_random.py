@@ -1,9 +1,9 @@
 """Random histories with faults: after two clean syncs Braze equals Mixpanel."""
 
 import pytest
-from tests.model.simulation import CALM, Rates, Simulation
 
 from sandbox.mixpanel import NAMED_DIALECTS
+from tests.model.simulation import CALM, Rates, Simulation
 
 SEEDS = 40
 
