@@ -8,8 +8,8 @@ from tests.model.simulation import CALM, Rates, Simulation
 SEEDS = 40
 
 
-# Without page_info completeness is a guess. The other two are known to end wrong in about
-# one history of forty under this stress, and are worked on.
+# Without page_info completeness is a guess. In the other two the words of the sender
+# leave open, now and then, whether a sync died; such histories can end wrong.
 IMPERFECT = {"captured", "empty calls left out", "reused session, shuffled"}
 
 
