@@ -196,6 +196,13 @@ def test_what_is_decided_leaves_the_list() -> None:
     assert not verdict.settle
 
 
+def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
+    stuck = replace(diff(5), processed={})
+    assert judge(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
+    later = cohort(diff(5), diff(6), diff(7), diff(8, repeats={5}))
+    assert judge(later).died == set(), "only 6 could have repeated 5"
+
+
 # Versions
 
 

@@ -9,7 +9,7 @@ ledger of versions, not of in and out, can do that. docs/architecture.md has the
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -227,10 +227,13 @@ def judge(cohort: Cohort) -> Verdict:
         and not (earlier.full or later.full)
         and earlier.seq in later.repeats
     }
+    # From the oldest on: a sync behind one that waits is still needed as its next.
     superseded = {
         earlier.seq
-        for earlier, later in pairwise(complete)
-        if earlier.is_processed and later.is_processed
+        for earlier, _ in takewhile(
+            lambda pair: pair[0].is_processed and pair[1].is_processed,
+            pairwise(complete),
+        )
     }
     below = {s.seq for s in cohort.syncs if s.seq < floor}
     return Verdict(
