@@ -243,7 +243,7 @@ def test_a_base64_body_is_taken(call: Call) -> None:
 
 @pytest.mark.parametrize("store", ["secrets", "table", "queue", "bucket"])
 def test_a_store_that_fails_is_503_and_never_a_pause(
-    call: Call, stack: Stack, store: str
+    call: Call, stack: Stack, store: str, logged: io.StringIO
 ) -> None:
     match store:
         case "secrets":
@@ -260,6 +260,10 @@ def test_a_store_that_fails_is_503_and_never_a_pause(
     status, answer = call(sample("cohort_webhook"))
     assert status == 503
     assert answer["error"]["code"] == 503
+    said = logged.getvalue() + json.dumps(answer)
+    assert "page not accepted" in said
+    for canary in (PASSWORD, "ada@example.com", "cust-00017"):
+        assert canary not in said
 
 
 def test_no_secret_and_no_member_is_logged(

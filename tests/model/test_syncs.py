@@ -181,6 +181,22 @@ def test_a_removal_whose_answer_was_lost_is_asserted_again(world: World) -> None
     assert world.braze.members == {"b"}
 
 
+def test_a_removal_that_applied_before_a_crash_is_undone_when_its_sync_dies(
+    world: World,
+) -> None:
+    """Intent before the call: the ledger must not claim what Braze may have lost."""
+    world.full("a", "u", session="s1")
+    world.call("remove_members", ["u"], page=(1, 2), session="s2")
+    world.braze.after = fail
+    with pytest.raises(RetryableError):
+        world.step()
+    world.queue.waiting.clear()  # to the dead-letter queue
+    world.braze.after = lambda: None
+    assert world.braze.members == {"a"}
+    world.full("a", "u", session="s3")
+    assert world.braze.members == {"a", "u"}
+
+
 def test_the_same_message_twice_sends_nothing(world: World) -> None:
     world.call("members", ["a", "b"])
     again = world.queue.waiting[:]
