@@ -9,10 +9,6 @@ BIN := .venv/bin
 PYTHON_SOURCES := layers functions sandbox scripts tests
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
-# Where `make deploy` builds for; Lambda's arm64 costs a fifth less than x86_64.
-ARCHITECTURE ?= arm64
-CONFIG_ENV ?= default
-
 # sam needs a region even where it only reads a file.
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
@@ -53,10 +49,7 @@ build: .aws-sam/ready ## build functions and layers for this machine, as sam doe
 
 .PHONY: deploy
 deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b for another stack)
-	@ARCHITECTURE=$(ARCHITECTURE) BUILD_PYTHON=$(abspath $(BIN)/python) \
-	    .venv-sam/bin/sam build --build-dir .aws-sam/deploy --config-env $(CONFIG_ENV)
-	@.venv-sam/bin/sam deploy --template-file .aws-sam/deploy/template.yaml --config-env $(CONFIG_ENV) \
-	    --guided --parameter-overrides Architecture=$(ARCHITECTURE)
+	@scripts/deploy
 
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
@@ -87,6 +80,6 @@ BUILT_FROM := $(shell find layers functions -type f -not -path '*/__pycache__/*'
 	@echo "building functions and layers for $(MACHINE)"; \
 	mkdir -p .aws-sam; log=.aws-sam/build.log; \
 	ARCHITECTURE=$(MACHINE) BUILD_PYTHON=$(abspath $(BIN)/python) \
-	    .venv-sam/bin/sam build --parameter-overrides Architecture=$(MACHINE) > $$log 2>&1 \
+	    .venv-sam/bin/sam build --cache-dir .aws-sam/cache-$(MACHINE) > $$log 2>&1 \
 	    || { cat $$log; exit 1; }; \
 	touch $@

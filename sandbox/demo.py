@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -222,14 +223,18 @@ class Demo:
     # Result
 
     def _show(self, flows: dict[str, Flow]) -> None:
-        cohorts = Table(title="Cohort «Trial, day 10»", title_justify="left")
+        cohorts = Table(
+            title="Cohort «Trial, day 10»", title_justify="left", box=SIMPLE_HEAD
+        )
         cohorts.add_column("after the")
         for column in ("Mixpanel", "Braze"):
             cohorts.add_column(column, justify="right")
         cohorts.add_column("equal")
         for what, wanted, held, equal in self.cohorts:
             cohorts.add_row(what, f"{wanted:,}", f"{held:,}", _mark(equal))
-        events = Table(title="Events", title_justify="left", show_footer=True)
+        events = Table(
+            title="Events", title_justify="left", show_footer=True, box=SIMPLE_HEAD
+        )
         total = Flow(
             sum(flow.sent for flow in flows.values()),
             sum(flow.delivered for flow in flows.values()),
@@ -245,6 +250,7 @@ class Demo:
         for event, flow in flows.items():
             numbers = (flow.sent, flow.delivered, flow.filtered, flow.quarantined)
             name = event.removeprefix("users.").removeprefix("messages.")
+            name = name.removeprefix("behaviors.")
             events.add_row(name, *(f"{n:,}" for n in numbers), _mark(flow.closed))
         console.print()
         console.print(cohorts)
