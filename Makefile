@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-PYTHON_SOURCES := layers functions sandbox scripts tests
+PYTHON_SOURCES := layers functions cli sandbox scripts tests
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 # sam needs a region even where it only reads a file.

@@ -1,0 +1,98 @@
+"""`python -m cli COMMAND`: what an operator does with a running stack."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bridge.errors import BridgeError
+from cli.check import check
+from cli.replay import kept, redrive, replay_events, replay_pages
+from cli.stack import RunningStack, StackError
+
+console = Console(highlight=False, soft_wrap=True)
+LOCAL = Path(".sandbox/description.json")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 1 if something is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        stack = (
+            RunningStack.deployed(options.stack, options.region)
+            if options.stack
+            else RunningStack.local(options.description)
+        )
+        result: int = options.run(stack, options)
+    except (StackError, BridgeError) as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    return result
+
+
+def _check(stack: RunningStack, _: argparse.Namespace) -> int:
+    """Ask every secret and both vendors."""
+    wrong = 0
+    for finding in check(stack):
+        if finding.problem:
+            wrong += 1
+            console.print(f"[red]wrong[/]  {finding.what}: {finding.problem}")
+        else:
+            console.print(f"[green]right[/]  {finding.what}")
+    return 1 if wrong else 0
+
+
+def _status(stack: RunningStack, options: argparse.Namespace) -> int:
+    """How much waits, and what was put aside and why."""
+    sqs: Any = stack.client("sqs")
+    for name in ("CohortQueue", "CohortDeadLetterQueue"):
+        counts = sqs.get_queue_attributes(
+            QueueUrl=stack.resources[name],
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+            ],
+        )["Attributes"]
+        console.print(f"{sum(map(int, counts.values())):8,}  messages in {name}")
+    for flow in ("cohorts", "currents"):
+        reasons = Counter(item.reason for item in kept(stack, flow, options.date))
+        for reason, number in reasons.most_common():
+            console.print(f"{number:8,}  put aside in {flow}: {reason}")
+    return 0
+
+
+def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Bring back what was put aside, and the dead-letter queue."""
+    done = replay_events(stack, kept(stack, "currents", options.date))
+    for what, number in done.items():
+        console.print(f"{number:8,}  events {what}")
+    done = replay_pages(stack, kept(stack, "cohorts", options.date))
+    for what, number in done.items():
+        console.print(f"{number:8,}  pages {what}")
+    console.print(f"{redrive(stack):8,}  pages from the dead-letter queue")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cli", description=__doc__)
+    parser.add_argument("--stack", help="name of a deployed stack")
+    parser.add_argument("--region", help="its AWS region, if not the default one")
+    parser.add_argument(
+        "--description",
+        type=Path,
+        default=LOCAL,
+        help="without --stack: what the local cloud wrote (%(default)s)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run in (("check", _check), ("status", _status), ("replay", _replay)):
+        command = commands.add_parser(name, help=run.__doc__)
+        command.add_argument("--date", default="", help="one day alone, YYYY-MM-DD")
+        command.set_defaults(run=run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

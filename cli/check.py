@@ -1,0 +1,79 @@
+"""Say what is wrong before the vendors do: each secret, and each vendor's answer to it.
+
+Nothing is written at a vendor: Braze is asked for a user that does not exist, and
+Mixpanel is sent an empty import, which it refuses after it has accepted the login.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+from bridge.braze.client import BrazeClient
+from bridge.credentials import (
+    BrazeCredentials,
+    CurrentsCredentials,
+    MixpanelCredentials,
+    Secret,
+    SecretModel,
+    WebhookCredentials,
+)
+from bridge.currents.pack import compress
+from bridge.errors import BridgeError
+from bridge.mixpanel.client import MixpanelClient
+from bridge.transport import RetryPolicy, Transport
+from cli.stack import RunningStack
+
+SECRETS: dict[str, type[SecretModel]] = {
+    "WebhookSecret": WebhookCredentials,
+    "CurrentsSecret": CurrentsCredentials,
+    "BrazeSecret": BrazeCredentials,
+    "MixpanelSecret": MixpanelCredentials,
+}
+ONE_TRY = RetryPolicy(attempts=1)
+SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `problem` is empty where it is right."""
+
+    what: str
+    problem: str = ""
+
+
+def check(stack: RunningStack) -> Iterator[Finding]:
+    """Look at each thing in turn."""
+    provider = SecretsProvider(boto3_client=stack.client("secretsmanager"))
+    for name, model in SECRETS.items():
+        secret = _secret(stack, provider, name, model)
+        yield _tried(f"{name} has a value of the right shape", secret.get)
+    yield _tried("Braze takes the REST key", lambda: _ask_braze(stack, provider))
+    yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, provider))
+
+
+def _tried(what: str, attempt: Callable[[], object]) -> Finding:
+    try:
+        attempt()
+    except BridgeError as error:
+        return Finding(what, str(error))
+    return Finding(what)
+
+
+def _secret[T: SecretModel](
+    stack: RunningStack, provider: SecretsProvider, name: str, model: type[T]
+) -> Secret[T]:
+    return Secret(stack.resources[name], model, provider=provider)
+
+
+def _ask_braze(stack: RunningStack, provider: SecretsProvider) -> None:
+    transport = Transport("braze", stack.braze_url, policy=ONE_TRY)
+    secret = _secret(stack, provider, "BrazeSecret", BrazeCredentials)
+    BrazeClient(transport, secret, lambda: SECONDS).find_device("bridge-check")
+
+
+def _ask_mixpanel(stack: RunningStack, provider: SecretsProvider) -> None:
+    transport = Transport("mixpanel", stack.mixpanel_url, policy=ONE_TRY)
+    secret = _secret(stack, provider, "MixpanelSecret", MixpanelCredentials)
+    client = MixpanelClient(transport, secret, compress, lambda: SECONDS)
+    client.import_events([])
