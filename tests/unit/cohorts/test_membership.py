@@ -203,6 +203,13 @@ def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
     assert judge(later).died == set(), "only 6 could have repeated 5"
 
 
+def test_an_empty_list_shows_later_that_a_diff_of_one_action_had_died() -> None:
+    half = sync(5, {ADD: 1}, {ADD: {1}})
+    unsure = judge(cohort(half, diff(6), diff(7)))
+    assert (unsure.died, unsure.finished) == (frozenset(), frozenset())
+    assert judge(cohort(half, diff(6), diff(7), sends_empty=True)).died == {5}
+
+
 # Versions
 
 

@@ -17,6 +17,10 @@ JOIN_WINDOW_MS = 600_000
 """A session joins a diff that lacks its action if that had a page in this time."""
 
 
+DOUBT_SYNCS = 48
+"""A day of syncs: time enough for a sender of empty lists to send one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One call of the sender; `number` and `total` are None without `page_info`."""
@@ -179,6 +183,17 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
     return own and begun and not cohort.sends_empty
 
 
+def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
+    """Whether an empty list may yet show that the sync died half-way.
+
+    As long as its sender has sent none, a diff of one action counts as complete. One
+    that has sent none in so many syncs leaves empty calls out.
+    """
+    one_action = not sync.full and len(sync.accepted) == 1 and bool(sync.totals)
+    later = sum(other.seq > sync.seq for other in cohort.syncs)
+    return one_action and not cohort.sends_empty and later < DOUBT_SYNCS
+
+
 def _fills_common_count(sync: Sync) -> bool:
     add, remove = sync.accepted[Action.ADD], sync.accepted[Action.REMOVE]
     totals = set(sync.totals.values())
@@ -231,7 +246,11 @@ def judge(cohort: Cohort) -> Verdict:
     superseded = {
         earlier.seq
         for earlier, _ in takewhile(
-            lambda pair: pair[0].is_processed and pair[1].is_processed,
+            lambda pair: (
+                pair[0].is_processed
+                and pair[1].is_processed
+                and not _in_doubt(pair[0], cohort)
+            ),
             pairwise(complete),
         )
     }
