@@ -16,6 +16,7 @@ from bridge.cohorts.membership import (
     judge,
     place,
     prune,
+    shows_shared_session,
     touch,
 )
 from bridge.mixpanel.cohort_webhook import Action
@@ -48,7 +49,7 @@ def sync(
         seq=seq,
         full=FULL in accepted,
         last_page_at=NOW,
-        sessions=frozenset({session}),
+        sessions={action: frozenset({session}) for action in accepted},
         totals=totals,
         accepted=pages,
         processed=pages if processed else {},
@@ -102,6 +103,14 @@ def test_an_action_with_a_session_of_its_own_joins_the_diff_that_lacks_it() -> N
     assert place(state, second, {}, NOW + 1) == Placement(5, opens=False)
     late = NOW + JOIN_WINDOW_MS
     assert place(state, second, {}, late) == Placement(late, opens=True)
+
+
+def test_a_second_page_under_an_actions_own_session_is_no_shared_session() -> None:
+    joined = replace(
+        diff(5), sessions={ADD: frozenset({"s1"}), REMOVE: frozenset({"s2"})}
+    )
+    assert not shows_shared_session(joined, page(REMOVE, 2, 2, session="s2"))
+    assert shows_shared_session(joined, page(ADD, 2, 2, session="s2"))
 
 
 def test_where_sessions_are_shared_a_new_session_is_a_new_sync() -> None:

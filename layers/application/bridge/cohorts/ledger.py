@@ -132,7 +132,7 @@ class DynamoLedger:
         sync.assign("expires_at", self._expires_at)
         if page.total is not None:
             sync.assign(f"total_{page.action}", page.total)
-        sync.add("sessions", {page.session})
+        sync.add(f"sessions_{page.action}", {page.session})
         sync.add(f"accepted_{page.action}", {page.name})
         for reason, number in skipped.items():
             sync.add(f"skipped_{reason}", number)
@@ -141,7 +141,7 @@ class DynamoLedger:
         sync.only_if_exists(not opens)
 
         updates = [registered, sync]
-        if opens or page.session not in known[seq].sessions:
+        if opens or not known[seq].has_session(page.session):
             session = Update(pk, f"X#{page.session}")
             session.assign("seq", seq)
             session.assign("expires_at", self._expires_at)
@@ -277,18 +277,18 @@ def _sync(item: Item) -> Sync:
         seq=int(item["sk"][2:]),
         full=item["full"],
         last_page_at=int(item["last_page_at"]),
-        sessions=frozenset(item.get("sessions", ())),
+        sessions=_by_action(item, "sessions"),
         totals={a: int(item[f"total_{a}"]) for a in Action if f"total_{a}" in item},
-        accepted=_pages(item, "accepted"),
-        processed=_pages(item, "processed"),
-        again=_pages(item, "again"),
+        accepted=_by_action(item, "accepted"),
+        processed=_by_action(item, "processed"),
+        again=_by_action(item, "again"),
         repeats=_numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
         dead=item.get("dead", False),
     )
 
 
-def _pages(item: Item, what: str) -> dict[Action, frozenset[str]]:
+def _by_action(item: Item, what: str) -> dict[Action, frozenset[str]]:
     return {
         action: frozenset(item[f"{what}_{action}"])
         for action in Action

@@ -50,7 +50,7 @@ class Sync:
     seq: int
     full: bool
     last_page_at: int
-    sessions: frozenset[str] = frozenset()
+    sessions: Mapping[Action, frozenset[str]] = field(default_factory=dict)
     totals: Mapping[Action, int] = field(default_factory=dict)
     accepted: Mapping[Action, frozenset[str]] = field(default_factory=dict)
     processed: Mapping[Action, frozenset[str]] = field(default_factory=dict)
@@ -58,6 +58,10 @@ class Sync:
     repeats: frozenset[int] = frozenset()
     restarts: int = 0
     dead: bool = False
+
+    def has_session(self, session: str) -> bool:
+        """Whether a page of the sync came under this session id."""
+        return any(session in sessions for sessions in self.sessions.values())
 
     @property
     def is_processed(self) -> bool:
@@ -109,7 +113,7 @@ def place(
     full = page.action is Action.FULL
     restarts = 0
     for sync in reversed(cohort.syncs):
-        if page.session in sync.sessions:
+        if sync.has_session(page.session):
             if sync.full == full and not _restarts(sync, page, digests):
                 return Placement(sync.seq, opens=False)
             restarts = sync.seq
@@ -150,7 +154,11 @@ def inherited(sync: Sync, earlier: Sync) -> dict[Action, frozenset[str]]:
 
 def shows_shared_session(sync: Sync, page: Page) -> bool:
     """Whether the page shows that its sender uses one session for both actions."""
-    return page.session in sync.sessions and bool(set(sync.accepted) - {page.action})
+    return any(
+        page.session in sessions
+        for action, sessions in sync.sessions.items()
+        if action is not page.action
+    )
 
 
 def _restarts(sync: Sync, page: Page, digests: Mapping[int, str]) -> bool:

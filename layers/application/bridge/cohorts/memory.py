@@ -103,7 +103,7 @@ class MemoryLedger:
             sync,
             last_page_at=now_ms,
             restarts=sync.restarts or placement.restarts,
-            sessions=sync.sessions | {page.session},
+            sessions=_with(sync.sessions, page.action, page.session),
             totals={**sync.totals, **totals},
             accepted=_with(sync.accepted, page.action, page.name),
         )
