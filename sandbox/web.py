@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -82,6 +82,37 @@ class WebServer:
         """Returns when no new call is taken."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class StandIn:
+    """Base of the stand-ins: a server whose answers are the subclass's `respond`."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._server = WebServer(self.respond, port)
+
+    def respond(self, call: Call) -> Answer:
+        """Answer one call."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return self._server.url
+
+    def start(self) -> str:
+        """Begin to serve; the base URL."""
+        return self._server.start()
+
+    def stop(self) -> None:
+        """Returns when no new call is taken."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class _Server(ThreadingHTTPServer):

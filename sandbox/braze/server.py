@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from sandbox.braze.partner import partner_call
 from sandbox.braze.workspace import Workspace
 from sandbox.faults import Faults
-from sandbox.web import Answer, Call, WebServer
+from sandbox.web import Answer, Call, StandIn
 
 MAX_BODY = 4_000_000
 OBJECTS_PER_CALL = 75
@@ -24,7 +24,7 @@ _PERMISSIONS = {"/users/track": "users.track", "/users/export/ids": "users.expor
 _STATUS_FAULTS = {"500": 500, "502": 502, "503": 503, "504": 504, "423": 423}
 
 
-class BrazeStandIn:
+class BrazeStandIn(StandIn):
     """A Braze on 127.0.0.1.
 
     `rest_api_keys` are keys with every permission, or key → permissions;
@@ -63,25 +63,7 @@ class BrazeStandIn:
         self._used = 0
         self._window_began = clock()
         self._lock = threading.Lock()
-        self._server = WebServer(self.respond, port)
-
-    def start(self) -> str:
-        """Begin to serve; the base URL."""
-        return self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        return self._server.url
+        super().__init__(port)
 
     def respond(self, call: Call) -> Answer:
         """Answer one call, with a fault if one is planned."""

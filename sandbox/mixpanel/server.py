@@ -6,13 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
 from sandbox.faults import Faults
 from sandbox.mixpanel import rules
-from sandbox.web import Answer, Call, WebServer
+from sandbox.web import Answer, Call, StandIn
 
 EVENTS_PER_CALL = 2000
 MAX_BODY = 10_000_000
@@ -29,7 +29,7 @@ type Event = dict[str, Any]
 type Key = tuple[str, str, int, str]
 
 
-class MixpanelStandIn:
+class MixpanelStandIn(StandIn):
     """A Mixpanel on 127.0.0.1 with one project.
 
     `service_accounts` is user name → secret. `max_body` is in uncompressed bytes, and
@@ -60,25 +60,7 @@ class MixpanelStandIn:
         self._limit = limit
         self._clock = clock
         self._minute: list[float] = []
-        self._server = WebServer(self.respond, port)
-
-    def start(self) -> str:
-        """Begin to serve; the base URL."""
-        return self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        return self._server.url
+        super().__init__(port)
 
     def visible(self) -> dict[Key, Event]:
         """What a query shows: one event a key, the newest copy."""
