@@ -150,6 +150,22 @@ def test_after_such_a_restart_unchanged_pages_count_for_the_new_sync(
     assert world.braze.members == {"a", "b", "c"}
 
 
+def test_an_action_that_did_not_change_counts_for_the_new_sync_too(
+    world: World,
+) -> None:
+    world.full("a", "b", session="s0")
+    world.diff([], [], session="s1")
+    world.wait()
+    world.call("add_members", ["u"], session="s2")
+    world.call("remove_members", ["a"], page=(1, 2), session="s2")
+    world.drain()
+    world.call("add_members", ["u"], session="s2")
+    world.call("remove_members", ["b"], session="s2")
+    world.drain()
+    world.diff([], [], session="s3")
+    assert world.braze.members == {"a", "u"}
+
+
 def fail() -> None:
     raise RetryableError("test")
 

@@ -116,9 +116,9 @@ def _inherit(
     pages: list[Page] = []
     for action, numbers in inherited(sync, earlier).items():
         for number in sorted(numbers):
-            old = Page(
-                page.session, action, int(number), sync.totals[action], "", False
-            )
+            total = sync.totals.get(action, earlier.totals.get(action))
+            named = int(number) if number.isdecimal() else None
+            old = Page(page.session, action, named, total, "", False)
             digest = ledger.digests(key, old, [earlier.seq])[earlier.seq]
             again = replace(old, digest=digest)
             placement = Placement(seq, opens=False)

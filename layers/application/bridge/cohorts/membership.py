@@ -114,9 +114,10 @@ def place(
     restarts = 0
     for sync in reversed(cohort.syncs):
         if sync.has_session(page.session):
-            if sync.full == full and not _restarts(sync, page, digests):
-                return Placement(sync.seq, opens=False)
-            restarts = sync.seq
+            if sync.full == full:
+                if not _restarts(sync, page, digests):
+                    return Placement(sync.seq, opens=False)
+                restarts = sync.seq
             break
     else:
         if cohort.syncs and not full:
@@ -141,13 +142,15 @@ def inherited(sync: Sync, earlier: Sync) -> dict[Action, frozenset[str]]:
     pages are counted when nothing else is wanting, for until then the changed ones may
     still come.
     """
+    none: frozenset[str] = frozenset()
+    totals = {**earlier.totals, **sync.totals}
     lacking = {
-        action: earlier.again.get(action, frozenset()) - pages
-        for action, pages in sync.accepted.items()
+        action: earlier.again.get(action, none) - sync.accepted.get(action, none)
+        for action in {*sync.accepted, *earlier.again}
     }
     fills = all(
-        len(pages) + len(lacking[action]) >= sync.totals.get(action, 0)
-        for action, pages in sync.accepted.items()
+        len(sync.accepted.get(action, none)) + len(pages) >= totals.get(action, 0)
+        for action, pages in lacking.items()
     )
     return lacking if fills else {}
 
