@@ -8,13 +8,18 @@ import gzip
 import json
 import socket
 import struct
+import sys
 import threading
-import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+_MAX_BODY = 64_000_000
+# Linger zero makes the close a reset, as a broken balancer does.
+_RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,10 @@ class Call:
     def json(self) -> Any:
         """Raises ValueError."""
         return json.loads(self.body)
+
+    def form(self) -> dict[str, str]:
+        """The fields of a form."""
+        return dict(parse_qsl(self.body.decode(errors="replace")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class WebServer:
     def __init__(self, respond: Respond, port: int = 0) -> None:
         self._server = _Server(respond, port)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), daemon=True
+            target=self._server.serve_forever, args=(0.02,), daemon=True
         )
 
     @property
@@ -79,9 +88,11 @@ class WebServer:
         return self.url
 
     def stop(self) -> None:
-        """Returns when no new call is taken."""
-        self._server.shutdown()
+        """Returns when no call is taken any more, kept-alive connections included."""
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
 
 
 class StandIn:
@@ -122,7 +133,30 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, respond: Respond, port: int) -> None:
         self.respond = respond
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep alive, and the stalls."""
+        self.stopping.set()
+        with self._lock:
+            for connection in self._open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # its client was faster
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that goes away breaks its connection; that is its own affair."""
@@ -135,26 +169,40 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _respond(self) -> None:
-        length = int(self.headers.get("content-length") or 0)
+        length = self.headers.get("content-length") or "0"
+        if "transfer-encoding" in self.headers or not length.isdecimal():
+            self._send(Answer(411, {"message": "Length Required"}), keep=False)
+        elif int(length) > _MAX_BODY:
+            self._send(Answer(413, {"message": "Body too large"}), keep=False)
+        else:
+            self._answer(self._called(self.rfile.read(int(length))))
+
+    def _called(self, body: bytes) -> Answer:
         parts = urlsplit(self.path)
-        answer = self.server.respond(
-            Call(
-                method=self.command,
-                path=parts.path,
-                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(length),
-            )
+        call = Call(
+            method=self.command,
+            path=parts.path,
+            query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=body,
         )
+        try:
+            return self.server.respond(call)
+        except Exception:  # noqa: BLE001 - our mistake must not look like a fault
+            sys.stderr.write(traceback.format_exc())
+            return Answer(500, {"stand_in": "failed, see its standard error"})
+
+    def _answer(self, answer: Answer) -> None:
         if answer.delay:
-            time.sleep(answer.delay)
-        if answer.reset:
-            # Linger zero makes the close a reset, as a broken balancer does.
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.server.stopping.wait(answer.delay)
+        if answer.reset or self.server.stopping.is_set():
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.connection.close()
             self.close_connection = True
-            return
+        else:
+            self._send(answer)
+
+    def _send(self, answer: Answer, *, keep: bool = True) -> None:
         content = answer.content()
         self.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -162,9 +210,17 @@ class _Handler(BaseHTTPRequestHandler):
         if "content-type" not in answer.headers:
             self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
+        if not keep:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(content)
         self.wfile.flush()
+
+    def handle_expect_100(self) -> bool:
+        # The buffer would hold the 100 back, and curl would wait a second for it.
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
 
     do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - names of the base
 

@@ -1,19 +1,43 @@
-"""A stand-in for Mixpanel: it receives imports and sends cohort syncs.
+"""A stand-in for Mixpanel: it receives imports, answers queries and sends cohort syncs.
 
-    with MixpanelStandIn(project_token="t") as mixpanel:
-        ...
-        mixpanel.visible()  # what a query would show
+    with MixpanelStandIn(project_id="9", project_token="t") as mixpanel:
+        mixpanel.faults.plan("429", times=2)
+        mixpanel.visible()  # what a query would show: key → event
+        mixpanel.events     # every copy
 
     cohort = Cohort("8120045", "Trial", {"u-1": {}})
-    CohortSync(cohort, webhook_url, username, password).run()
+    sync = CohortSync(cohort, webhook_url, username, password, dialect=Dialect())
+    sync.run()              # the first in full, then the difference
 
-Over HTTP: `GET /_stand_in/state`, `GET /_stand_in/events`, `POST /_stand_in/reset`, and
-`POST /_stand_in/faults` with `{"next": [{"kind": "429", "times": 2}], "rates": {}}`.
-Kinds of fault: 401, 413, 429, 500, 502, 503, reset before, reset after, stall, slow,
-and for a 400: $insert_id, no index, texts, status number, no list, no error.
+With curl, below the base URL (JSON in, JSON out):
+
+    GET  /_stand_in/state
+    GET  /_stand_in/events
+    POST /_stand_in/cohorts  {"id": "7", "name": "Trial", "members": ["u-1", "u-2"]}
+    POST /_stand_in/sync     {"id": "7", "url": "http://127.0.0.1:1/cohorts",
+                              "username": "mixpanel", "password": "...",
+                              "dialect": "documented"}
+    POST /_stand_in/faults   {"next": [{"kind": "503", "times": 2}], "rates": {}}
+    POST /_stand_in/reset
+
+A second sync of the same cohort to the same URL sends the difference. The kinds of
+fault are the keys of `faults.BEFORE` (nothing is stored), of `faults.AFTER` (it is
+stored, and the answer is spoilt) and "wrong region, silent".
 """
 
-from sandbox.mixpanel.cohorts import NAMED_DIALECTS, Cohort, CohortSync, Dialect
+from sandbox.mixpanel.cohorts import NAMED_DIALECTS, Cohort, Dialect
+from sandbox.mixpanel.imports import ImportLimits
+from sandbox.mixpanel.rules import Project
 from sandbox.mixpanel.server import MixpanelStandIn
+from sandbox.mixpanel.sync import CohortSync, SyncResult
 
-__all__ = ["NAMED_DIALECTS", "Cohort", "CohortSync", "Dialect", "MixpanelStandIn"]
+__all__ = [
+    "NAMED_DIALECTS",
+    "Cohort",
+    "CohortSync",
+    "Dialect",
+    "ImportLimits",
+    "MixpanelStandIn",
+    "Project",
+    "SyncResult",
+]

@@ -1,42 +1,53 @@
-"""Mixpanel as the sender of cohort syncs: what it says, in which dialect, and when.
+"""What Mixpanel says in a cohort sync, and in which dialect (pure).
 
-Source: Mixpanel docs, "Cohort Sync: Webhooks". `plan` is pure, so that a model can use
-it without a network; `CohortSync` sends what it plans and keeps the snapshot. Every
-point that the docs leave open is a switch of the dialect.
+Source: Mixpanel docs, "Cohort Sync: Webhooks". Every point that the docs leave open is
+a switch of the dialect; a model can use `plan` without a network.
 """
 
 import random
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import requests
+from typing import Any, Literal
 
 PAGE_SIZE = 1000
-SNAPSHOT_SECONDS = 3 * 86_400
-RETRIES = 5
-PAUSING = frozenset({400, 401, 403, 404})
-FIRST_RETRY = 2.0
+
+type Reaction = Literal["accept", "retry", "abort", "pause"]
+"""Go on; try this page again; give the sync up until the next; until a person acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a sender behaves where the docs are silent or contradict themselves."""
 
-    first_sync: str = "members"
+    first_sync: Literal["members", "add_members"] = "members"
     page_info: bool = True
     shared_session: bool = True
+    """Adds and removals of one sync have one session id, or one each."""
     reuse_session: bool = False
+    """A sync that starts again after a failure keeps the ids of the failed one."""
     common_total: bool = False
+    """Adds and removals number their pages through one count."""
     shuffled: bool = False
+    parallel: int = 1
+    """So many pages are under way at a time."""
+    repeat_pages: bool = False
+    """Some pages come again later in the same sync."""
     numeric_ids: bool = False
     send_empty: bool = True
     description: bool = True
     integration_id: bool = False
     raw_names: bool = False
-    repeat_pages: bool = False
+    """Exported properties by their own names in place of the default four."""
+    members_beside: bool = False
+    """`members` stands beside `parameters`, as one relayed capture shows it."""
+    resume_full: bool = False
+    """What a person resumes begins with everybody."""
+    on_failure_body: Reaction = "abort"
+    """To 200 with `failure`, or with a body that is no JSON."""
+    on_no_answer: Reaction = "retry"
+    on_other_status: Reaction = "abort"
+    """To a status that is not 200, 400, 401, 403, 404, 429 or 5xx."""
 
 
 NAMED_DIALECTS: Mapping[str, Dialect] = {
@@ -47,16 +58,20 @@ NAMED_DIALECTS: Mapping[str, Dialect] = {
     ),
     "own sessions": Dialect(shared_session=False),
     "reused session": Dialect(reuse_session=True),
+    "own sessions, reused": Dialect(shared_session=False, reuse_session=True),
     "common total": Dialect(common_total=True),
     "shuffled": Dialect(shuffled=True),
     "shuffled, common total": Dialect(shuffled=True, common_total=True),
+    "parallel": Dialect(parallel=4),
     "numeric ids": Dialect(numeric_ids=True),
     "empty calls left out": Dialect(send_empty=False),
     "repeated pages": Dialect(repeat_pages=True),
+    "repeated pages, shuffled": Dialect(repeat_pages=True, shuffled=True),
     "reused session, shuffled": Dialect(reuse_session=True, shuffled=True),
     "add_members, own sessions": Dialect(
         first_sync="add_members", shared_session=False
     ),
+    "relayed": Dialect(members_beside=True, description=False),
 }
 
 
@@ -68,6 +83,7 @@ class Cohort:
     name: str
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     project_id: str = "2195193"
+    description: str = "Made up, for campaigns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,30 @@ class PlannedCall:
     members: tuple[str, ...]
 
 
+class Sessions:
+    """Session ids, one for each export of a sync, in the order they are asked for."""
+
+    def __init__(self, rng: random.Random, *, reuse: bool) -> None:
+        self._rng = rng
+        self._reuse = reuse
+        self._kept: list[str] = []
+        self._asked = 0
+
+    def begin(self, *, again: bool) -> None:
+        """A sync begins; `again` after one that failed, whose ids may be kept."""
+        self._asked = 0
+        if not (again and self._reuse):
+            self._kept.clear()
+
+    def __call__(self) -> str:
+        """The id of the sync's next export."""
+        if self._asked == len(self._kept):
+            made = uuid.UUID(int=self._rng.getrandbits(128), version=4)
+            self._kept.append(str(made))
+        self._asked += 1
+        return self._kept[self._asked - 1]
+
+
 def plan(
     members: Sequence[str],
     snapshot: frozenset[str] | None,
@@ -89,10 +129,13 @@ def plan(
     sessions: Callable[[], str],
     page_size: int = PAGE_SIZE,
 ) -> list[PlannedCall]:
-    """The calls of one sync, in the order of sending."""
+    """The calls of one sync, in the order of sending.
+
+    `snapshot` is the membership at the last success that is still good, or None;
+    `sessions` gives an id for each export.
+    """
     if snapshot is None and dialect.first_sync == "members":
-        session = sessions()
-        calls = _pages("members", sorted(members), session, page_size)
+        calls = _pages("members", sorted(members), sessions(), page_size)
     else:
         before, now = snapshot or frozenset(), frozenset(members)
         added, removed = sorted(now - before), sorted(before - now)
@@ -100,14 +143,13 @@ def plan(
         other = one if dialect.shared_session else sessions()
         adds = _pages("add_members", added, one, page_size)
         removes = _pages("remove_members", removed, other, page_size)
-        calls = _together(adds, removes) if dialect.common_total else adds + removes
         if not dialect.send_empty:
-            calls = [call for call in calls if call.members]
+            adds = adds if added else []
+            removes = removes if removed else []
+        calls = _together(adds, removes) if dialect.common_total else adds + removes
     if dialect.shuffled:
         rng.shuffle(calls)
-    if dialect.repeat_pages:
-        calls = [call for call in calls for _ in range(rng.choice((1, 1, 2)))]
-    return calls
+    return _repeated(calls, rng) if dialect.repeat_pages else calls
 
 
 def _pages(
@@ -121,7 +163,6 @@ def _pages(
 
 
 def _together(adds: list[PlannedCall], removes: list[PlannedCall]) -> list[PlannedCall]:
-    """Both actions number their pages through one count."""
     calls = adds + removes
     return [
         replace(call, page=number, total=len(calls))
@@ -129,27 +170,38 @@ def _together(adds: list[PlannedCall], removes: list[PlannedCall]) -> list[Plann
     ]
 
 
+def _repeated(calls: list[PlannedCall], rng: random.Random) -> list[PlannedCall]:
+    """Every third page, about, a second time somewhere behind the first."""
+    repeated = list(calls)
+    for call in calls:
+        if rng.random() < 1 / 3:
+            first = repeated.index(call)
+            repeated.insert(rng.randint(first + 1, len(repeated)), call)
+    return repeated
+
+
 def body_of(call: PlannedCall, cohort: Cohort, dialect: Dialect) -> dict[str, Any]:
     """One call as JSON."""
     numbers = dialect.numeric_ids
+    members = [
+        _member(each, cohort.members.get(each, {}), dialect) for each in call.members
+    ]
     parameters: dict[str, Any] = {
         "mixpanel_project_id": int(cohort.project_id) if numbers else cohort.project_id,
         "mixpanel_cohort_id": int(cohort.id) if numbers else cohort.id,
         "mixpanel_cohort_name": cohort.name,
         "mixpanel_session_id": call.session,
-        "members": [
-            _member(each, cohort.members.get(each, {}), dialect)
-            for each in call.members
-        ],
     }
     if dialect.description:
-        parameters["mixpanel_cohort_description"] = f"{cohort.name}, for campaigns"
+        parameters["mixpanel_cohort_description"] = cohort.description
     if dialect.integration_id:
         parameters["mixpanel_integration_id"] = "0"
     if dialect.page_info:
         info = {"total_pages": call.total, "page_count": call.page}
         parameters["page_info"] = info
-    return {"action": call.action, "parameters": parameters}
+    if dialect.members_beside:
+        return {"action": call.action, "parameters": parameters, "members": members}
+    return {"action": call.action, "parameters": parameters | {"members": members}}
 
 
 def _member(
@@ -165,115 +217,3 @@ def _member(
         "last_name": "Example",
     }
     return default | dict(profile)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncResult:
-    """What became of one sync; `message` is what the receiver said of a failure."""
-
-    calls: int
-    success: bool
-    paused: bool = False
-    message: str = ""
-
-
-type Post = Callable[[dict[str, Any]], tuple[int, dict[str, Any]] | None]
-"""Sends one call: status and JSON of the answer, or None where none came."""
-
-
-class CohortSync:
-    """A recurring sync of one cohort to one webhook.
-
-    Raises nothing: what went wrong is in the result, as it is in Mixpanel's UI.
-    """
-
-    def __init__(
-        self,
-        cohort: Cohort,
-        url: str = "",
-        username: str = "",
-        password: str = "",
-        *,
-        dialect: Dialect | None = None,
-        page_size: int = PAGE_SIZE,
-        post: Post | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
-        progress: Callable[[PlannedCall], None] = lambda _: None,
-    ) -> None:
-        self.cohort = cohort
-        self.dialect = dialect or Dialect()
-        self.paused = False
-        self.snapshot: frozenset[str] | None = None
-        self._taken_at = 0.0
-        self._post = post or _poster(url, username, password)
-        self._page_size = page_size
-        self._sleep = sleep
-        self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - orders pages
-        self._progress = progress
-        self._session = ""
-
-    def run(self) -> SyncResult:
-        """One scheduled sync: a full one, or the difference to the last success."""
-        if self.paused:
-            return SyncResult(0, success=False, paused=True)
-        now = self._clock()
-        if self.snapshot is not None and now - self._taken_at > SNAPSHOT_SECONDS:
-            self.snapshot = None
-        members = frozenset(self.cohort.members)
-        calls = plan(
-            sorted(members),
-            self.snapshot,
-            self.dialect,
-            self._rng,
-            self._new_session,
-            self._page_size,
-        )
-        for number, call in enumerate(calls, 1):
-            status, answer = self._send(body_of(call, self.cohort, self.dialect))
-            if status != 200 or answer.get("status") != "success":
-                self.paused = status in PAUSING
-                message = str(answer.get("error", {}).get("message", ""))
-                return SyncResult(number, False, self.paused, message)
-            self._progress(call)
-        self.snapshot, self._taken_at, self._session = members, now, ""
-        return SyncResult(len(calls), success=True)
-
-    def _new_session(self) -> str:
-        """An id for an export; kept for the restart if the dialect reuses ids."""
-        if self.dialect.reuse_session and self._session:
-            return self._session
-        self._session = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        return self._session
-
-    def _send(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """One call with its retries; status 0 where no answer came at all."""
-        status, answer = 0, dict[str, Any]()
-        for attempt in range(RETRIES + 1):
-            status, answer = self._post(body) or (0, {})
-            if status and status != 429 and status < 500:
-                break
-            if attempt < RETRIES:
-                self._sleep(FIRST_RETRY * 2**attempt)
-        return status, answer
-
-
-def _poster(url: str, username: str, password: str) -> Post:
-    session = requests.Session()
-    session.trust_env = False
-    session.auth = (username, password)
-
-    def post(body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
-        try:
-            response = session.post(url, json=body, timeout=30)
-        except requests.RequestException:
-            return None
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = {}
-        return response.status_code, answer if isinstance(answer, dict) else {}
-
-    return post

@@ -1,10 +1,13 @@
 """Mixpanel's rules for one imported event, with the messages it is known to give.
 
-Source: Mixpanel docs, "Import Events". Where a text is not known, ours says so plainly.
+Source: Mixpanel docs, "Import Events". Where a text is not known, ours says so plainly;
+where the docs contradict themselves, `Project` holds the switch.
 """
 
+import json
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 PLACEHOLDERS = frozenset(
     [
@@ -19,8 +22,8 @@ HOUR = 3600
 MILLISECONDS_FROM = 100_000_000_000
 MAX_PROPERTIES = 255
 MAX_DEPTH = 3
-MAX_TEXT = 255
 MAX_EVENT_BYTES = 1_000_000
+MAX_INSERT_ID_BYTES = 36
 _INSERT_ID = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 )
@@ -29,12 +32,30 @@ type Failure = tuple[str, str]
 """Field and message."""
 
 
-def seconds(time: float) -> float:
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What differs between projects, or between two pages of the docs.
+
+    `simplified` is Simplified ID Merge. An event without `$insert_id` fails, or gets
+    one of its own that never matches another. `request_geo` takes the location of an
+    event without `ip` from the request. `too_many` is the status for more than 2,000
+    events; `lenient_answer` is what `strict=0` is answered with.
+    """
+
+    simplified: bool = True
+    missing_insert_id: Literal["fail", "generate"] = "fail"
+    request_geo: bool = True
+    hot_shard: int = 200_000
+    too_many: Literal[400, 413] = 400
+    lenient_answer: Literal["text", "json"] = "text"
+
+
+def milliseconds(time: int) -> int:
     """Mixpanel takes seconds and milliseconds."""
-    return time / 1000 if time >= MILLISECONDS_FROM else time
+    return time if time >= MILLISECONDS_FROM else time * 1000
 
 
-def failure(event: Any, now: float) -> Failure | None:
+def failure(event: Any, now: float, project: Project) -> Failure | None:
     """The first rule an event breaks; `now` is in epoch seconds."""
     if not isinstance(event, dict) or not isinstance(event.get("properties"), dict):
         return "", "event must be an object with 'event' and 'properties'"
@@ -44,8 +65,8 @@ def failure(event: Any, now: float) -> Failure | None:
     properties = event["properties"]
     return (
         _time(properties.get("time"), now)
-        or _distinct_id(properties)
-        or _insert_id(properties.get("$insert_id"))
+        or _distinct_id(properties, project)
+        or _insert_id(properties.get("$insert_id"), project)
         or _values(properties)
     )
 
@@ -54,21 +75,25 @@ def _time(value: Any, now: float) -> Failure | None:
     field = "properties.time"
     if value is None:
         return field, "'properties.time' is invalid: must not be missing"
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int:
         text = "must be specified as seconds since epoch"
         return field, f"'properties.time' is invalid: {text}"
-    if seconds(value) < EARLIEST:
+    at = milliseconds(value)
+    if at < EARLIEST * 1000:
         return field, "'properties.time' is invalid: must not be before 1971"
-    if seconds(value) > now + HOUR:
+    if at > (now + HOUR) * 1000:
         return field, "'properties.time' is invalid: must not be in the future"
     return None
 
 
-def _distinct_id(properties: dict[str, Any]) -> Failure | None:
+def _distinct_id(properties: dict[str, Any], project: Project) -> Failure | None:
     field = "properties.distinct_id"
     value = properties.get("distinct_id")
     if value is None:
-        if "$user_id" in properties or "$device_id" in properties:
+        derived = project.simplified and (
+            properties.get("$user_id") or properties.get("$device_id")
+        )
+        if derived:
             return None
         return field, "'properties.distinct_id' is invalid: must not be missing"
     if str(value).lower() in PLACEHOLDERS:
@@ -76,10 +101,12 @@ def _distinct_id(properties: dict[str, Any]) -> Failure | None:
     return None
 
 
-def _insert_id(value: Any) -> Failure | None:
+def _insert_id(value: Any, project: Project) -> Failure | None:
+    if value is None and project.missing_insert_id == "generate":
+        return None
     if not isinstance(value, str) or not value:
         return "$insert_id", "'$insert_id' is invalid: must not be missing"
-    if len(value.encode()) > 36:
+    if len(value.encode(errors="replace")) > MAX_INSERT_ID_BYTES:
         return "$insert_id", "'$insert_id' is invalid: must be at most 36 bytes"
     if not _INSERT_ID.issuperset(value):
         return "$insert_id", (
@@ -103,23 +130,38 @@ def _values(properties: dict[str, Any]) -> Failure | None:
 
 
 def _walk(value: Any, depth: int) -> Iterator[tuple[int, Any]]:
-    if isinstance(value, dict | list):
+    # No deeper than the rule needs: a fuzzer's brackets are many.
+    if isinstance(value, dict | list) and depth <= MAX_DEPTH + 1:
         yield depth, value
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _walk(inner, depth + 1)
 
 
-def ingested(properties: dict[str, Any], now: float) -> dict[str, Any]:
-    """The properties as they are stored: times to come become now, texts are cut."""
-    stored: dict[str, Any] = {
-        name: value[:MAX_TEXT]
-        if isinstance(value, str) and len(value) > MAX_TEXT
-        else value
-        for name, value in properties.items()
-    }
-    if seconds(stored["time"]) > now:
-        stored["time"] = int(now)
-    if stored.get("ip") is not None:
-        del stored["ip"]
-    stored["$import"] = True
-    return stored
+def oversized(event: Any) -> Failure | None:
+    """One event of 1 MB or more; no smaller body can hold one."""
+    compact = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    if len(compact.encode(errors="replace")) >= MAX_EVENT_BYTES:
+        return "", "event must be smaller than 1 MB"
+    return None
+
+
+def not_utf8(event: Any) -> Failure | None:
+    """A text that is not UTF-8; only a body that orjson does not read has one."""
+    properties = event.get("properties") if isinstance(event, dict) else None
+    if isinstance(properties, dict):
+        for name, value in properties.items():
+            if not _is_utf8([name, value]):
+                known = name.encode(errors="replace").decode()
+                text = f"properties.{known} is invalid: string should be valid utf8"
+                return f"properties.{known}", text
+    if not _is_utf8(event):
+        return "event", "event is invalid: string should be valid utf8"
+    return None
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

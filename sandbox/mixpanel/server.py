@@ -1,39 +1,43 @@
-"""Mixpanel's Import API and the part of its query API that the bridge uses."""
+"""A Mixpanel project on 127.0.0.1: routes, faults, and what a person with curl can do.
 
-import base64
-import binascii
-import threading
+It receives imports, answers queries about its cohorts, and sends their syncs.
+"""
+
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-import orjson
-
 from sandbox.faults import Faults
-from sandbox.mixpanel import rules
+from sandbox.mixpanel.cohorts import NAMED_DIALECTS, Cohort
+from sandbox.mixpanel.credentials import Credentials
+from sandbox.mixpanel.events import Event, Events, Key
+from sandbox.mixpanel.faults import (
+    AFTER,
+    BEFORE,
+    KINDS,
+    LIMITED,
+    WRONG_REGION_SILENT,
+    MixpanelFaults,
+    error,
+)
+from sandbox.mixpanel.imports import ImportApi, ImportLimits
+from sandbox.mixpanel.queries import Queries
+from sandbox.mixpanel.rules import Project
+from sandbox.mixpanel.sync import CohortSync, SyncResult
 from sandbox.web import Answer, Call, StandIn
 
-EVENTS_PER_CALL = 2000
-MAX_BODY = 10_000_000
-REJECTED = "some data points in the request failed validation"
-SIMPLIFIED = (
-    "identity events are not allowed when project is using simplified identity "
-    "management"
-)
-_LIMITED = (
-    "Project exceeded rate limits. Please retry the request with exponential backoff."
-)
-
-type Event = dict[str, Any]
-type Key = tuple[str, str, int, str]
+_QUERIES = frozenset({"/api/query/cohorts/list", "/api/query/engage"})
 
 
 class MixpanelStandIn(StandIn):
     """A Mixpanel on 127.0.0.1 with one project.
 
-    `service_accounts` is user name → secret. `max_body` is in uncompressed bytes, and
-    `limit` the number of calls in a rolling minute. `clock` gives epoch seconds.
+    `service_accounts` is user name → secret, `roles` user name → role. `project` holds
+    the switches of the import side, `limits` its limits. `clock` gives epoch seconds;
+    `sleep` is how a sync that was asked for over HTTP waits between retries.
     """
 
     def __init__(
@@ -44,226 +48,193 @@ class MixpanelStandIn(StandIn):
         project_token: str = "token",  # noqa: S107 - of a stand-in
         api_secret: str = "secret",  # noqa: S107
         service_accounts: Mapping[str, str] | None = None,
+        roles: Mapping[str, str] | None = None,
+        project: Project | None = None,
+        limits: ImportLimits | None = None,
         faults: Faults | None = None,
-        max_body: int = MAX_BODY,
-        limit: int = 100_000,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.faults = faults or Faults()
-        self.events: list[Event] = []
+        self.faults = faults or MixpanelFaults()
         self.calls: Counter[str] = Counter()
-        self.project_id = project_id
-        self.singles = {project_token, api_secret}
-        self.service_accounts = dict(service_accounts or {})
-        self.lock = threading.Lock()
-        self._max_body = max_body
-        self._limit = limit
+        self.cohorts: dict[str, Cohort] = {}
+        self.project = project or Project()
+        self.credentials = Credentials(
+            project_id,
+            {project_token, api_secret},
+            dict(service_accounts or {}),
+            dict(roles or {}),
+        )
         self._clock = clock
-        self._minute: list[float] = []
+        self._sleep = sleep
+        self._events = Events(self.project)
+        self._imports = ImportApi(
+            self.project,
+            self.credentials,
+            self._events,
+            limits or ImportLimits(),
+            clock,
+        )
+        self.queries = Queries(project_id, self.cohorts, clock)
+        self._syncs: dict[tuple[str, str], CohortSync] = {}
         super().__init__(port)
+
+    @property
+    def project_id(self) -> str:
+        return self.credentials.project_id
+
+    @property
+    def service_accounts(self) -> dict[str, str]:
+        """User name → secret; may be replaced, as after a rotation."""
+        return self.credentials.service_accounts
+
+    @service_accounts.setter
+    def service_accounts(self, accounts: dict[str, str]) -> None:
+        self.credentials.service_accounts = accounts
+
+    @property
+    def events(self) -> list[Event]:
+        """Every copy that was taken: the raw view, which is never deduplicated."""
+        return self._events.copies
 
     def visible(self) -> dict[Key, Event]:
         """What a query shows: one event a key, the newest copy."""
-        with self.lock:
-            return {_key(event): event for event in self.events}
+        return self._events.visible()
 
     def respond(self, call: Call) -> Answer:
         """Answer one call, with a fault if one is planned."""
         if call.path.startswith("/_stand_in/"):
-            return self._inspect(call)
+            try:
+                return self._inspect(call)
+            except (ValueError, TypeError, AttributeError) as problem:
+                return error(400, "Bad Request", f"cannot be read: {problem}")
         self.calls[call.path] += 1
-        if call.path.rstrip("/") != "/import":
-            return Answer(404, {"error": "Not Found"})
+        if call.path.rstrip("/") == "/import":
+            return self._import(call)
+        if call.path in _QUERIES:
+            return self._query(call)
+        if call.path == "/api/app/me":
+            caller = self.credentials.caller(call)
+            if caller is None:
+                return error(401, "Unauthorized", "Invalid credentials")
+            return self.queries.me(caller, self.credentials.roles.get(caller, "admin"))
+        return error(404, "Not Found", "no such path")
+
+    def _import(self, call: Call) -> Answer:
         if call.method != "POST":
-            return Answer(405, {"error": "Method Not Allowed"})
-        return self._import(call, self.faults.next("/import"))
+            return error(405, "Method Not Allowed", "use POST")
+        fault = self.faults.next("/import")
+        if not fault:
+            return self._imports.answer(call)
+        if fault in BEFORE:
+            return BEFORE[fault]
+        if fault == WRONG_REGION_SILENT:
+            return self._imports.answer(call, store=False)
+        # Looked up first: a fault that does not exist must not store anything.
+        spoil = AFTER[fault]
+        return spoil(self._imports.answer(call))
 
-    def _import(self, call: Call, fault: str | None) -> Answer:
-        if fault in {"500", "502", "503"}:
-            return Answer(int(fault), raw=b"<html>Bad Gateway</html>")
-        if fault == "reset before":
-            return Answer(0, reset=True)
-        try:
-            body = call.inflated()
-        except (OSError, EOFError):
-            return _error(400, "Bad Request", "invalid gzip")
-        if len(body) > self._max_body or fault == "413":
-            text = "request exceeds max limit of 2097152 bytes"
-            return _error(413, "Request Entity Too Large", text)
-        if not self._is_known(call) or fault == "401":
-            return _error(401, "Unauthorized", "Invalid credentials")
-        if fault == "429" or not self._within_limit():
-            return _error(429, "Too Many Requests", _LIMITED)
-        events = _parse(call, body)
-        if not events:
-            return _error(400, "Bad Request", "the body holds no events")
-        if len(events) > EVENTS_PER_CALL:
-            return _error(413, "Request Entity Too Large", "too many events")
-        if any(event.get("event") in rules.IDENTITY_EVENTS for event in events):
-            return Answer(
-                400,
-                {
-                    "code": 400,
-                    "error": REJECTED,
-                    "status": "Bad Request",
-                    "num_records_imported": 0,
-                    "failed_records": [SIMPLIFIED],
-                },
-            )
-        return _spoilt(self._ingest(events), fault)
+    def _query(self, call: Call) -> Answer:
+        refused = self.credentials.query_refusal(call)
+        if refused:
+            return error(401, "Unauthorized", refused)
+        if not self.queries.within_limit():
+            return error(429, "Too Many Requests", LIMITED)
+        if call.path.endswith("/list"):
+            return self.queries.list_cohorts()
+        return self.queries.engage(call.form() | dict(call.query))
 
-    def _is_known(self, call: Call) -> bool:
-        scheme, _, encoded = call.headers.get("authorization", "").partition(" ")
-        try:
-            decoded = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        username, _, password = decoded.partition(":")
-        if scheme != "Basic":
-            return False
-        if username in self.service_accounts:
-            known = self.service_accounts[username] == password
-            return known and call.query.get("project_id") == self.project_id
-        return username in self.singles and not password
+    def sync(self, cohort_id: str, url: str, **options: Any) -> SyncResult:
+        """Sync one of `cohorts` to a webhook; `options` are those of `CohortSync`.
 
-    def _within_limit(self) -> bool:
-        with self.lock:
-            now = self._clock()
-            self._minute = [at for at in self._minute if now - at < 60]
-            self._minute.append(now)
-            return len(self._minute) <= self._limit
+        The same cohort and URL are the same sync, with the options of its first run;
+        the second sends the difference. A paused one is connected anew.
+        """
+        key = cohort_id, url
+        if key not in self._syncs or self._syncs[key].paused:
+            options = {"clock": self._clock, "sleep": self._sleep} | options
+            self._syncs[key] = CohortSync(self.cohorts[cohort_id], url, **options)
+        return self._syncs[key].run()
 
-    def _ingest(self, events: list[Any]) -> Answer:
-        """Keep what is valid; the rest is reported by index."""
-        now = self._clock()
-        failed = []
-        kept = []
-        for index, event in enumerate(events):
-            broken = rules.failure(event, now)
-            if broken:
-                field, message = broken
-                properties = (
-                    event.get("properties") if isinstance(event, dict) else None
-                )
-                insert_id = (properties or {}).get("$insert_id", "")
-                failed.append(
-                    {
-                        "index": index,
-                        "insert_id": insert_id,
-                        "field": field,
-                        "message": message,
-                    }
-                )
-            elif not event["properties"].get("$ignore"):
-                stored = rules.ingested(event["properties"], now)
-                kept.append({"event": event["event"], "properties": stored})
-        with self.lock:
-            self.events += kept
-        imported = len(events) - len(failed)
-        if not failed:
-            return Answer(
-                200, {"code": 200, "num_records_imported": imported, "status": "OK"}
-            )
-        return Answer(
-            400,
-            {
-                "code": 400,
-                "error": REJECTED,
-                "status": "Bad Request",
-                "num_records_imported": imported,
-                "failed_records": failed,
-            },
-        )
+    def reset(self) -> None:
+        """Forget events, cohorts, syncs and faults."""
+        self._events.clear()
+        self.cohorts.clear()
+        self._syncs.clear()
+        self.calls.clear()
+        self.faults.clear()
+
+    # What a person with curl can do
 
     def _inspect(self, call: Call) -> Answer:
-        """`GET state`, `GET events`, `POST faults`, `POST reset` below /_stand_in/."""
-        match call.path.removeprefix("/_stand_in/"):
-            case "state":
-                visible = self.visible()
-                names = Counter(key[0] for key in visible)
-                return Answer(
-                    200,
-                    {
-                        "copies": len(self.events),
-                        "visible": len(visible),
-                        "by_event": dict(names),
-                        "calls": dict(self.calls),
-                    },
-                )
-            case "events":
+        match call.method, call.path.removeprefix("/_stand_in/"):
+            case "GET", "state":
+                return Answer(200, self.state())
+            case "GET", "events":
                 return Answer(200, list(self.visible().values()))
-            case "faults":
-                plan = call.json()
-                self.faults.rates = plan.get("rates", {})
-                for planned in plan.get("next", ()):
-                    self.faults.plan(**planned)
+            case "POST", "faults":
+                return self._plan_faults(call.json())
+            case "POST", "cohorts":
+                return self._put_cohort(call.json())
+            case "POST", "sync":
+                return self._run_sync(call.json())
+            case "POST", "reset":
+                self.reset()
                 return Answer(200, {})
-            case "reset":
-                with self.lock:
-                    self.events.clear()
-                self.faults.clear()
-                return Answer(200, {})
-        return Answer(404, {"error": "Not Found"})
+        return error(404, "Not Found", "no such path")
 
+    def state(self) -> dict[str, Any]:
+        """What an operator would look up, as JSON."""
+        visible = self.visible()
+        return {
+            "copies": len(self.events),
+            "visible": len(visible),
+            "ignored": self._events.ignored,
+            "by_event": dict(Counter(key[0] for key in visible)),
+            "calls": dict(self.calls),
+            "cohorts": {
+                cohort.id: {"name": cohort.name, "members": len(cohort.members)}
+                for cohort in list(self.cohorts.values())
+            },
+        }
 
-def _key(event: Event) -> Key:
-    properties = event["properties"]
-    return (
-        event["event"],
-        str(properties.get("distinct_id", "")),
-        properties["time"],
-        properties["$insert_id"],
-    )
+    def _plan_faults(self, plan: Mapping[str, Any]) -> Answer:
+        rates = plan.get("rates", {})
+        kinds = {*rates, *(planned.get("kind") for planned in plan.get("next", ()))}
+        if kinds - {""} - KINDS:
+            return error(400, "Bad Request", f"kinds are {', '.join(sorted(KINDS))}")
+        self.faults.rates = rates
+        for planned in plan.get("next", ()):
+            self.faults.plan(**planned)
+        return Answer(200, {})
 
+    def _put_cohort(self, given: Mapping[str, Any]) -> Answer:
+        """Make a cohort or change it: a list of distinct ids, or id → properties."""
+        cohort_id = str(given.get("id", ""))
+        if not cohort_id.isdecimal():
+            return error(400, "Bad Request", "id must be digits")
+        made = Cohort(cohort_id, f"Cohort {cohort_id}", project_id=self.project_id)
+        cohort = self.cohorts.setdefault(cohort_id, made)
+        cohort.name = given.get("name", cohort.name)
+        members = given.get("members")
+        if members is not None:
+            has = members if isinstance(members, dict) else {}
+            cohort.members = {
+                str(person): dict(has.get(person, {})) for person in members
+            }
+        return Answer(200, {"id": cohort.id, "members": len(cohort.members)})
 
-def _parse(call: Call, body: bytes) -> list[Any]:
-    """The events of an array or of newline-separated JSON; empty if it is neither."""
-    try:
-        if call.headers.get("content-type", "").startswith("application/x-ndjson"):
-            return [orjson.loads(line) for line in _lines(body)]
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return []
-    return parsed if isinstance(parsed, list) else []
-
-
-def _lines(body: bytes) -> Iterator[bytes]:
-    return (line for line in body.split(b"\n") if line.strip())
-
-
-def _error(code: int, status: str, text: str) -> Answer:
-    return Answer(code, {"code": code, "error": text, "status": status})
-
-
-def _spoilt(answer: Answer, fault: str | None) -> Answer:
-    """The answer after the events were taken, with what goes wrong on its way."""
-    body = answer.body
-    if fault == "reset after":
-        return Answer(0, reset=True)
-    if fault == "stall":
-        return Answer(0, reset=True, delay=60.0)
-    if fault == "slow":
-        return Answer(answer.status, body, delay=1.0)
-    failed = body.get("failed_records")
-    if not failed or fault is None:
-        return answer
-    odd: dict[str, Mapping[str, Any]] = {
-        "$insert_id": {
-            "failed_records": [
-                {("$insert_id" if k == "insert_id" else k): v for k, v in each.items()}
-                for each in failed
-            ]
-        },
-        "no index": {
-            "failed_records": [
-                {k: v for k, v in each.items() if k != "index"} for each in failed
-            ]
-        },
-        "texts": {"failed_records": [each["message"] for each in failed]},
-        "status number": {"status": 0},
-        "no list": {"failed_records": None},
-    }
-    changed = body | odd.get(fault, {})
-    if fault == "no error":
-        changed = {k: v for k, v in changed.items() if k != "error"}
-    return Answer(answer.status, changed)
+    def _run_sync(self, given: Mapping[str, Any]) -> Answer:
+        dialect = NAMED_DIALECTS.get(given.get("dialect", "documented"))
+        if dialect is None or given.get("id") not in self.cohorts or "url" not in given:
+            told = f"needs id, url; dialect is one of {', '.join(NAMED_DIALECTS)}"
+            return error(400, "Bad Request", told)
+        result = self.sync(
+            given["id"],
+            given["url"],
+            username=given.get("username", ""),
+            password=given.get("password", ""),
+            dialect=dialect,
+            rng=random.Random(given.get("seed", 1)),  # noqa: S311 - orders pages
+        )
+        return Answer(200, asdict(result))
