@@ -20,9 +20,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from bridge import aws
 from bridge.braze.client import BrazeClient
 from bridge.cohorts.attribute_route import AttributeRoute
+from bridge.cohorts.consume import consume
 from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import read
-from bridge.cohorts.push import Pushed, Pusher
+from bridge.cohorts.message import Message, read, write
+from bridge.cohorts.push import Policy, Pushed, Pusher
 from bridge.cohorts.stores import S3PageStore, SqsQueue
 from bridge.cohorts.table import Table
 from bridge.credentials import BrazeCredentials, Secret
@@ -57,34 +58,47 @@ class Consumer:
         self.pages = S3PageStore(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
+        self.policy = Policy(settings.max_sweep_fraction, settings.reassert_days)
         self.processor = SqsFifoPartialProcessor(skip_group_on_error=True)
         # A batch that fails as a whole is an answer too, not a crash.
         self.processor.raise_on_entire_batch_failure = False
 
-    def pusher(self, now: float, time_left: Callable[[], float]) -> Pusher:
+    def pusher(self, record: SQSRecord, time_left: Callable[[], float]) -> Pusher:
         """The work of one message."""
+
+        def put_aside(message: Message, reason: str) -> None:
+            name = f"{record.message_id}-{message.deduplication_id[:16]}"
+            self._keep(record, name, write(message), reason, "a member alone does it")
+
         braze = BrazeClient(self.transport, self.secret, time_left)
         return Pusher(
-            ledger=DynamoLedger(self.table, now),
+            ledger=DynamoLedger(self.table, _sent_at(record).timestamp()),
             pages=self.pages,
             queue=self.queue,
             route=AttributeRoute(
                 braze, self.settings.cohort_attribute, self.settings.cohort_value
             ),
             time_left=time_left,
+            put_aside=put_aside,
+            policy=self.policy,
         )
 
     def keep(self, record: SQSRecord, error: PermanentError) -> None:
         """Put aside a message that can never succeed; its sync stays open."""
+        self._keep(record, record.message_id, record.body, error.reason, str(error))
+
+    def _keep(
+        self, record: SQSRecord, name: str, text: str, reason: str, why: str
+    ) -> None:
         item = QuarantinedItem(
-            original=record.body.encode(),
-            reason=error.reason,
-            message=str(error),
+            original=text.encode(),
+            reason=reason,
+            message=why,
             position=record.message_id,
         )
-        key = self.quarantine.put(record.message_id, _sent_at(record), [item])
+        key = self.quarantine.put(name, _sent_at(record), [item])
         count(Metric.PAGES_QUARANTINED)
-        logger.error("page quarantined", reason=error.reason, kept=key)
+        logger.error("page quarantined", reason=reason, kept=key)
 
     def pause(self, failed: list[SQSRecord], pauses: dict[str, int]) -> None:
         """Set when failed messages come again, by FIFO group."""
@@ -120,6 +134,9 @@ def _report(done: Pushed) -> None:
     count(Metric.MEMBERS_PUSHED, done.pushed)
     count(Metric.MEMBERS_REJECTED, done.rejected.total())
     count(Metric.MEMBERS_SKIPPED, done.skipped.total())
+    count(Metric.SWEEPS_HELD, done.held_sweeps)
+    if done.held_sweeps:
+        logger.error("sweep held: it would remove too many members at once")
     logger.info(
         "page processed",
         pushed=done.pushed,
@@ -141,8 +158,9 @@ def handler(
 
     def handle(record: SQSRecord) -> None:
         try:
-            pusher = held.pusher(_sent_at(record).timestamp(), time_left)
-            _report(pusher.handle(read(record.body)))
+            pusher = held.pusher(record, time_left)
+            received = int(record.attributes.approximate_receive_count)
+            _report(consume(pusher, read(record.body), received))
         except PermanentError as error:
             held.keep(record, error)
         except Exception as error:

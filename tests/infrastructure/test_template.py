@@ -16,6 +16,7 @@ from bridge.observability import METRICS_NAMESPACE, Metric
 FUNCTIONS: dict[str, type[settings.Settings]] = {
     "CohortWebhook": settings.CohortWebhookSettings,
     "CohortConsumer": settings.CohortConsumerSettings,
+    "CohortSweeper": settings.CohortSweeperSettings,
     "CurrentsReceiver": settings.CurrentsReceiverSettings,
     "CurrentsLoader": settings.CurrentsLoaderSettings,
     "CurrentsImporter": settings.CurrentsImporterSettings,

@@ -167,7 +167,7 @@ class Simulation:
             self.world.braze.after = self._fault(self.rates.braze_fails / 2)
             try:
                 with self._crashes():
-                    self.world.pusher().handle(message)
+                    self.world.handle(message)
             except (RetryableError, Crash):
                 continue
             waiting.remove(message)

@@ -13,8 +13,11 @@ from moto import mock_aws
 from bridge.cohorts.identity import parse_sources
 from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.membership import Confirmed
-from bridge.cohorts.push import STEP
+from bridge.cohorts.message import PageMessage, WeighMessage
+from bridge.cohorts.push import Policy
+from bridge.cohorts.sweep import PATIENCE_MS, sweep
 from bridge.cohorts.table import Table
+from bridge.cohorts.touch import STEP
 from bridge.errors import PermanentError, RetryableError
 from tests.integration.stack import create_ledger_table
 from tests.model.world import KEY, World
@@ -290,4 +293,205 @@ def test_a_message_of_an_unknown_sync_is_permanent(world: World) -> None:
     world.call("members", ["b"])
     message = world.queue.waiting[0].model_copy(update={"seq": 1})
     with pytest.raises(PermanentError, match="no such sync"):
-        world.pusher().handle(message)
+        world.handle(message)
+
+
+# The guard
+
+
+def crowd(first: int, last: int) -> list[str]:
+    return [f"u{number:04}" for number in range(first, last)]
+
+
+def test_an_empty_full_sync_does_not_wipe_a_large_cohort(world: World) -> None:
+    world.full(*crowd(0, 1_100), session="s1")
+    world.call("members", [], session="s2")
+    world.step()
+    assert world.drain().held_sweeps == 1
+    assert len(world.braze.members) == 1_100
+    world.diff(["new"], ["u0000"], session="s3")
+    assert len(world.braze.members) == 1_100, "what diffs say goes on"
+    world.full(session="s4")
+    assert world.braze.members == set(), "a second full sync says the same"
+
+
+def test_a_sweep_within_the_share_goes_on(world: World) -> None:
+    world.full(*crowd(0, 1_100), session="s1")
+    world.full(*crowd(550, 1_200), session="s2")
+    assert world.braze.members == set(crowd(550, 1_200))
+
+
+def test_the_guard_can_be_turned_off(world: World) -> None:
+    world.policy = Policy(max_sweep_fraction=1)
+    world.full(*crowd(0, 1_100), session="s1")
+    world.full("u0000", session="s2")
+    assert world.braze.members == {"u0000"}
+
+
+def test_a_long_weighing_goes_on_in_further_messages(world: World) -> None:
+    world.full(*crowd(0, 3 * STEP), session="s1")
+    world.call("members", crowd(0, 800), session="s2")
+    world.step()
+    assert isinstance(world.queue.waiting[0], WeighMessage)
+    world.seconds_left = [5.0]
+    world.step()
+    assert len(world.queue.waiting) == 1, "a continuation"
+    world.seconds_left = ()
+    world.drain()
+    assert world.braze.members == set(crowd(0, 800))
+
+
+# Re-assertion and destination
+
+
+def test_a_full_sync_asserts_again_who_was_not_pushed_within_a_day(
+    world: World,
+) -> None:
+    """Braze ignores whom it does not know, so `a` may have signed up since."""
+    world.full("a", "b", session="s1")
+    world.braze.members.discard("a")
+    world.full("a", "b", session="s2")
+    assert world.braze.members == {"b"}, "pushed half an hour ago"
+    world.now += 86_400_000
+    world.full("a", "b", session="s3")
+    assert world.braze.members == {"a", "b"}
+
+
+def test_a_rolling_reassertion_tells_everybody_once_a_round(world: World) -> None:
+    world.full(*crowd(0, 60), session="s1")
+    world.diff([], ["u0000"], session="s2")
+    world.braze.members.clear()
+    world.braze.calls.clear()
+    for _ in range(30):
+        world.now += 86_400_000
+        sweep(world.ledger, world.queue, world.now, 30)
+        sweep(world.ledger, world.queue, world.now, 30)
+        world.drain()
+    told = sorted(person for call in world.braze.calls for person, _ in call)
+    assert told == crowd(1, 60), "each once, and nobody who is out"
+
+
+def test_zero_days_assert_nobody_again(world: World) -> None:
+    world.policy = Policy(reassert_days=0)
+    world.full("a", session="s1")
+    world.now += 10 * 86_400_000
+    assert sweep(world.ledger, world.queue, world.now, 0).reasserted == 0
+    world.full("a", session="s2")
+    assert len(world.braze.calls) == 1
+
+
+def test_another_destination_gets_everybody(world: World) -> None:
+    world.full("a", "b", "c", session="s1")
+    world.diff([], ["c"], session="s2")
+    world.braze.workspace = "elsewhere"
+    world.braze.members.clear()
+    world.diff([], [], session="s3")
+    assert world.braze.members == {"a", "b"}
+    sent = len(world.braze.calls)
+    world.diff([], [], session="s4")
+    assert len(world.braze.calls) == sent
+
+
+def test_the_name_is_told_first_and_on_a_rename_and_the_label_stays(
+    world: World,
+) -> None:
+    world.call("members", ["a"], name="Trial")
+    world.drain()
+    world.diff([], [], session="s2")
+    world.wait()
+    world.call("add_members", ["b"], session="s3", name="Trial, new")
+    world.call("remove_members", [], session="s3", name="Trial, new")
+    world.drain()
+    assert world.braze.names == [("7", "Trial"), ("7", "Trial, new")]
+    assert world.ledger.cohort(KEY).label == "Trial"
+
+
+def test_two_writes_for_one_person_are_kept_apart(world: World) -> None:
+    """Braze promises no order between two calls that it has only queued."""
+    world.full("a", session="s1")
+    world.now -= 1_800_000
+    world.diff([], ["a"], session="s2")
+    assert world.slept
+    assert world.slept[-1] > 0
+
+
+# The sweeper
+
+
+def test_a_page_that_was_registered_but_not_sent_is_sent_later(world: World) -> None:
+    world.full("a", "b", session="s1")
+    world.call("members", ["a"], page=(1, 1), session="s2")
+    page = world.queue.waiting.pop()
+    assert isinstance(page, PageMessage)
+    world.forget_sending(page)
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0, "too early"
+    world.now += PATIENCE_MS
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 1
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    world.drain()
+    assert world.braze.members == {"a"}
+
+
+def test_a_page_that_waits_in_the_queue_is_not_sent_again(world: World) -> None:
+    world.call("members", ["a"])
+    world.now += 10 * PATIENCE_MS
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+
+
+def test_a_recurring_sync_that_stops_calling_is_noticed(world: World) -> None:
+    world.full("a", session="s1")
+    world.now += 7_200_000
+    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0, "perhaps once"
+    world.diff([], [], session="s2")
+    world.now += 1_800_000
+    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0
+    world.now += 3_700_000
+    assert sweep(world.ledger, world.queue, world.now, 0).silent == 1
+    world.now += 86_400_000
+    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0, "disconnected"
+
+
+# A page that ends its process
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def test_one_member_that_ends_the_process_is_put_aside_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    people = crowd(0, 2 * STEP)
+
+    def crash_on(changes: list[tuple[str, bool]]) -> None:
+        if "u0123" in dict(changes):
+            raise Crash
+
+    world.braze.on_call = crash_on
+    world.call("members", people)
+    crashes = 0
+    while world.queue.waiting:
+        try:
+            world.handle(world.queue.waiting[0], received=crashes + 1)
+            world.queue.waiting.pop(0)
+        except Crash:
+            crashes += 1
+            assert crashes < 50
+    assert world.braze.members == set(people) - {"u0123"}
+    ((message, reason),) = world.aside
+    assert reason == "ends_the_process"
+    world.braze.on_call = lambda _: None
+    world.handle(message)
+    assert world.braze.members == set(people), "the way back"
+
+
+def test_a_failure_that_is_told_is_no_crash(world: World) -> None:
+    world.braze.before = fail
+    world.call("members", ["a"])
+    for received in range(1, 60):
+        with pytest.raises(RetryableError):
+            world.handle(world.queue.waiting[0], received=received)
+    assert world.aside == []
+    world.braze.before = lambda: None
+    world.handle(world.queue.waiting.pop(0), received=60)
+    assert world.braze.members == {"a"}

@@ -1,15 +1,17 @@
 """The cohort flow on its ports in memory, with a Braze that can fail."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.cohorts.accept import Accepted, accept
+from bridge.cohorts.consume import consume
 from bridge.cohorts.identity import Identifier, parse_sources
+from bridge.cohorts.ledger import _page
 from bridge.cohorts.memory import MemoryLedger, MemoryPageStore, MemoryQueue
-from bridge.cohorts.message import CohortKey
+from bridge.cohorts.message import CohortKey, Message, PageMessage
 from bridge.cohorts.ports import Ledger
-from bridge.cohorts.push import Pushed, Pusher
+from bridge.cohorts.push import Policy, Pushed, Pusher
 from bridge.mixpanel.cohort_webhook import Postback
 
 KEY = CohortKey(project="1", cohort="7")
@@ -26,12 +28,23 @@ class Braze:
     refuse: frozenset[str] = frozenset()
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
+    on_call: Callable[[list[tuple[str, bool]]], None] = lambda _: None
+    workspace: str = "here"
+    names: list[tuple[str, str]] = field(default_factory=list)
+
+    def destination(self) -> str:
+        return self.workspace
+
+    def name(self, cohort: str, name: str) -> None:
+        self.names.append((cohort, name))
 
     def push(
         self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
     ) -> Sequence[str | None]:
         self.before()
-        self.calls.append([(i.value, present) for i, present in changes])
+        call = [(i.value, present) for i, present in changes]
+        self.on_call(call)
+        self.calls.append(call)
         for identifier, present in changes:
             if identifier.value in self.refuse:
                 continue
@@ -55,6 +68,9 @@ class World:
         self.now = 1_000_000
         self.sources = SOURCES
         self.seconds_left: Iterable[float] = ()
+        self.policy = Policy()
+        self.slept: list[float] = []
+        self.aside: list[tuple[Message, str]] = []
 
     def call(
         self,
@@ -96,11 +112,31 @@ class World:
             queue=self.queue,
             route=self.braze,
             time_left=lambda: next(left, 300.0),
+            put_aside=lambda message, reason: self.aside.append((message, reason)),
+            policy=self.policy,
+            clock=lambda: self.now / 1000,
+            sleep=self.slept.append,
         )
+
+    def forget_sending(self, message: PageMessage) -> None:
+        """As if the webhook had died before it sent the message of a page."""
+        ledger: Any = self.ledger
+        if isinstance(ledger, MemoryLedger):
+            at = message.seq, message.action, message.page
+            pages = ledger._at(message.key).pages
+            pages[at] = replace(pages[at], sent=False)
+        else:
+            page = _page(message)
+            page.assign("sent", False)
+            ledger._table.update(page)
+
+    def handle(self, message: Message, received: int = 1) -> Pushed:
+        """Carry out one message."""
+        return consume(self.pusher(), message, received)
 
     def step(self) -> Pushed:
         """Handle the first message; it stays if that fails."""
-        done = self.pusher().handle(self.queue.waiting[0])
+        done = self.handle(self.queue.waiting[0])
         self.queue.waiting.pop(0)
         return done
 
@@ -112,6 +148,7 @@ class World:
             total.pushed += done.pushed
             total.rejected += done.rejected
             total.skipped += done.skipped
+            total.held_sweeps += done.held_sweeps
         return total
 
     def wait(self) -> None:

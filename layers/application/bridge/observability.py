@@ -31,6 +31,9 @@ class Metric(StrEnum):
     MEMBERS_SKIPPED = "MembersSkipped"
     MEMBERS_PUSHED = "MembersPushed"
     MEMBERS_REJECTED = "MembersRejected"
+    PAGES_SENT_AGAIN = "PagesSentAgain"
+    SWEEPS_HELD = "SweepsHeld"
+    COHORTS_SILENT = "CohortsSilent"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
     CALLS_PUT_OFF = "CallsPutOff"

@@ -125,6 +125,16 @@ class CohortConsumerSettings(Settings):
     braze_rest_endpoint: Annotated[str, AfterValidator(_braze_endpoint)]
     cohort_attribute: str = Field("mixpanel_cohorts", min_length=1, max_length=255)
     cohort_value: CohortValue = CohortValue.ID
+    max_sweep_fraction: float = Field(0.5, gt=0, le=1)
+    reassert_days: int = Field(30, ge=0, le=365)
+
+
+class CohortSweeperSettings(Settings):
+    """Environment of the function `cohort_sweeper`."""
+
+    ledger_table: str
+    cohort_queue_url: str
+    reassert_days: int = Field(30, ge=0, le=365)
 
 
 class CurrentsReceiverSettings(Settings):

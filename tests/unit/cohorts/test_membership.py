@@ -1,225 +1,6 @@
-"""The rules of membership, one by one."""
+"""What each sync said of whom, and who is in by it."""
 
-from dataclasses import replace
-
-import pytest
-
-from bridge.cohorts.membership import (
-    JOIN_WINDOW_MS,
-    Cohort,
-    Confirmed,
-    Member,
-    Page,
-    Placement,
-    Sync,
-    is_complete,
-    judge,
-    place,
-    prune,
-    shows_shared_session,
-    touch,
-)
-from bridge.mixpanel.cohort_webhook import Action
-
-FULL, ADD, REMOVE = Action.FULL, Action.ADD, Action.REMOVE
-NOW = 1_000_000_000
-
-
-def page(
-    action: Action = ADD,
-    number: int | None = 1,
-    total: int | None = 1,
-    session: str = "s1",
-    digest: str = "d",
-) -> Page:
-    return Page(session, action, number, total, digest, empty=False)
-
-
-def sync(
-    seq: int,
-    totals: dict[Action, int],
-    accepted: dict[Action, set[int]],
-    *,
-    processed: bool = True,
-    repeats: set[int] | None = None,
-    session: str = "s1",
-) -> Sync:
-    pages = {a: frozenset(map(str, numbers)) for a, numbers in accepted.items()}
-    return Sync(
-        seq=seq,
-        full=FULL in accepted,
-        last_page_at=NOW,
-        sessions={action: frozenset({session}) for action in accepted},
-        totals=totals,
-        accepted=pages,
-        processed=pages if processed else {},
-        repeats=frozenset(repeats or ()),
-    )
-
-
-def full(seq: int, pages: int = 1, accepted: set[int] | None = None) -> Sync:
-    return sync(seq, {FULL: pages}, {FULL: accepted or set(range(1, pages + 1))})
-
-
-def diff(seq: int, **options: object) -> Sync:
-    made = sync(seq, {ADD: 1, REMOVE: 1}, {ADD: {1}, REMOVE: {1}})
-    return replace(made, **options)  # type: ignore[arg-type]
-
-
-def cohort(*syncs: Sync, newest: int | None = None, **options: object) -> Cohort:
-    last = newest if newest is not None else (syncs[-1].seq if syncs else 0)
-    return replace(Cohort(newest=last, syncs=syncs), **options)  # type: ignore[arg-type]
-
-
-# Placing
-
-
-def test_the_first_page_opens_a_sync_at_its_time_of_arrival() -> None:
-    assert place(cohort(), page(), {}, NOW) == Placement(NOW, opens=True)
-
-
-def test_syncs_are_ordered_strictly_even_when_the_clock_is_not() -> None:
-    state = cohort(full(NOW))
-    placed = place(state, page(FULL, session="s2"), {}, NOW - 5)
-    assert placed == Placement(NOW + 1, opens=True)
-
-
-def test_a_known_session_finds_its_sync() -> None:
-    state = cohort(full(5, pages=3, accepted={1}))
-    assert place(state, page(FULL, 2, 3), {}, NOW) == Placement(5, opens=False)
-
-
-@pytest.mark.parametrize(
-    "changed", [page(FULL, 1, 3, digest="other"), page(FULL, 1, 4)]
-)
-def test_a_session_that_says_something_else_is_a_restart(changed: Page) -> None:
-    state = cohort(full(5, pages=3, accepted={1}))
-    assert place(state, changed, {5: "d"}, NOW) == Placement(NOW, True, restarts=5)
-
-
-def test_an_action_with_a_session_of_its_own_joins_the_diff_that_lacks_it() -> None:
-    state = cohort(sync(5, {ADD: 1}, {ADD: {1}}))
-    second = page(REMOVE, session="s2")
-    assert place(state, second, {}, NOW + 1) == Placement(5, opens=False)
-    late = NOW + JOIN_WINDOW_MS
-    assert place(state, second, {}, late) == Placement(late, opens=True)
-
-
-def test_a_second_page_under_an_actions_own_session_is_no_shared_session() -> None:
-    joined = replace(
-        diff(5), sessions={ADD: frozenset({"s1"}), REMOVE: frozenset({"s2"})}
-    )
-    assert not shows_shared_session(joined, page(REMOVE, 2, 2, session="s2"))
-    assert shows_shared_session(joined, page(ADD, 2, 2, session="s2"))
-
-
-def test_where_sessions_are_shared_a_new_session_is_a_new_sync() -> None:
-    state = cohort(sync(5, {ADD: 1}, {ADD: {1}}), shares_sessions=True)
-    assert place(state, page(REMOVE, session="s2"), {}, NOW + 1).opens
-
-
-def test_a_full_sync_is_never_joined_and_never_joins() -> None:
-    state = cohort(sync(5, {ADD: 1}, {ADD: {1}}))
-    assert place(state, page(FULL, session="s2"), {}, NOW + 1).opens
-    assert place(cohort(full(5)), page(ADD, session="s2"), {}, NOW + 1).opens
-
-
-# Completeness
-
-
-def test_a_full_sync_is_complete_with_its_last_page() -> None:
-    assert not is_complete(full(5, 3, {1, 3}), cohort(full(5, 3, {1, 3})))
-    assert is_complete(full(5, 3), cohort(full(5, 3)))
-
-
-def test_a_diff_is_complete_when_both_actions_have_all_their_pages() -> None:
-    whole = sync(5, {ADD: 2, REMOVE: 1}, {ADD: {1, 2}, REMOVE: {1}})
-    part = sync(5, {ADD: 2, REMOVE: 1}, {ADD: {1}, REMOVE: {1}})
-    assert is_complete(whole, cohort(whole))
-    assert not is_complete(part, cohort(part))
-
-
-def test_a_diff_is_complete_when_both_actions_fill_one_common_count() -> None:
-    whole = sync(5, {ADD: 3, REMOVE: 3}, {ADD: {1, 2}, REMOVE: {3}})
-    overlapping = sync(5, {ADD: 3, REMOVE: 3}, {ADD: {1, 2}, REMOVE: {2}})
-    assert is_complete(whole, cohort(whole))
-    assert not is_complete(overlapping, cohort(overlapping))
-
-
-def test_a_diff_with_one_action_waits_for_the_next_sync() -> None:
-    one = sync(5, {ADD: 1}, {ADD: {1}})
-    assert not is_complete(one, cohort(one))
-    assert is_complete(one, cohort(one, newest=6))
-
-
-def test_where_empty_lists_are_sent_a_diff_with_one_action_died_in_between() -> None:
-    one = sync(5, {ADD: 1}, {ADD: {1}})
-    assert not is_complete(one, cohort(one, newest=6, sends_empty=True))
-
-
-def test_without_page_info_a_full_sync_counts_when_a_diff_follows() -> None:
-    unnumbered = sync(5, {}, {FULL: {1}})
-    assert not is_complete(unnumbered, cohort(unnumbered))
-    assert not is_complete(unnumbered, cohort(unnumbered, full(6)))
-    assert is_complete(unnumbered, cohort(unnumbered, diff(6)))
-
-
-# Floor and death
-
-
-def test_the_floor_moves_to_a_full_sync_once_it_is_processed() -> None:
-    waiting = replace(full(5), processed={})
-    assert judge(cohort(waiting)).floor == 0
-    verdict = judge(cohort(full(5)))
-    assert (verdict.floor, verdict.settle) == (5, True)
-
-
-def test_an_incomplete_sync_dies_when_a_later_one_is_complete_and_processed() -> None:
-    broken = sync(5, {ADD: 2, REMOVE: 1}, {ADD: {1}})
-    assert judge(cohort(broken, replace(diff(6), processed={}))).died == set()
-    assert judge(cohort(broken, diff(6))).died == {5}
-
-
-def test_a_quarantined_page_keeps_its_sync_from_counting_but_not_alive() -> None:
-    stuck = replace(full(5), processed={})
-    verdict = judge(cohort(stuck, diff(6)))
-    assert (verdict.floor, verdict.died) == (0, frozenset())
-
-
-def test_a_diff_that_the_next_one_repeats_was_not_counted_by_mixpanel() -> None:
-    assert judge(cohort(diff(5), diff(6, repeats={5}))).died == {5}
-    assert judge(cohort(diff(5), diff(6))).died == set()
-
-
-def test_only_the_next_diff_can_tell_that() -> None:
-    assert judge(cohort(diff(5), diff(6), diff(7, repeats={5}))).died == set()
-
-
-def test_a_full_sync_repeats_people_without_killing_anything() -> None:
-    assert judge(cohort(full(5), diff(6, repeats={5}))).died == set()
-
-
-def test_what_is_decided_leaves_the_list() -> None:
-    verdict = judge(cohort(diff(5), diff(6), diff(7)))
-    assert verdict.finished == {5, 6}
-    assert not verdict.settle
-
-
-def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
-    stuck = replace(diff(5), processed={})
-    assert judge(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
-    later = cohort(diff(5), diff(6), diff(7), diff(8, repeats={5}))
-    assert judge(later).died == set(), "only 6 could have repeated 5"
-
-
-def test_an_empty_list_shows_later_that_a_diff_of_one_action_had_died() -> None:
-    half = sync(5, {ADD: 1}, {ADD: {1}})
-    unsure = judge(cohort(half, diff(6), diff(7)))
-    assert (unsure.died, unsure.finished) == (frozenset(), frozenset())
-    assert judge(cohort(half, diff(6), diff(7), sends_empty=True)).died == {5}
-
-
-# Versions
+from bridge.cohorts.membership import Confirmed, Member, prune, touch
 
 
 def test_the_newest_version_in_force_decides() -> None:
@@ -264,3 +45,17 @@ def test_pruning_keeps_what_can_still_matter() -> None:
 
 def test_a_new_member_is_not_confirmed() -> None:
     assert Member("e:u").confirmed is Confirmed.UNKNOWN
+
+
+def test_of_another_destination_nothing_is_known() -> None:
+    member = Member("e:u", confirmed=Confirmed.IN, destination="here")
+    assert member.held_by("here") is Confirmed.IN
+    assert member.held_by("elsewhere") is Confirmed.UNKNOWN
+
+
+def test_everybody_is_due_on_one_day_of_the_round() -> None:
+    members = [Member(f"e:u{number}") for number in range(300)]
+    turns = [sum(m.is_due(day, 30) for day in range(30)) for m in members]
+    assert set(turns) == {1}
+    a_day = [sum(m.is_due(day, 30) for m in members) for day in range(30)]
+    assert max(a_day) < 30, "spread, not all at once"

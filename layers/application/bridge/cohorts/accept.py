@@ -11,11 +11,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from bridge.cohorts.identity import Identifier, Matched, Source, resolve
-from bridge.cohorts.membership import Page, Placement, inherited, place
 from bridge.cohorts.message import CohortKey, PageMessage
 from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.cohorts.syncs import (
+    Page,
+    Placement,
+    Registered,
+    failed_until,
+    inherited,
+    place,
+)
 from bridge.errors import PermanentError, RetryableError
-from bridge.mixpanel.cohort_webhook import Postback
+from bridge.mixpanel.cohort_webhook import Action, Postback
 
 REGISTER_TRIES = 8
 """Parallel pages of one session race to open its sync; the losers look again."""
@@ -29,6 +36,20 @@ class Accepted:
     seq: int
     repeated: bool
     matched: int
+    skipped: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One page as it came in: its place in the session, who is on it, who is not."""
+
+    key: CohortKey
+    name: str
+    session: str
+    action: Action
+    number: int | None
+    total: int | None
+    matched: list[Matched]
     skipped: Counter[str]
 
 
@@ -46,88 +67,129 @@ def accept(
     Raises `RetryableError` when the page is not yet safe: the sender has to come again.
     """
     parameters = postback.parameters
-    key = CohortKey(
-        project=parameters.mixpanel_project_id, cohort=parameters.mixpanel_cohort_id
-    )
-    resolved = [resolve(member, sources) for member in postback.members]
-    matched = [found for found in resolved if isinstance(found, Matched)]
-    skipped = Counter(r.reason for r in resolved if not isinstance(r, Matched))
-    content = write_page(matched)
     info = parameters.page_info
+    resolved = [resolve(member, sources) for member in postback.members]
+    arrival = Arrival(
+        CohortKey(
+            project=parameters.mixpanel_project_id, cohort=parameters.mixpanel_cohort_id
+        ),
+        parameters.mixpanel_cohort_name,
+        parameters.mixpanel_session_id,
+        postback.action,
+        info.page_count if info else None,
+        info.total_pages if info else None,
+        [found for found in resolved if isinstance(found, Matched)],
+        Counter(r.reason for r in resolved if not isinstance(r, Matched)),
+    )
+    return accept_page(arrival, now_ms, ledger=ledger, pages=pages, queue=queue)
+
+
+def accept_page(
+    arrival: Arrival, now_ms: int, *, ledger: Ledger, pages: PageStore, queue: Queue
+) -> Accepted:
+    """Take one page, whatever protocol it came by; raises as `accept`."""
+    key = arrival.key
+    content = write_page(arrival.matched)
     page = Page(
-        session=parameters.mixpanel_session_id,
-        action=postback.action,
-        number=info.page_count if info else None,
-        total=info.total_pages if info else None,
+        arrival.session,
+        arrival.action,
+        arrival.number,
+        arrival.total,
         digest=hashlib.sha256(content).hexdigest()[:32],
-        empty=not postback.members,
+        empty=not (arrival.matched or arrival.skipped),
     )
     pages.put(key, page.digest, content)
-    name = parameters.mixpanel_cohort_name
-    seq, repeated = _register(ledger, key, page, name, skipped, now_ms)
-    sent = [page, *_inherit(ledger, key, page, name, seq, now_ms)]
-    for each in sent:
-        queue.send(
-            PageMessage(
-                key=key, seq=seq, action=each.action, page=each.name, digest=each.digest
-            )
-        )
-    return Accepted(key, seq, repeated, len(matched), skipped)
+    found = _register(ledger, arrival, page, now_ms)
+    arrived = Registered(page.action, page.name, page.digest, page.total, now_ms)
+    waiting = {(page.action, page.name): arrived}
+    if found.restarts:
+        for each in _inherit(ledger, arrival, found, now_ms):
+            waiting.setdefault((each.action, each.name), each)
+    for each in waiting.values():
+        message = message_of(key, found.seq, each)
+        queue.send(message)
+        ledger.mark_sent(message, each.at)
+    return Accepted(
+        key, found.seq, found.repeats, len(arrival.matched), arrival.skipped
+    )
 
 
-def _register(
-    ledger: Ledger,
-    key: CohortKey,
-    page: Page,
-    name: str,
-    skipped: Counter[str],
-    now_ms: int,
-) -> tuple[int, bool]:
-    """The sync of the page, and whether the page was registered before."""
+def message_of(key: CohortKey, seq: int, page: Registered) -> PageMessage:
+    """What the queue carries of a page."""
+    return PageMessage(
+        key=key, seq=seq, action=page.action, page=page.name, digest=page.digest
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The sync of a page, whether the page stood there before, what it restarts."""
+
+    seq: int
+    repeats: bool
+    restarts: int
+
+
+def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Found:
+    key = arrival.key
     for _ in range(REGISTER_TRIES):
         cohort = ledger.cohort(key, page.session)
-        digests = ledger.digests(key, page, [sync.seq for sync in cohort.syncs])
+        known = {sync.seq: sync for sync in cohort.syncs}
+        digests = ledger.digests(key, page, known)
         placement = place(cohort, page, digests, now_ms)
-        if not placement.opens and digests.get(placement.seq) == page.digest:
-            ledger.mark_again(key, placement.seq, page)
-            return placement.seq, True
+        seq, restarts = placement.seq, placement.restarts
+        if not placement.opens:
+            restarts = known[seq].restarts
+            if digests.get(seq) == page.digest:
+                return _Found(seq, repeats=True, restarts=restarts)
+        opens_anew = placement.opens and restarts
         written = ledger.register(
             key,
             cohort,
             page,
             placement,
-            name=name,
-            skipped=skipped,
+            name=arrival.name,
+            skipped=arrival.skipped,
             now_ms=now_ms,
+            since=failed_until(ledger.registered(key, restarts), page)
+            if opens_anew
+            else 0,
         )
         if written:
-            return placement.seq, False
+            return _Found(seq, repeats=False, restarts=restarts)
     raise RetryableError("ledger_contention", "too many pages at once for one cohort")
 
 
 def _inherit(
-    ledger: Ledger, key: CohortKey, page: Page, name: str, seq: int, now_ms: int
-) -> list[Page]:
-    """Register the unchanged pages of a restarted sync; see membership.inherited."""
-    sync = ledger.sync(key, seq)
-    earlier = ledger.sync(key, sync.restarts) if sync and sync.restarts else None
-    if not (sync and earlier):
-        return []
-    pages: list[Page] = []
-    for action, numbers in inherited(sync, earlier).items():
-        for number in sorted(numbers):
-            total = sync.totals.get(action, earlier.totals.get(action))
-            named = int(number) if number.isdecimal() else None
-            old = Page(page.session, action, named, total, "", False)
-            digest = ledger.digests(key, old, [earlier.seq])[earlier.seq]
-            again = replace(old, digest=digest)
-            placement = Placement(seq, opens=False)
-            cohort = ledger.cohort(key, page.session)
-            ledger.register(
-                key, cohort, again, placement, name=name, skipped={}, now_ms=now_ms
-            )
-            pages.append(again)
-    return pages
+    ledger: Ledger, arrival: Arrival, found: _Found, now_ms: int
+) -> list[Registered]:
+    """Register the unchanged pages of a restarted sync; see syncs.inherited.
+
+    Returns what of the sync has no message yet, with what a crash left without one.
+    """
+    key = arrival.key
+    sync = ledger.sync(key, found.seq)
+    earlier = ledger.registered(key, found.restarts)
+    came_at = {(each.action, each.name, each.digest): each.at for each in earlier}
+    for each in inherited(sync, earlier) if sync else ():
+        number = None if each.total is None else int(each.name)
+        page = Page(
+            arrival.session, each.action, number, each.total, each.digest, empty=False
+        )
+        ledger.register(
+            key,
+            ledger.cohort(key, arrival.session),
+            page,
+            Placement(found.seq, opens=False),
+            name=arrival.name,
+            skipped={},
+            now_ms=now_ms,
+        )
+    return [
+        replace(each, at=came_at.get((each.action, each.name, each.digest), each.at))
+        for each in ledger.registered(key, found.seq)
+        if not each.sent
+    ]
 
 
 def write_page(members: list[Matched]) -> bytes:

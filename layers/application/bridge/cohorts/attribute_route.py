@@ -27,6 +27,13 @@ class AttributeRoute:
         self._attribute = attribute
         self._value = value
 
+    def destination(self) -> str:
+        """See `ports.Route.destination`."""
+        return f"{self._attribute} {self._value}"
+
+    def name(self, cohort: str, name: str) -> None:
+        """The attribute shows ids, or names as they come with a push."""
+
     def push(
         self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
     ) -> Sequence[str | None]:

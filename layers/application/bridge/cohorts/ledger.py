@@ -1,9 +1,10 @@
 """The ledger on DynamoDB: one table, on demand.
 
     pk                          sk                      what
+    COHORTS                     project#cohort          when it was called last
     C#project#cohort            HEAD                    newest, floor, undecided, dead
     C#project#cohort            S#seq                   a sync, its pages and counts
-    C#project#cohort            P#seq#action#page       the content that was registered
+    C#project#cohort            P#seq#action#page       the content, when it came, sent
     C#project#cohort            X#session               the sync of a session
     M#project#cohort#shard      identifier              a member's versions, confirmed
 
@@ -12,29 +13,37 @@ writer. What the webhook writes too (HEAD, S, P) is conditional.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from bridge.cohorts.membership import (
+from bridge.cohorts.membership import Confirmed, Member
+from bridge.cohorts.message import CohortKey, PageMessage
+from bridge.cohorts.ports import Known, Progress
+from bridge.cohorts.syncs import (
     Cohort,
-    Confirmed,
-    Member,
     Page,
     Placement,
+    Registered,
     Sync,
-    Verdict,
     shows_shared_session,
 )
-from bridge.cohorts.message import CohortKey, PageMessage
 from bridge.cohorts.table import Item, Table, Update
+from bridge.cohorts.verdict import Verdict
 from bridge.mixpanel.cohort_webhook import Action
+
+COHORTS = "COHORTS"
+"""Partition of the list of all cohorts; a project has sixty at most."""
 
 SHARDS = 16
 """Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
 
 RETENTION_SECONDS = 30 * 86_400
 """Syncs, pages, and members who are out and confirmed, are kept so long."""
+
+FORGOTTEN_SECONDS = 90 * 86_400
+"""A cohort that was not called for so long leaves the list of all."""
 
 
 class DynamoLedger:
@@ -44,6 +53,7 @@ class DynamoLedger:
 
     def __init__(self, table: Table, now: float) -> None:
         self._table = table
+        self._now = int(now)
         self._expires_at = int(now) + RETENTION_SECONDS
 
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
@@ -58,14 +68,20 @@ class DynamoLedger:
         seqs |= {int(item["seq"]) for item in found.values()}
         items = self._table.get((pk, _sync_sk(seq)) for seq in seqs)
         return Cohort(
+            first=int(head.get("first", 0)),
             newest=int(head.get("newest", 0)),
             floor=int(head.get("floor", 0)),
+            weighed=int(head.get("weighed", 0)),
+            held=int(head.get("held", 0)),
+            revision=int(head.get("revision", 0)),
+            name=head.get("name", ""),
+            label=head.get("label", ""),
+            destination=head.get("destination", ""),
+            told=head.get("told", ""),
             syncs=tuple(sorted(map(_sync, items), key=lambda sync: sync.seq)),
             dead=_numbers(head.get("dead")),
             sends_empty=bool(head.get("sends_empty", False)),
             shares_sessions=bool(head.get("shares_sessions", False)),
-            name=head.get("name", ""),
-            revision=int(head.get("revision", 0)),
         )
 
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
@@ -114,64 +130,122 @@ class DynamoLedger:
         name: str,
         skipped: Mapping[str, int],
         now_ms: int,
+        since: int = 0,
     ) -> bool:
         """See `ports.Ledger.register`."""
-        pk = _cohort_pk(key)
-        known = {sync.seq: sync for sync in cohort.syncs}
-        seq, opens = placement.seq, placement.opens
-
-        registered = Update(pk, _page_sk(seq, page.action, page.name))
-        registered.assign("seq", seq)
-        registered.assign("digest", page.digest)
-        registered.assign("expires_at", self._expires_at)
-        registered.only_if_exists(False)
-
-        sync = Update(pk, _sync_sk(seq))
-        sync.assign("full", page.action is Action.FULL)
-        sync.assign("last_page_at", now_ms)
-        sync.assign("expires_at", self._expires_at)
-        if page.total is not None:
-            sync.assign(f"total_{page.action}", page.total)
-        sync.add(f"sessions_{page.action}", {page.session})
-        sync.add(f"accepted_{page.action}", {page.name})
-        for reason, number in skipped.items():
-            sync.add(f"skipped_{reason}", number)
-        if placement.restarts:
-            sync.assign("restarts", placement.restarts)
-        sync.only_if_exists(not opens)
-
-        updates = [registered, sync]
-        if opens or not known[seq].has_session(page.session):
-            session = Update(pk, f"X#{page.session}")
-            session.assign("seq", seq)
+        known = {sync.seq: sync for sync in cohort.syncs}.get(placement.seq)
+        updates = [
+            self._page_update(key, placement.seq, page, now_ms),
+            self._sync_update(key, page, placement, skipped, now_ms, since),
+        ]
+        if known is None or not known.has_session(page.session):
+            session = Update(_cohort_pk(key), f"X#{page.session}")
+            session.assign("seq", placement.seq)
             session.assign("expires_at", self._expires_at)
             updates.append(session)
-        empty = page.empty and not cohort.sends_empty
-        shared = (
-            not opens
-            and not cohort.shares_sessions
-            and shows_shared_session(known[seq], page)
-        )
-        if opens or name != cohort.name or empty or shared:
-            head = Update(pk, "HEAD")
-            head.assign("name", name)
-            if empty:
-                head.assign("sends_empty", True)
-            if shared:
-                head.assign("shares_sessions", True)
-            if opens:
-                head.assign("newest", seq)
-                head.assign("revision", cohort.revision + 1)
-                head.add("undecided", {seq})
-                _only_as_read(head, cohort)
+        if head := _head_update(key, cohort, page, placement, known, name):
             updates.append(head)
+        if placement.opens:
+            updates.append(self._called(key, now_ms))
         return self._table.transact(updates)
 
-    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
-        """See `ports.Ledger.mark_again`."""
-        sync = Update(_cohort_pk(key), _sync_sk(seq))
-        sync.add(f"again_{page.action}", {page.name})
-        self._table.update(sync)
+    def _page_update(self, key: CohortKey, seq: int, page: Page, now_ms: int) -> Update:
+        update = Update(_cohort_pk(key), _page_sk(seq, page.action, page.name))
+        update.assign("seq", seq)
+        update.assign("digest", page.digest)
+        update.assign("at", now_ms)
+        if page.total is not None:
+            update.assign("total", page.total)
+        update.assign("expires_at", self._expires_at)
+        update.only_if_exists(False)
+        return update
+
+    def _sync_update(
+        self,
+        key: CohortKey,
+        page: Page,
+        placement: Placement,
+        skipped: Mapping[str, int],
+        now_ms: int,
+        since: int,
+    ) -> Update:
+        update = Update(_cohort_pk(key), _sync_sk(placement.seq))
+        update.assign("full", page.action is Action.FULL)
+        update.assign("last_page_at", now_ms)
+        update.assign("expires_at", self._expires_at)
+        if page.total is not None:
+            update.assign(f"total_{page.action}", page.total)
+        update.add(f"sessions_{page.action}", {page.session})
+        update.add(f"accepted_{page.action}", {page.name})
+        for reason, number in skipped.items():
+            update.add(f"skipped_{reason}", number)
+        if placement.restarts:
+            update.assign("restarts", placement.restarts)
+            update.assign("since", since)
+        update.only_if_exists(not placement.opens)
+        return update
+
+    def _called(self, key: CohortKey, now_ms: int) -> Update:
+        called = Update(COHORTS, _cohort_pk(key)[2:])
+        called.assign("project", key.project)
+        called.assign("cohort", key.cohort)
+        called.assign("called_at", now_ms)
+        called.assign("expires_at", self._now + FORGOTTEN_SECONDS)
+        called.add("syncs", 1)
+        return called
+
+    def cohorts(self) -> Iterator[Known]:
+        """See `ports.Ledger.cohorts`."""
+        for item in self._table.query_all(COHORTS):
+            key = CohortKey(project=item["project"], cohort=item["cohort"])
+            yield Known(
+                key,
+                int(item["called_at"]),
+                int(item["syncs"]),
+                int(item.get("reasserted", 0)),
+            )
+
+    def begin_day(self, key: CohortKey, day: int) -> None:
+        """See `ports.Ledger.begin_day`."""
+        known = Update(COHORTS, _cohort_pk(key)[2:])
+        known.assign("reasserted", day)
+        self._table.update(known)
+
+    def rename(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.rename`."""
+        self._assign(key, "name", name)
+
+    def registered(self, key: CohortKey, seq: int) -> list[Registered]:
+        """See `ports.Ledger.registered`."""
+        pages = []
+        for item in self._table.query_all(_cohort_pk(key), f"P#{seq:015d}#"):
+            _, _, action, name = item["sk"].split("#", 3)
+            total = None if "total" not in item else int(item["total"])
+            at, sent = int(item["at"]), bool(item.get("sent"))
+            pages.append(
+                Registered(Action(action), name, item["digest"], total, at, sent)
+            )
+        return pages
+
+    def mark_sent(self, message: PageMessage, at: int) -> None:
+        """See `ports.Ledger.mark_sent`."""
+        page = _page(message)
+        page.assign("sent", True)
+        page.assign("at", at)
+        self._table.update(page)
+
+    def progress(self, message: PageMessage) -> Progress:
+        """See `ports.Ledger.progress`."""
+        sk = _page_sk(message.seq, message.action, message.page)
+        found = self._table.get([(_cohort_pk(message.key), sk)])
+        progress = found[0].get("progress", {}) if found else {}
+        return Progress(**{name: int(value) for name, value in progress.items()})
+
+    def save_progress(self, message: PageMessage, progress: Progress) -> None:
+        """See `ports.Ledger.save_progress`."""
+        page = _page(message)
+        page.assign("progress", asdict(progress))
+        self._table.update(page)
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """See `ports.Ledger.save`."""
@@ -186,28 +260,27 @@ class DynamoLedger:
                 for distinct_id, versions in member.profiles.items()
             },
             "confirmed": member.confirmed.value,
+            "destination": member.destination,
+            "pushed_at": member.pushed_at,
         }
         if member.confirmed is Confirmed.OUT:
             item["expires_at"] = self._expires_at
         return item
 
-    def mark_processed(
-        self,
-        message: PageMessage,
-        repeats: Iterable[tuple[int, int]],
-        skipped: Mapping[str, int],
-    ) -> None:
-        """See `ports.Ledger.mark_processed`."""
-        pk = _cohort_pk(message.key)
+    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
+        """See `ports.Ledger.mark_repeats`."""
         by_later: dict[int, set[int]] = {}
         for later, earlier in repeats:
             by_later.setdefault(later, set()).add(earlier)
-        # Repeats first: the page is not processed before they are known.
         for later, earlier_seqs in by_later.items():
-            repeating = Update(pk, _sync_sk(later))
+            repeating = Update(_cohort_pk(key), _sync_sk(later))
             repeating.add("repeats", earlier_seqs)
             repeating.only_if_exists(True)
             self._table.update(repeating)
+
+    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+        """See `ports.Ledger.mark_processed`."""
+        pk = _cohort_pk(message.key)
         processed = Update(pk, _sync_sk(message.seq))
         processed.add(f"processed_{message.action}", {message.page})
         for reason, number in skipped.items():
@@ -220,6 +293,8 @@ class DynamoLedger:
         pk = _cohort_pk(key)
         head = Update(pk, "HEAD")
         head.assign("floor", verdict.floor)
+        head.assign("weighed", verdict.weighed)
+        head.assign("held", verdict.held)
         head.assign("revision", cohort.revision + 1)
         if verdict.died:
             head.add("dead", set(verdict.died))
@@ -240,12 +315,62 @@ class DynamoLedger:
             head.delete("dead", seqs)
             self._table.update(head)
 
+    def direct(self, key: CohortKey, destination: str) -> None:
+        """See `ports.Ledger.direct`."""
+        self._assign(key, "destination", destination)
+
+    def told(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.told`."""
+        self._assign(key, "told", name)
+
+    def _assign(self, key: CohortKey, attribute: str, value: str) -> None:
+        head = Update(_cohort_pk(key), "HEAD")
+        head.assign(attribute, value)
+        self._table.update(head)
+
+
+def _head_update(
+    key: CohortKey,
+    cohort: Cohort,
+    page: Page,
+    placement: Placement,
+    sync: Sync | None,
+    name: str,
+) -> Update | None:
+    """What a page changes at the cohort itself, if anything."""
+    news: dict[str, Any] = {}
+    if name not in {"", cohort.name}:
+        news["name"] = name
+    if not cohort.label and (name or cohort.name):
+        news["label"] = name or cohort.name
+    if page.empty and not cohort.sends_empty:
+        news["sends_empty"] = True
+    if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
+        news["shares_sessions"] = True
+    if placement.opens:
+        news |= {"newest": placement.seq, "revision": cohort.revision + 1}
+        news |= {} if cohort.first else {"first": placement.seq}
+    if not news:
+        return None
+    head = Update(_cohort_pk(key), "HEAD")
+    for attribute, value in news.items():
+        head.assign(attribute, value)
+    if placement.opens:
+        head.add("undecided", {placement.seq})
+        _only_as_read(head, cohort)
+    return head
+
+
+def _page(message: PageMessage) -> Update:
+    sk = _page_sk(message.seq, message.action, message.page)
+    return Update(_cohort_pk(message.key), sk)
+
 
 def _only_as_read(head: Update, cohort: Cohort) -> None:
     if cohort.revision:
         head.only_if_equal("revision", cohort.revision)
     else:
-        head.only_if_exists(False)
+        head.only_without("revision")
 
 
 def _cohort_pk(key: CohortKey) -> str:
@@ -281,9 +406,9 @@ def _sync(item: Item) -> Sync:
         totals={a: int(item[f"total_{a}"]) for a in Action if f"total_{a}" in item},
         accepted=_by_action(item, "accepted"),
         processed=_by_action(item, "processed"),
-        again=_by_action(item, "again"),
         repeats=_numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
+        since=int(item.get("since", 0)),
         dead=item.get("dead", False),
     )
 
@@ -304,4 +429,6 @@ def _member(item: Item) -> Member:
             for distinct_id, versions in item["profiles"].items()
         },
         confirmed=Confirmed(item["confirmed"]),
+        destination=item["destination"],
+        pushed_at=int(item["pushed_at"]),
     )

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field, replace
 
 from bridge.cohorts.accept import read_page
 from bridge.cohorts.identity import Matched
-from bridge.cohorts.membership import (
+from bridge.cohorts.membership import Member
+from bridge.cohorts.message import CohortKey, Message, PageMessage
+from bridge.cohorts.ports import Known, Progress
+from bridge.cohorts.syncs import (
     Cohort,
-    Member,
     Page,
     Placement,
+    Registered,
     Sync,
-    Verdict,
     shows_shared_session,
 )
-from bridge.cohorts.message import CohortKey, Message, PageMessage
+from bridge.cohorts.verdict import Verdict
 from bridge.errors import PermanentError
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -26,7 +28,11 @@ class _Stored:
     syncs: dict[int, Sync] = field(default_factory=dict)
     undecided: set[int] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
-    digests: dict[tuple[int, Action, str], str] = field(default_factory=dict)
+    pages: dict[tuple[int, Action, str], Registered] = field(default_factory=dict)
+    progress: dict[tuple[int, Action, str], Progress] = field(default_factory=dict)
+    called_at: int = 0
+    opened: int = 0
+    reasserted: int = 0
     members: dict[str, Member] = field(default_factory=dict)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
@@ -62,9 +68,9 @@ class MemoryLedger:
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
         """See `ports.Ledger.digests`."""
-        stored = self._at(key).digests
+        stored = self._at(key).pages
         wanted = {seq: (seq, page.action, page.name) for seq in seqs}
-        return {seq: stored[at] for seq, at in wanted.items() if at in stored}
+        return {seq: stored[at].digest for seq, at in wanted.items() if at in stored}
 
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         """See `ports.Ledger.members`."""
@@ -88,14 +94,17 @@ class MemoryLedger:
         name: str,
         skipped: Mapping[str, int],
         now_ms: int,
+        since: int = 0,
     ) -> bool:
         """See `ports.Ledger.register`."""
         at = self._at(key)
         seq, opens = placement.seq, placement.opens
         place = (seq, page.action, page.name)
-        if place in at.digests or (opens and at.head.revision != cohort.revision):
+        if place in at.pages or (opens and at.head.revision != cohort.revision):
             return False
-        at.digests[place] = page.digest
+        at.pages[place] = Registered(
+            page.action, page.name, page.digest, page.total, now_ms
+        )
         sync = at.syncs.get(seq, Sync(seq, page.action is Action.FULL, now_ms))
         shared = shows_shared_session(sync, page)
         totals = {} if page.total is None else {page.action: page.total}
@@ -103,6 +112,7 @@ class MemoryLedger:
             sync,
             last_page_at=now_ms,
             restarts=sync.restarts or placement.restarts,
+            since=sync.since or since,
             sessions=_with(sync.sessions, page.action, page.session),
             totals={**sync.totals, **totals},
             accepted=_with(sync.accepted, page.action, page.name),
@@ -111,39 +121,82 @@ class MemoryLedger:
         at.skipped.setdefault(seq, Counter()).update(skipped)
         at.head = replace(
             at.head,
-            name=name,
+            name=name or at.head.name,
+            label=at.head.label or name or at.head.name,
             sends_empty=at.head.sends_empty or page.empty,
             shares_sessions=at.head.shares_sessions or shared,
         )
         if opens:
             at.undecided.add(seq)
-            revision = at.head.revision + 1
-            at.head = replace(at.head, newest=seq, revision=revision)
+            at.called_at = now_ms
+            at.opened += 1
+            at.head = replace(
+                at.head,
+                first=at.head.first or seq,
+                newest=seq,
+                revision=at.head.revision + 1,
+            )
         return True
 
-    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
-        """See `ports.Ledger.mark_again`."""
+    def registered(self, key: CohortKey, seq: int) -> Sequence[Registered]:
+        """See `ports.Ledger.registered`."""
+        return [page for at, page in self._at(key).pages.items() if at[0] == seq]
+
+    def mark_sent(self, message: PageMessage, at: int) -> None:
+        """See `ports.Ledger.mark_sent`."""
+        pages, place = self._at(message.key).pages, _place(message)
+        pages[place] = replace(pages[place], sent=True, at=at)
+
+    def rename(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.rename`."""
         at = self._at(key)
-        sync = at.syncs[seq]
-        again = _with(sync.again, page.action, page.name)
-        at.syncs[seq] = replace(sync, again=again)
+        at.head = replace(at.head, name=name)
+
+    def cohorts(self) -> Iterable[Known]:
+        """See `ports.Ledger.cohorts`."""
+        return [
+            Known(key, at.called_at, at.opened, at.reasserted)
+            for key, at in self._cohorts.items()
+            if at.opened
+        ]
+
+    def begin_day(self, key: CohortKey, day: int) -> None:
+        """See `ports.Ledger.begin_day`."""
+        self._at(key).reasserted = day
+
+    def direct(self, key: CohortKey, destination: str) -> None:
+        """See `ports.Ledger.direct`."""
+        at = self._at(key)
+        at.head = replace(at.head, destination=destination)
+
+    def told(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.told`."""
+        at = self._at(key)
+        at.head = replace(at.head, told=name)
+
+    def progress(self, message: PageMessage) -> Progress:
+        """See `ports.Ledger.progress`."""
+        return self._at(message.key).progress.get(_place(message), Progress())
+
+    def save_progress(self, message: PageMessage, progress: Progress) -> None:
+        """See `ports.Ledger.save_progress`."""
+        self._at(message.key).progress[_place(message)] = progress
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """See `ports.Ledger.save`."""
         self._at(key).members.update({member.key: member for member in members})
 
-    def mark_processed(
-        self,
-        message: PageMessage,
-        repeats: Iterable[tuple[int, int]],
-        skipped: Mapping[str, int],
-    ) -> None:
+    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
+        """See `ports.Ledger.mark_repeats`."""
+        syncs = self._at(key).syncs
+        for later, earlier in repeats:
+            if later in syncs:
+                sync = syncs[later]
+                syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
+
+    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
         """See `ports.Ledger.mark_processed`."""
         at = self._at(message.key)
-        for later, earlier in repeats:
-            if later in at.syncs:
-                sync = at.syncs[later]
-                at.syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
         sync = at.syncs[message.seq]
         if message.page not in sync.processed.get(message.action, ()):
             processed = _with(sync.processed, message.action, message.page)
@@ -158,6 +211,8 @@ class MemoryLedger:
         at.head = replace(
             at.head,
             floor=verdict.floor,
+            weighed=verdict.weighed,
+            held=verdict.held,
             dead=at.head.dead | verdict.died,
             revision=at.head.revision + 1,
         )
@@ -170,6 +225,10 @@ class MemoryLedger:
         """See `ports.Ledger.settled`."""
         at = self._at(key)
         at.head = replace(at.head, dead=at.head.dead - frozenset(dead))
+
+
+def _place(message: PageMessage) -> tuple[int, Action, str]:
+    return message.seq, message.action, message.page
 
 
 def _with(

@@ -28,7 +28,10 @@ class CohortKey(BaseModel):
 
 
 class PageMessage(BaseModel):
-    """Page `page` of `action` in sync `seq` is registered and waits."""
+    """Page `page` of `action` in sync `seq` is registered and waits.
+
+    With `again` its members are told to Braze even if they are confirmed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +41,7 @@ class PageMessage(BaseModel):
     action: Action
     page: str
     digest: str
+    again: bool = False
 
     @property
     def deduplication_id(self) -> str:
@@ -46,27 +50,53 @@ class PageMessage(BaseModel):
 
 
 class SettleMessage(BaseModel):
-    """Look through the members from `shard` and `after` on; see membership.judge."""
+    """Look through the members from `shard` and `after` on; see verdict.judge.
+
+    With `day` and `days` the members whose turn it is are asserted again.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     kind: Literal["settle"] = "settle"
     key: CohortKey
-    floor: int
+    floor: int = 0
     dead: tuple[int, ...] = ()
+    day: int = 0
+    days: int = 0
+    destination: str = ""
     shard: int = 0
     after: str = ""
 
     @property
     def deduplication_id(self) -> str:
         """One per step of one settling."""
-        decided = f"{self.floor} {self.dead}"
+        decided = f"{self.floor} {self.dead} {self.day} {self.days} {self.destination}"
         return _hash(self.key.group, "settle", decided, str(self.shard), self.after)
 
 
-type Message = PageMessage | SettleMessage
+class WeighMessage(BaseModel):
+    """Count who stays and who leaves if sync `seq` sweeps; see verdict.weighed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["weigh"] = "weigh"
+    key: CohortKey
+    seq: int
+    stay: int = 0
+    leave: int = 0
+    shard: int = 0
+    after: str = ""
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per step of one weighing."""
+        step = str(self.shard), self.after
+        return _hash(self.key.group, "weigh", str(self.seq), *step)
+
+
+type Message = PageMessage | SettleMessage | WeighMessage
 _adapter: TypeAdapter[Message] = TypeAdapter(
-    Annotated[PageMessage | SettleMessage, Field(discriminator="kind")]
+    Annotated[PageMessage | SettleMessage | WeighMessage, Field(discriminator="kind")]
 )
 
 

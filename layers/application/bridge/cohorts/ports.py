@@ -4,11 +4,39 @@ Every method raises `RetryableError` when its store does not answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.cohorts.identity import Identifier, Matched
-from bridge.cohorts.membership import Cohort, Member, Page, Placement, Sync, Verdict
+from bridge.cohorts.membership import Member
 from bridge.cohorts.message import CohortKey, Message, PageMessage
+from bridge.cohorts.syncs import Cohort, Page, Placement, Registered, Sync
+from bridge.cohorts.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a page has come that ended its process again and again.
+
+    The next `size` users from number `done` on were begun `tries` times.
+    """
+
+    done: int = 0
+    size: int = 0
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A cohort in the list of all; `called_at` is its newest sync, in ms.
+
+    `reasserted` is the day, counted from the epoch, of its last re-assertion.
+    """
+
+    key: CohortKey
+    called_at: int
+    syncs: int
+    reasserted: int = 0
 
 
 class Ledger(Protocol):
@@ -34,11 +62,27 @@ class Ledger(Protocol):
         name: str,
         skipped: Mapping[str, int],
         now_ms: int,
+        since: int = 0,
     ) -> bool:
-        """Write page and sync together; False if another writer was faster."""
+        """Write page and sync together; False if another writer was faster.
 
-    def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
-        """A registered page came once more unchanged."""
+        `since` goes with a placement that restarts a sync.
+        """
+
+    def registered(self, key: CohortKey, seq: int) -> Sequence[Registered]:
+        """All pages of a sync."""
+
+    def mark_sent(self, message: PageMessage, at: int) -> None:
+        """The message of a page is in the queue; the page came last at `at` ms."""
+
+    def rename(self, key: CohortKey, name: str) -> None:
+        """Keep the cohort's name; the cohort may be new."""
+
+    def cohorts(self) -> Iterable[Known]:
+        """All cohorts of which a sync ever came."""
+
+    def begin_day(self, key: CohortKey, day: int) -> None:
+        """The re-assertion of that day is under way."""
 
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         """Those of the members that are known."""
@@ -54,15 +98,13 @@ class Ledger(Protocol):
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
         """One sync, decided or not; None when it is unknown or has expired."""
 
-    def mark_processed(
-        self,
-        message: PageMessage,
-        repeats: Iterable[tuple[int, int]],
-        skipped: Mapping[str, int],
-    ) -> None:
+    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
+        """Pairs (later, earlier) of syncs of which the later says a change again."""
+
+    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
         """The page has taken effect; once only, however often it is called.
 
-        `repeats` are pairs (later, earlier) of syncs; `skipped` members by reason.
+        `skipped` are members by reason.
         """
 
     def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
@@ -70,6 +112,18 @@ class Ledger(Protocol):
 
     def settled(self, key: CohortKey, dead: Iterable[int]) -> None:
         """Forget dead syncs of which no member holds a version any more."""
+
+    def direct(self, key: CohortKey, destination: str) -> None:
+        """From now on members are pushed there."""
+
+    def told(self, key: CohortKey, name: str) -> None:
+        """Braze was told the cohort's name."""
+
+    def progress(self, message: PageMessage) -> Progress:
+        """How far the page has come."""
+
+    def save_progress(self, message: PageMessage, progress: Progress) -> None:
+        """Write that down."""
 
 
 class PageStore(Protocol):
@@ -91,6 +145,12 @@ class Queue(Protocol):
 
 class Route(Protocol):
     """One of the ways to tell Braze who is in a cohort."""
+
+    def destination(self) -> str:
+        """Fingerprint of where pushes go: another one holds none of what was pushed."""
+
+    def name(self, cohort: str, name: str) -> None:
+        """Tell Braze the cohort's name, before the first push and on a rename."""
 
     def push(
         self,

@@ -72,6 +72,10 @@ class Update:
         """Only if an attribute has this value."""
         self._condition = f"{self._name(attribute)} = {self._value(value)}"
 
+    def only_without(self, attribute: str) -> None:
+        """Only if the item has no such attribute, or is not there."""
+        self._condition = f"attribute_not_exists({self._name(attribute)})"
+
     def unless_contains(self, attribute: str, value: str) -> None:
         """Only if a set does not hold this value."""
         name, placeholder = self._name(attribute), self._value(value)
@@ -150,6 +154,21 @@ class Table:
                 Limit=limit,
             )
         return [unpack(item) for item in answer["Items"]]
+
+    def query_all(self, pk: str, prefix: str = "") -> list[Item]:
+        """All items of a partition whose `sk` begins so."""
+        condition, values = "pk = :pk", {":pk": pk}
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = prefix
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=pack(values),
+            ConsistentRead=True,
+        )
+        with answering("ledger"):
+            return [unpack(item) for page in pages for item in page["Items"]]
 
     def put_all(self, items: Iterable[Item]) -> None:
         """Write items whole, whatever stood there."""

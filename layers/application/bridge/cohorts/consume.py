@@ -1,0 +1,19 @@
+"""Take one message of the queue."""
+
+from bridge.cohorts.message import Message, PageMessage, SettleMessage
+from bridge.cohorts.push import Pushed, Pusher
+from bridge.cohorts.settle import settle, weigh
+from bridge.cohorts.touch import touch_page
+
+
+def consume(pusher: Pusher, message: Message, received: int = 1) -> Pushed:
+    """Carry out one message, given out `received` times; safe to repeat.
+
+    Raises `RetryableError` when it has to come again and `PermanentError` when it never
+    can be carried out.
+    """
+    if isinstance(message, PageMessage):
+        return touch_page(pusher, message, received)
+    if isinstance(message, SettleMessage):
+        return settle(pusher, message)
+    return weigh(pusher, message)

@@ -1,0 +1,105 @@
+"""Look through all members of a cohort: settle, weigh, assert again.
+
+A scan goes shard by shard and is resumed by a continuation message in the same group.
+Its order against later pages does not matter: each sync has versions of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from bridge.cohorts.membership import Member, prune
+from bridge.cohorts.message import CohortKey, Message, SettleMessage, WeighMessage
+from bridge.cohorts.push import MARGIN_SECONDS, Pushed, Pusher, confirmed
+from bridge.cohorts.syncs import Cohort
+from bridge.cohorts.touch import STEP
+from bridge.cohorts.verdict import weighed
+
+type Place = tuple[int, str]
+"""Where the next step begins: shard, and the key after which."""
+
+
+def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
+    """Push every member whose effective value is not the confirmed one."""
+    done = Pushed()
+    key = message.key
+    cohort = pusher.ledger.cohort(key)
+    undecided = [sync.seq for sync in cohort.syncs]
+    destination = pusher.route.destination()
+
+    def is_due(member: Member) -> bool:
+        return bool(message.days) and member.is_due(message.day, message.days)
+
+    for found, place in _scan(pusher, key, message.shard, message.after):
+        pruned = [_pruned(member, cohort, undecided) for member in found]
+        changed = [
+            new
+            for old, new in zip(found, pruned, strict=True)
+            if is_due(new) or _differs(old, new, cohort, destination)
+        ]
+        pusher.apply(key, cohort, changed, done, is_due)
+        if place and _must_stop(pusher, message, place):
+            return done
+    pusher.ledger.settled(key, message.dead)
+    return done
+
+
+def weigh(pusher: Pusher, message: WeighMessage) -> Pushed:
+    """Count who would leave by a sweep, then let it go on or hold it."""
+    done = Pushed()
+    key = message.key
+    cohort = pusher.ledger.cohort(key)
+    if cohort.weighed != message.seq:
+        return done  # a newer full sync is weighed, or it was decided before
+    stay, leave = message.stay, message.leave
+    for found, place in _scan(pusher, key, message.shard, message.after):
+        for member in found:
+            if member.is_in(cohort.floor, cohort.dead):
+                remains = member.is_in(message.seq, cohort.dead)
+                stay, leave = stay + remains, leave + (not remains)
+        counted = message.model_copy(update={"stay": stay, "leave": leave})
+        if place and _must_stop(pusher, counted, place):
+            return done
+    fraction = pusher.policy.max_sweep_fraction
+    verdict = pusher.decide(key, lambda now: weighed(now, stay, leave, fraction))
+    done.held_sweeps = int(bool(verdict.held))
+    return done
+
+
+def _scan(
+    pusher: Pusher, key: CohortKey, shard: int, after: str
+) -> Iterator[tuple[Sequence[Member], Place | None]]:
+    """The members step by step, each with the place of the next; None at the end."""
+    ledger = pusher.ledger
+    while shard < ledger.shards:
+        found = ledger.scan(key, shard, after, STEP)
+        if len(found) < STEP:
+            shard, after = shard + 1, ""
+        else:
+            after = found[-1].key
+        yield found, (shard, after) if shard < ledger.shards else None
+
+
+def _must_stop(
+    pusher: Pusher, message: SettleMessage | WeighMessage, place: Place
+) -> bool:
+    """Whether time is short; the rest is then in a message of its own."""
+    if pusher.time_left() >= MARGIN_SECONDS:
+        return False
+    shard, after = place
+    rest: Message = message.model_copy(update={"shard": shard, "after": after})
+    pusher.queue.send(rest)
+    return True
+
+
+def _pruned(member: Member, cohort: Cohort, undecided: list[int]) -> Member:
+    profiles = {
+        distinct_id: kept
+        for distinct_id, versions in member.profiles.items()
+        if (kept := prune(versions, cohort.floor, cohort.dead, undecided))
+    }
+    return replace(member, profiles=profiles)
+
+
+def _differs(old: Member, new: Member, cohort: Cohort, destination: str) -> bool:
+    wanted = confirmed(new.is_in(cohort.floor, cohort.dead))
+    return new.profiles != old.profiles or new.held_by(destination) is not wanted

@@ -1,0 +1,202 @@
+"""Write what a page says into its members and push them (a page message).
+
+A page that ends its process again and again, for want of memory or by an endless loop,
+would hold up its cohort: it is cut smaller and smaller until the member that does it is
+alone, and that one is put aside.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bridge.cohorts.accept import write_page
+from bridge.cohorts.identity import Identifier, Matched
+from bridge.cohorts.membership import Member, prune, touch
+from bridge.cohorts.message import PageMessage
+from bridge.cohorts.ports import Progress
+from bridge.cohorts.push import Pushed, Pusher, confirmed
+from bridge.cohorts.syncs import Cohort, Sync
+from bridge.errors import BridgeError, PermanentError
+
+STEP = 300
+"""Members per step: four calls of 75 to Braze, three reads of 100 of the ledger."""
+
+MAX_PROFILES = 500
+"""Mixpanel profiles behind one Braze user; more is a shared id, not a person."""
+
+FRESH_MS = 86_400_000
+"""Who was pushed within a day is not asserted again by a full sync."""
+
+SUSPECT_RECEIPTS = 4
+"""A page that was received so often is watched for ending its process."""
+
+CRASHES = 2
+CUT = 4
+"""So many crashes at one step cut it to a fourth."""
+
+type User = tuple[Identifier, list[str]]
+
+
+def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
+    """Carry out one page; safe to repeat, and to resume after any crash.
+
+    `received` is how often the queue gave the message out. Raises `RetryableError` when
+    it has to come again and `PermanentError` when its page is gone.
+    """
+    done = Pushed()
+    key = message.key
+    cohort = pusher.ledger.cohort(key)
+    sync = _sync(pusher, cohort, message)
+    if message.page not in sync.processed.get(message.action, ()):
+        # What is dead or below the floor counts for nothing. Any other page, however
+        # late, fills in what nothing newer has touched.
+        if not sync.dead and message.seq >= cohort.floor:
+            pusher.address(key, cohort)
+            users = by_user(pusher.pages.get(key, message.digest))
+            work = _Page(pusher, message, cohort, sync, done)
+            if received < SUSPECT_RECEIPTS:
+                for start in range(0, len(users), STEP):
+                    work.step(users[start : start + STEP])
+            else:
+                work.warily(users)
+        pusher.ledger.mark_processed(message, done.skipped + done.rejected)
+    pusher.judge(key)
+    return done
+
+
+def _sync(pusher: Pusher, cohort: Cohort, message: PageMessage) -> Sync:
+    for sync in cohort.syncs:
+        if sync.seq == message.seq:
+            return sync
+    found = pusher.ledger.sync(message.key, message.seq)
+    if found is None:
+        raise PermanentError("sync_unknown", "the ledger holds no such sync")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page in hand."""
+
+    pusher: Pusher
+    message: PageMessage
+    cohort: Cohort
+    sync: Sync
+    done: Pushed
+
+    def step(self, users: Sequence[User]) -> None:
+        """Touch and push some users of the page."""
+        pusher, message = self.pusher, self.message
+        pusher.need_time()
+        keys = [identifier.key for identifier, _ in users]
+        known = pusher.ledger.members(message.key, keys)
+        touched: list[Member] = []
+        repeats: set[tuple[int, int]] = set()
+        for key, (_, distinct_ids) in zip(keys, users, strict=True):
+            old = known.get(key, Member(key))
+            new = self._touched(old, distinct_ids, repeats)
+            touched.append(new)
+        # Repeats first: the page is not processed before they are known.
+        self._mark(repeats)
+        pusher.apply(message.key, self.cohort, touched, self.done, self._again())
+
+    def _touched(
+        self, member: Member, distinct_ids: Iterable[str], repeats: set[tuple[int, int]]
+    ) -> Member:
+        """The member with the page's word in it."""
+        message, cohort = self.message, self.cohort
+        undecided = [sync.seq for sync in cohort.syncs]
+        profiles = dict(member.profiles)
+        for distinct_id in distinct_ids:
+            if distinct_id not in profiles and len(profiles) >= MAX_PROFILES:
+                self.done.skipped["shared_identifier"] += 1
+                continue
+            versions, pairs = touch(
+                profiles.get(distinct_id, {}), message.seq, message.action.present
+            )
+            repeats |= pairs
+            profiles[distinct_id] = prune(
+                versions, cohort.floor, cohort.dead, undecided
+            )
+        return replace(member, profiles=profiles)
+
+    def _mark(self, repeats: Iterable[tuple[int, int]]) -> None:
+        """Keep which diffs say a change again that is still undecided."""
+        diffs = {s.seq: s.repeats for s in self.cohort.syncs if not s.full}
+        news = {
+            (later, earlier)
+            for later, earlier in repeats
+            if later in diffs and earlier in diffs and earlier not in diffs[later]
+        }
+        if news:
+            self.pusher.ledger.mark_repeats(self.message.key, news)
+
+    def _again(self) -> Callable[[Member], bool]:
+        """A full sync asserts everybody again: Braze ignores whom it does not know."""
+        stale = int(self.pusher.clock() * 1000) - FRESH_MS
+        asserts = self.sync.full and self.pusher.policy.reassert_days > 0
+        again = self.message.again
+        return lambda member: again or (asserts and member.pushed_at < stale)
+
+    def warily(self, users: Sequence[User]) -> None:
+        """Go on where a crash left off, in smaller steps after each second crash."""
+        ledger, message = self.pusher.ledger, self.message
+        progress = ledger.progress(message)
+        while progress.done < len(users):
+            size = progress.size or STEP
+            if progress.tries >= CRASHES and size == 1:
+                self._put_aside(users[progress.done], progress.done)
+                progress = Progress(progress.done + 1)
+                continue
+            if progress.tries >= CRASHES:
+                progress = Progress(progress.done, max(1, size // CUT))
+                continue
+            begun = replace(progress, size=size, tries=progress.tries + 1)
+            ledger.save_progress(message, begun)
+            try:
+                self.step(users[progress.done : progress.done + size])
+            except BridgeError:
+                ledger.save_progress(message, progress)
+                raise
+            progress = Progress(progress.done + size, size)
+
+    def _put_aside(self, user: User, number: int) -> None:
+        """Keep one member as a page of its own, which a replay can bring back.
+
+        In the ledger it counts as told, like one that Braze refuses: no later scan of
+        the cohort must meet it again.
+        """
+        identifier, distinct_ids = user
+        pusher, cohort = self.pusher, self.cohort
+        known = pusher.ledger.members(self.message.key, [identifier.key])
+        member = self._touched(
+            known.get(identifier.key, Member(identifier.key)), distinct_ids, set()
+        )
+        told = replace(
+            member,
+            confirmed=confirmed(member.is_in(cohort.floor, cohort.dead)),
+            destination=pusher.route.destination(),
+        )
+        pusher.ledger.save(self.message.key, [told])
+        content = write_page([Matched(each, identifier) for each in distinct_ids])
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        pusher.pages.put(self.message.key, digest, content)
+        alone = self.message.model_copy(
+            update={
+                "page": f"{self.message.page}.{number}",
+                "digest": digest,
+                "again": True,
+            }
+        )
+        pusher.put_aside(alone, "ends_the_process")
+        self.done.rejected["ends_the_process"] += 1
+
+
+def by_user(members: Iterable[Matched]) -> list[User]:
+    """One entry a Braze user, with the profiles of the page that share the user."""
+    users: dict[Identifier, list[str]] = {}
+    for member in members:
+        profiles = users.setdefault(member.identifier, [])
+        if member.distinct_id not in profiles:
+            profiles.append(member.distinct_id)
+    return list(users.items())
