@@ -1,1 +1,1 @@
-"""The operator's command: `python -m cli check`, `status`, `replay`."""
+"""The operator's command: `python -m cli --help`."""

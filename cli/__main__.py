@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from bridge.errors import BridgeError
 from cli.check import check
+from cli.cohorts import overviews, reassert, release
 from cli.replay import kept, redrive, replay_events, replay_pages
 from cli.stack import RunningStack, StackError
 
@@ -64,6 +66,33 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
     return 0
 
 
+def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
+    """Every cohort: its newest sync, and who was skipped there and why."""
+    for cohort in overviews(stack):
+        held = "  [red]sweep held[/]" if cohort.held else ""
+        console.print(
+            f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "
+            f"{escape(cohort.name)}{held}"
+        )
+        for reason, number in sorted(cohort.skipped.items()):
+            console.print(f"{number:>12,}  skipped: {reason}")
+    return 0
+
+
+def _release(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Let a held sweep of a cohort go on."""
+    done = release(stack, options.cohort)
+    console.print(f"{done:8,}  sweeps of cohort {options.cohort} released")
+    return 0 if done else 1
+
+
+def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Tell Braze of all members of a cohort again (a write each)."""
+    done = reassert(stack, options.cohort)
+    console.print(f"{done:8,}  cohorts with the id {options.cohort} are told again")
+    return 0 if done else 1
+
+
 def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     """Bring back what was put aside, and the dead-letter queue."""
     done = replay_events(stack, kept(stack, "currents", options.date))
@@ -87,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         help="without --stack: what the local cloud wrote (%(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("cohorts", help=_cohorts.__doc__).set_defaults(run=_cohorts)
+    for name, on_cohort in (("release", _release), ("reassert", _reassert)):
+        command = commands.add_parser(name, help=on_cohort.__doc__)
+        command.add_argument("cohort", help="the cohort's id in Mixpanel")
+        command.set_defaults(run=on_cohort)
     for name, run in (("check", _check), ("status", _status), ("replay", _replay)):
         command = commands.add_parser(name, help=run.__doc__)
         command.add_argument("--date", default="", help="one day alone, YYYY-MM-DD")

@@ -21,6 +21,7 @@ from bridge.settings import CohortSweeperSettings
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """One run; there is too little of it to keep anything between runs."""
+    count(Metric.SWEEPER_RUNS)
     try:
         settings = CohortSweeperSettings.load()
         now = time.time()

@@ -32,6 +32,7 @@ class Metric(StrEnum):
     MEMBERS_PUSHED = "MembersPushed"
     MEMBERS_REJECTED = "MembersRejected"
     PAGES_SENT_AGAIN = "PagesSentAgain"
+    SWEEPER_RUNS = "SweeperRuns"
     SWEEPS_HELD = "SweepsHeld"
     COHORTS_SILENT = "CohortsSilent"
     # Currents

@@ -1,0 +1,84 @@
+"""What an operator does with cohorts: look at them, release a sweep, assert again."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.cohorts.ledger import DynamoLedger
+from bridge.cohorts.message import CohortKey, SettleMessage
+from bridge.cohorts.push import following
+from bridge.cohorts.stores import SqsQueue
+from bridge.cohorts.table import Table
+from bridge.cohorts.verdict import released
+from cli.stack import RunningStack, StackError
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One cohort: its newest sync, how many members were skipped there, by reason."""
+
+    key: CohortKey
+    name: str
+    newest: datetime
+    skipped: Mapping[str, int]
+    held: bool
+
+
+def overviews(stack: RunningStack) -> Iterator[Overview]:
+    """All cohorts of which a sync ever came."""
+    ledger = _ledger(stack)
+    for known in ledger.cohorts():
+        cohort = ledger.cohort(known.key)
+        yield Overview(
+            known.key,
+            cohort.name,
+            datetime.fromtimestamp(known.called_at / 1000, UTC),
+            ledger.skipped(known.key, cohort.newest),
+            held=bool(cohort.held),
+        )
+
+
+def release(stack: RunningStack, cohort_id: str) -> int:
+    """Let the held sweeps of a cohort go on; how many cohorts of this id had one.
+
+    Raises `StackError` when the cohort changes at this very moment.
+    """
+    ledger, queue = _ledger(stack), _queue(stack)
+    done = 0
+    for key in _keys(ledger, cohort_id):
+        cohort = ledger.cohort(key)
+        if not cohort.held:
+            continue
+        verdict = released(cohort)
+        for message in following(key, cohort, verdict):
+            queue.send(message)
+        if not ledger.advance(key, cohort, verdict):
+            raise StackError("a sync has just come for the cohort: try again")
+        done += 1
+    return done
+
+
+def reassert(stack: RunningStack, cohort_id: str) -> int:
+    """Tell Braze of all members again; how many cohorts of this id there are."""
+    ledger, queue = _ledger(stack), _queue(stack)
+    keys = list(_keys(ledger, cohort_id))
+    for key in keys:
+        # A round of one day; the hour keeps it apart from one of a while ago.
+        queue.send(SettleMessage(key=key, day=int(time.time() // 3600), days=1))
+    return len(keys)
+
+
+def _keys(ledger: DynamoLedger, cohort_id: str) -> Iterator[CohortKey]:
+    for known in ledger.cohorts():
+        if known.key.cohort == cohort_id:
+            yield known.key
+
+
+def _ledger(stack: RunningStack) -> DynamoLedger:
+    table = Table(stack.client("dynamodb"), stack.resources["LedgerTable"])
+    return DynamoLedger(table, time.time())
+
+
+def _queue(stack: RunningStack) -> SqsQueue:
+    return SqsQueue(stack.client("sqs"), stack.resources["CohortQueue"])

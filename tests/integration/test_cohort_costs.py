@@ -1,0 +1,146 @@
+"""What a page costs at AWS and Braze, by counting: docs/costs.md is made of this."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from functions.cohort_consumer import app
+from functions.cohort_webhook import app as webhook
+from sandbox.braze import BrazeStandIn
+from tests.integration.stack import REST_KEY, Context, Stack, sample, stack
+
+__all__ = ["stack"]
+
+MEMBERS = 1_000
+COSTS = Path(__file__).parents[2] / "docs" / "costs.md"
+
+
+@pytest.fixture
+def calls(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Counter[str], BrazeStandIn]]:
+    """Counts by operation, and `written` items, of both functions' AWS clients."""
+    counted: Counter[str] = Counter()
+
+    def before_call(model: Any, params: Any, **_: Any) -> None:
+        counted[model.name] += 1
+        if model.name in {"BatchWriteItem", "TransactWriteItems", "UpdateItem"}:
+            body = json.loads(params["body"])
+            items = body.get("TransactItems") or body.get("RequestItems", {}).get(
+                "ledger", [None]
+            )
+            # DynamoDB takes two write units for an item of a transaction.
+            factor = 2 if model.name == "TransactWriteItems" else 1
+            counted["written"] += factor * len(items)
+
+    real = boto3.client
+
+    def client(*arguments: Any, **options: Any) -> Any:
+        made = real(*arguments, **options)
+        made.meta.events.register("before-call.*.*", before_call)
+        return made
+
+    with BrazeStandIn(rest_api_keys=[REST_KEY]) as braze:
+        monkeypatch.setattr(boto3, "client", client)
+        monkeypatch.setenv("BRAZE_REST_ENDPOINT", braze.url)
+        app.consumer.cache_clear()
+        webhook.webhook.cache_clear()
+        app.consumer()
+        webhook.webhook()
+        for number in range(MEMBERS):
+            braze.workspace.add_user(external_id=f"u{number}")
+        yield counted, braze
+    app.consumer.cache_clear()
+    webhook.webhook.cache_clear()
+
+
+def accept(action: str, session: str, people: range, page: int = 1) -> None:
+    event = sample("cohort_webhook")
+    body = json.loads(event["body"]) | {"action": action}
+    body["parameters"] |= {
+        "mixpanel_session_id": session,
+        "page_info": {"page_count": page, "total_pages": 2},
+        "members": [{"mixpanel_distinct_id": f"u{number}"} for number in people],
+    }
+    answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
+    assert answer["statusCode"] == 200
+
+
+def consume(stack: Stack) -> None:
+    records = stack.messages()
+    assert app.handler({"Records": records}, Context(300)) == {"batchItemFailures": []}
+    stack.acknowledge(records)
+
+
+def test_the_webhook_makes_six_calls_a_page(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    counted, _ = calls
+    accept("members", "s1", range(MEMBERS))
+    counted.clear()
+    accept("members", "s1", range(MEMBERS), page=2)
+    assert counted.pop("written") == 5, "page and sync in one transaction, and sent"
+    assert counted == {
+        "PutObject": 1,
+        "BatchGetItem": 3,
+        "TransactWriteItems": 1,
+        "SendMessage": 1,
+        "UpdateItem": 1,
+    }
+
+
+def test_a_page_of_new_members_takes_the_calls_that_batches_need_and_no_more(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    counted, braze = calls
+    accept("members", "s1", range(MEMBERS))
+    counted.clear()
+    consume(stack)
+    steps = [300, 300, 300, 100]
+    read = sum(ceil(step / 100) for step in steps)
+    written = sum(ceil(step / 25) for step in steps)
+    assert counted["BatchWriteItem"] == 2 * written, "intent and confirmation"
+    assert counted["BatchGetItem"] == read + 4, "and the cohort, before and after"
+    assert 2 * MEMBERS <= counted["written"] <= 2 * MEMBERS + 3
+    assert braze.workspace.calls["/users/track"] == ceil(300 / 75) * 3 + ceil(100 / 75)
+    assert braze.workspace.data_points == MEMBERS
+
+
+def test_who_is_confirmed_costs_one_write_and_no_data_point(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    counted, braze = calls
+    accept("members", "s1", range(MEMBERS))
+    consume(stack)
+    counted.clear()
+    accept("members", "s2", range(MEMBERS))
+    consume(stack)
+    assert MEMBERS <= counted["written"] <= MEMBERS + 20
+    assert braze.workspace.data_points == MEMBERS
+
+
+PRICE = 0.625 / 1_000_000
+"""US dollars a write unit, on demand, us-east-1."""
+
+
+def test_the_page_of_costs_says_what_these_counts_amount_to() -> None:
+    """Two writes a change, and what a page and a sync cost beside that."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in COSTS.read_text().splitlines()
+        if line.startswith("| 1")
+    ]
+    assert len(rows) == 4
+    for cohort, change, first, month in rows:
+        members = int(cohort.replace(",", ""))
+        changed = members * float(change.rstrip(" %")) / 100
+        pages = max(2, ceil(changed / 1_000))
+        a_sync = 2 * changed + pages * 12
+        assert first == f"${2 * members * PRICE:,.2f}"
+        assert month == f"${a_sync * 48 * 30 * PRICE:,.2f}"
