@@ -49,7 +49,6 @@ def forget_messages() -> None:
 
     for region in sqs_backends["123456789012"].values():
         for queue in region.queues.values():
-            queue.deduplication_ids = {}
             queue._messages = []
             queue.deleted_messages = set()
 
