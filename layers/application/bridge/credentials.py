@@ -35,15 +35,21 @@ class BasicCredential(SecretModel):
 
 
 class WebhookCredentials(SecretModel):
-    """All credentials that open the cohort webhook; several during a rotation."""
+    """All credentials that open the cohort webhook; several during a rotation.
+
+    A custom webhook sends one of `credentials`; a sender that speaks Braze's cohort
+    import sends one of `partner_api_keys` and one of `data_import_keys`.
+    """
 
     credentials: tuple[BasicCredential, ...]
+    partner_api_keys: tuple[SecretStr, ...] = ()
+    data_import_keys: tuple[SecretStr, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _single(cls, data: Any) -> Any:
         if isinstance(data, dict) and "credentials" not in data:
-            return {"credentials": [data]}
+            return data | {"credentials": [data]}
         return data
 
 
@@ -61,9 +67,22 @@ class CurrentsCredentials(SecretModel):
 
 
 class BrazeCredentials(SecretModel):
-    """The REST key; its least permissions are users.track and users.export.ids."""
+    """The REST key for the attribute route, the other two for the partner route.
 
-    rest_api_key: SecretStr
+    The REST key's least permissions are users.track and users.export.ids. The partner
+    key is Braze's to give, the data import key the customer's.
+    """
+
+    rest_api_key: SecretStr = SecretStr("")
+    partner_api_key: SecretStr = SecretStr("")
+    data_import_key: SecretStr = SecretStr("")
+
+    def need(self, name: str) -> str:
+        """One of the keys; raises `RetryableError` saying which is wanting."""
+        key: SecretStr = getattr(self, name)
+        if not key.get_secret_value():
+            raise RetryableError("secret_unusable", f"The Braze secret has no {name}")
+        return key.get_secret_value()
 
 
 class MixpanelCredentials(SecretModel):

@@ -52,18 +52,47 @@ def accept(
     resolved = [resolve(member, sources) for member in postback.members]
     matched = [found for found in resolved if isinstance(found, Matched)]
     skipped = Counter(r.reason for r in resolved if not isinstance(r, Matched))
-    content = write_page(matched)
     info = parameters.page_info
     page = Page(
         session=parameters.mixpanel_session_id,
         action=postback.action,
         number=info.page_count if info else None,
         total=info.total_pages if info else None,
-        digest=hashlib.sha256(content).hexdigest()[:32],
+        digest="",
         empty=not postback.members,
     )
+    return accept_page(
+        key,
+        parameters.mixpanel_cohort_name,
+        page,
+        matched,
+        skipped,
+        now_ms,
+        ledger=ledger,
+        pages=pages,
+        queue=queue,
+    )
+
+
+def accept_page(
+    key: CohortKey,
+    name: str,
+    page: Page,
+    matched: list[Matched],
+    skipped: Counter[str],
+    now_ms: int,
+    *,
+    ledger: Ledger,
+    pages: PageStore,
+    queue: Queue,
+) -> Accepted:
+    """Take a page whose members are resolved; its digest is made here.
+
+    Raises as `accept`.
+    """
+    content = write_page(matched)
+    page = replace(page, digest=hashlib.sha256(content).hexdigest()[:32])
     pages.put(key, page.digest, content)
-    name = parameters.mixpanel_cohort_name
     seq, repeated = _register(ledger, key, page, name, skipped, now_ms)
     sent = [page, *_inherit(ledger, key, page, name, seq, now_ms)]
     for each in sent:

@@ -167,6 +167,12 @@ class DynamoLedger:
             updates.append(head)
         return self._table.transact(updates)
 
+    def rename(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.rename`."""
+        head = Update(_cohort_pk(key), "HEAD")
+        head.assign("name", name)
+        self._table.update(head)
+
     def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
         """See `ports.Ledger.mark_again`."""
         sync = Update(_cohort_pk(key), _sync_sk(seq))
@@ -245,7 +251,8 @@ def _only_as_read(head: Update, cohort: Cohort) -> None:
     if cohort.revision:
         head.only_if_equal("revision", cohort.revision)
     else:
-        head.only_if_exists(False)
+        # HEAD may be there for its name alone.
+        head.only_without("revision")
 
 
 def _cohort_pk(key: CohortKey) -> str:

@@ -121,6 +121,11 @@ class MemoryLedger:
             at.head = replace(at.head, newest=seq, revision=revision)
         return True
 
+    def rename(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.rename`."""
+        at = self._at(key)
+        at.head = replace(at.head, name=name)
+
     def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
         """See `ports.Ledger.mark_again`."""
         at = self._at(key)

@@ -37,6 +37,9 @@ class Ledger(Protocol):
     ) -> bool:
         """Write page and sync together; False if another writer was faster."""
 
+    def rename(self, key: CohortKey, name: str) -> None:
+        """Write the cohort's name, whether or not the cohort is known."""
+
     def mark_again(self, key: CohortKey, seq: int, page: Page) -> None:
         """A registered page came once more unchanged."""
 
@@ -92,10 +95,20 @@ class Queue(Protocol):
 class Route(Protocol):
     """One of the ways to tell Braze who is in a cohort."""
 
+    def destination(self) -> str:
+        """Fingerprint (short hex) of where pushes go.
+
+        Made of route, endpoint, workspace or key digest, attribute and form or partner
+        name.
+        """
+
+    def name(self, cohort: str, name: str) -> None:
+        """Tell Braze the cohort's name, before the first push and on rename.
+
+        Does nothing where names do not matter.
+        """
+
     def push(
-        self,
-        cohort: str,
-        name: str,
-        changes: Sequence[tuple[Identifier, bool]],
+        self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
     ) -> Sequence[str | None]:
         """Tell Braze; per change None where it is done, else why it never will be."""

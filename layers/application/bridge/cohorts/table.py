@@ -72,6 +72,10 @@ class Update:
         """Only if an attribute has this value."""
         self._condition = f"{self._name(attribute)} = {self._value(value)}"
 
+    def only_without(self, attribute: str) -> None:
+        """Only if the item, should it be there, has no such attribute."""
+        self._condition = f"attribute_not_exists({self._name(attribute)})"
+
     def unless_contains(self, attribute: str, value: str) -> None:
         """Only if a set does not hold this value."""
         name, placeholder = self._name(attribute), self._value(value)
