@@ -85,10 +85,13 @@ class Webhook:
                 count(Metric.UNAUTHORIZED)
                 return 401, {"message": refused}
             self._accept_import(request, data)
+            count(Metric.IMPORT_CALLS)
         except MalformedInput as error:
             # What cannot be read is kept only for those who show the right keys.
             if data is not None or not self._refusal(cohort_import.keys_in(body)):
                 self._keep(request, cohort_import.without_keys(body, data), error)
+            else:
+                count(Metric.UNAUTHORIZED)
             return 400, {"message": str(error)}
         return 201, {"message": "success"}
 

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
-from bridge.errors import RetryableError
+from bridge.errors import CredentialsRefused, RetryableError
 from bridge.observability import register_secret
 
 CACHE_SECONDS = 300
@@ -78,10 +78,10 @@ class BrazeCredentials(SecretModel):
     data_import_key: SecretStr = SecretStr("")
 
     def need(self, name: str) -> str:
-        """One of the keys; raises `RetryableError` saying which is wanting."""
+        """One of the keys; raises `CredentialsRefused` saying which is wanting."""
         key: SecretStr = getattr(self, name)
         if not key.get_secret_value():
-            raise RetryableError("secret_unusable", f"The Braze secret has no {name}")
+            raise CredentialsRefused("no_key", f"The Braze secret has no {name}")
         return key.get_secret_value()
 
 

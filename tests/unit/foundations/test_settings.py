@@ -47,7 +47,7 @@ def test_the_boolean_form_leaves_room_for_the_cohorts_id() -> None:
     load(COHORT_FORM="boolean", COHORT_ATTRIBUTE="x" * MAX_ATTRIBUTE_PREFIX)
     long = "x" * (MAX_ATTRIBUTE_PREFIX + 1)
     load(COHORT_ATTRIBUTE=long)
-    with pytest.raises(SettingsError, match="COHORT_FORM.*at most 150"):
+    with pytest.raises(SettingsError, match=r"COHORT_FORM.*at most 150"):
         load(COHORT_FORM="boolean", COHORT_ATTRIBUTE=long)
 
 

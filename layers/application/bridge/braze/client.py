@@ -42,26 +42,28 @@ class _Client:
 
     def account(self) -> str:
         """The key that Braze knows the workspace by: for a digest, not to be shown."""
-        return self._secret.get().need(self.key)
+        return self._with_credentials(lambda credentials: credentials.need(self.key))
 
     def _call[T](
         self, path: str, body: Mapping[str, object], read: Callable[[Reply], T]
     ) -> T:
-        try:
-            return read(self._post(path, body, self._secret.get()))
-        except CredentialsRefused:
-            return read(self._post(path, body, self._secret.refreshed()))
+        def post(credentials: BrazeCredentials) -> T:
+            headers, content = self._signed(body, credentials)
+            reply = self._transport.post(
+                path,
+                json.dumps(content).encode(),
+                headers=HEADERS | headers,
+                time_left=self._time_left,
+            )
+            return read(reply)
 
-    def _post(
-        self, path: str, body: Mapping[str, object], credentials: BrazeCredentials
-    ) -> Reply:
-        headers, content = self._signed(body, credentials)
-        return self._transport.post(
-            path,
-            json.dumps(content).encode(),
-            headers=HEADERS | headers,
-            time_left=self._time_left,
-        )
+        return self._with_credentials(post)
+
+    def _with_credentials[T](self, use: Callable[[BrazeCredentials], T]) -> T:
+        try:
+            return use(self._secret.get())
+        except CredentialsRefused:
+            return use(self._secret.refreshed())
 
     def _signed(
         self, body: Mapping[str, object], credentials: BrazeCredentials

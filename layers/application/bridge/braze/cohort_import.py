@@ -102,8 +102,16 @@ def without_keys(body: bytes, data: Json | None) -> bytes:
     # A key may also have been put where it does not belong.
     for key in (given.partner_api_key, given.client_secret):
         if isinstance(key, str) and key:
-            kept = kept.replace(json.dumps(key)[1:-1].encode(), STRUCK.encode())
+            for form in _forms(key):
+                kept = kept.replace(form, STRUCK.encode())
     return kept
+
+
+def _forms(key: str) -> set[bytes]:
+    """A text as it may stand in JSON: escaped, half escaped, or as it is."""
+    plain, escaped = json.dumps(key, ensure_ascii=False), json.dumps(key)
+    texts = (key, plain[1:-1], escaped[1:-1])
+    return {text.encode("utf-8", "surrogatepass") for text in texts}
 
 
 def read_naming(data: Json) -> Naming:
