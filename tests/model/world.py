@@ -27,6 +27,12 @@ class Braze:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
+    def destination(self) -> str:
+        return "here"
+
+    def name(self, cohort: str, name: str) -> None:
+        """Names do not matter here."""
+
     def push(
         self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
     ) -> Sequence[str | None]:
