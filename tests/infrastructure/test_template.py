@@ -305,15 +305,13 @@ def test_identifiers_are_judged_like_in_the_code(
 
 
 def test_choices_of_the_cohort_route_are_those_of_the_code(template: Template) -> None:
-    from bridge.settings import CohortForm, CohortRoute, CohortValue
-
     parameters = template["Parameters"]
     choices = {
-        "CohortRoute": CohortRoute,
-        "CohortForm": CohortForm,
-        "CohortValue": CohortValue,
+        "CohortRoute": settings.CohortRoute,
+        "CohortForm": settings.CohortForm,
+        "CohortValue": settings.CohortValue,
     }
-    fields = CohortConsumerSettings.model_fields
+    fields = settings.CohortConsumerSettings.model_fields
     for name, choice in choices.items():
         assert parameters[name]["AllowedValues"] == [each.value for each in choice]
         default = fields[re.sub("(?<!^)([A-Z])", r"_\1", name).lower()].default

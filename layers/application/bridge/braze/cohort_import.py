@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bridge.braze.partner import IDS_PER_CALL
 from bridge.errors import MalformedInput
+
+IDS_PER_CALL = 1000
+"""Over all kinds and all changes of one call."""
 
 MAX_COHORT_ID = 100
 MAX_NAME = 255

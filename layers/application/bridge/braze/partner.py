@@ -11,9 +11,6 @@ from bridge.braze.track import read_reply as read_track_reply
 from bridge.errors import Rejected
 from bridge.transport import Reply
 
-IDS_PER_CALL = 1000
-"""Over all kinds and all changes of one call."""
-
 type Json = dict[str, object]
 
 

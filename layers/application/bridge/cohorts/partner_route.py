@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.braze.client import PartnerClient
-from bridge.braze.partner import IDS_PER_CALL, change
+from bridge.braze.cohort_import import IDS_PER_CALL
+from bridge.braze.partner import change
 from bridge.chunking import by_count, halves
 from bridge.cohorts.destination import fingerprint
 from bridge.cohorts.identity import Identifier, Kind
