@@ -1,7 +1,8 @@
 """Say what is wrong before the vendors do: each secret, and each vendor's answer to it.
 
-Nothing is written at a vendor: Braze is asked for a user that does not exist, and
-Mixpanel is sent an empty import, which it refuses after it has accepted the login.
+Nothing is written at a vendor: Braze is asked for a user that does not exist, or told
+that nobody joins a cohort, and Mixpanel is sent an empty import, which it refuses after
+it has accepted the login.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-from bridge.braze.client import BrazeClient
+from bridge.braze.client import BrazeClient, PartnerClient
 from bridge.credentials import (
     BrazeCredentials,
     CurrentsCredentials,
@@ -48,7 +49,8 @@ def check(stack: RunningStack) -> Iterator[Finding]:
     for name, model in SECRETS.items():
         secret = _secret(stack, provider, name, model)
         yield _tried(f"{name} has a value of the right shape", secret.get)
-    yield _tried("Braze takes the REST key", lambda: _ask_braze(stack, provider))
+    for what, ask in _braze_keys(stack, provider):
+        yield _tried(what, ask)
     yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, provider))
 
 
@@ -66,10 +68,24 @@ def _secret[T: SecretModel](
     return Secret(stack.resources[name], model, provider=provider)
 
 
-def _ask_braze(stack: RunningStack, provider: SecretsProvider) -> None:
+def _braze_keys(
+    stack: RunningStack, provider: SecretsProvider
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What to ask Braze for each route that the secret has keys for."""
     transport = Transport("braze", stack.braze_url, policy=ONE_TRY)
     secret = _secret(stack, provider, "BrazeSecret", BrazeCredentials)
-    BrazeClient(transport, secret, lambda: SECONDS).find_device("bridge-check")
+    rest = BrazeClient(transport, secret, lambda: SECONDS)
+    partner = PartnerClient(transport, secret, lambda: SECONDS, stack.partner)
+    try:
+        keys = secret.get()
+    except BridgeError:
+        keys = BrazeCredentials()
+    as_partner = bool(keys.partner_api_key)
+    if keys.rest_api_key or not as_partner:
+        yield "Braze takes the REST key", lambda: rest.find_device("bridge-check")
+    if as_partner:
+        ask = "Braze takes the partner key and the data import key"
+        yield ask, lambda: partner.change("bridge-check", [])
 
 
 def _ask_mixpanel(stack: RunningStack, provider: SecretsProvider) -> None:

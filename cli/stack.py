@@ -28,6 +28,7 @@ class RunningStack:
     braze_url: str
     mixpanel_url: str
     aws: Mapping[str, Any]
+    partner: str = "mixpanel"
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
@@ -53,7 +54,11 @@ class RunningStack:
         given = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
         region_of_project = MixpanelRegion(given["MixpanelRegion"])
         return cls(
-            resources, given["BrazeRestEndpoint"], region_of_project.ingestion_url, aws
+            resources,
+            given["BrazeRestEndpoint"],
+            region_of_project.ingestion_url,
+            aws,
+            given["BrazePartner"],
         )
 
     @classmethod

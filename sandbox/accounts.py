@@ -14,6 +14,8 @@ class Accounts:
     """What the bridge needs to reach the stand-in Braze and Mixpanel."""
 
     braze_rest_api_key: str = field(default_factory=_token, repr=False)
+    braze_partner_api_key: str = field(default_factory=_token, repr=False)
+    braze_data_import_key: str = field(default_factory=_token, repr=False)
     mixpanel_project_id: str = "2195193"
     mixpanel_project_token: str = field(default_factory=_token, repr=False)
     mixpanel_api_secret: str = field(default_factory=_token, repr=False)
@@ -23,7 +25,13 @@ class Accounts:
     def secret_values(self) -> dict[str, str]:
         """For the secrets the operator fills in after a deploy, by logical id."""
         return {
-            "BrazeSecret": json.dumps({"rest_api_key": self.braze_rest_api_key}),
+            "BrazeSecret": json.dumps(
+                {
+                    "rest_api_key": self.braze_rest_api_key,
+                    "partner_api_key": self.braze_partner_api_key,
+                    "data_import_key": self.braze_data_import_key,
+                }
+            ),
             "MixpanelSecret": json.dumps(
                 {
                     "service_account_username": self.mixpanel_service_account_username,

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 def start_braze(accounts: Accounts) -> "tuple[BrazeStandIn, str]":
-    """A Braze that takes the sandbox's REST key, and its URL."""
+    """A Braze that takes the sandbox's keys, and its URL."""
     from sandbox.braze import BrazeStandIn
 
-    stand_in = BrazeStandIn(rest_api_keys=[accounts.braze_rest_api_key])
+    stand_in = BrazeStandIn(
+        rest_api_keys=[accounts.braze_rest_api_key],
+        partner_keys=[accounts.braze_partner_api_key],
+        import_keys=[accounts.braze_data_import_key],
+    )
     return stand_in, stand_in.start()
 
 

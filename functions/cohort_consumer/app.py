@@ -18,11 +18,14 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bridge import aws
-from bridge.braze.client import BrazeClient
+from bridge.braze.client import BrazeClient, PartnerClient
 from bridge.cohorts.attribute_route import AttributeRoute
 from bridge.cohorts.consume import consume
+from bridge.cohorts.devices import Devices
 from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.message import Message, read, write
+from bridge.cohorts.partner_route import PartnerRoute
+from bridge.cohorts.ports import Route
 from bridge.cohorts.push import Policy, Pushed, Pusher
 from bridge.cohorts.stores import S3PageStore, SqsQueue
 from bridge.cohorts.table import Table
@@ -35,7 +38,7 @@ from bridge.errors import (
 )
 from bridge.observability import Metric, count, log_fault, logger, metrics
 from bridge.quarantine import Quarantine, QuarantinedItem
-from bridge.settings import CohortConsumerSettings
+from bridge.settings import CohortConsumerSettings, CohortRoute
 from bridge.transport import Transport
 
 FIRST_PAUSE = 2
@@ -54,6 +57,7 @@ class Consumer:
         self.settings = settings
         self.secret = Secret(settings.braze_secret_arn, BrazeCredentials)
         self.transport = Transport("braze", settings.braze_rest_endpoint)
+        self.devices = Devices()
         self.table = Table(aws.client("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
@@ -65,22 +69,38 @@ class Consumer:
 
     def pusher(self, record: SQSRecord, time_left: Callable[[], float]) -> Pusher:
         """The work of one message."""
+        now = _sent_at(record).timestamp()
 
         def put_aside(message: Message, reason: str) -> None:
             name = f"{record.message_id}-{message.deduplication_id[:16]}"
             self._keep(record, name, write(message), reason, "a member alone does it")
 
-        braze = BrazeClient(self.transport, self.secret, time_left)
         return Pusher(
-            ledger=DynamoLedger(self.table, _sent_at(record).timestamp()),
+            ledger=DynamoLedger(self.table, now),
             pages=self.pages,
             queue=self.queue,
-            route=AttributeRoute(
-                braze, self.settings.cohort_attribute, self.settings.cohort_value
-            ),
+            route=self.route(now, time_left),
             time_left=time_left,
             put_aside=put_aside,
             policy=self.policy,
+        )
+
+    def route(self, now: float, time_left: Callable[[], float]) -> Route:
+        """The way to Braze that the settings choose."""
+        settings, to = self.settings, (self.transport, self.secret, time_left)
+        if settings.cohort_route is CohortRoute.PARTNER:
+            return PartnerRoute(
+                PartnerClient(*to, settings.braze_partner),
+                datetime.fromtimestamp(now, UTC),
+                settings.braze_workspace,
+            )
+        return AttributeRoute(
+            BrazeClient(*to),
+            self.devices,
+            attribute=settings.cohort_attribute,
+            form=settings.cohort_form,
+            value=settings.cohort_value,
+            workspace=settings.braze_workspace,
         )
 
     def keep(self, record: SQSRecord, error: PermanentError) -> None:

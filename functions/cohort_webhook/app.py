@@ -1,4 +1,7 @@
-"""Takes Mixpanel's cohort syncs and enqueues them.
+"""Takes cohort syncs and enqueues them: Mixpanel's webhook, and Braze's cohort import.
+
+The second is what Mixpanel itself speaks to Braze, so that a sender that has a data
+import key and a REST endpoint can be pointed here. Both end in the same accept step.
 
 The status is part of the protocol: 400, 401, 403 and 404 pause the customer's sync
 until a person resumes it, 429 and 5xx are retried. So a 4xx is given only for what the
@@ -11,9 +14,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge import aws, gateway
-from bridge.authentication import basic_matches
+from bridge import aws, gateway, strict_json
+from bridge.authentication import basic_matches, key_matches
+from bridge.braze import cohort_import
 from bridge.cohorts.accept import Accepted, accept
+from bridge.cohorts.accept_changes import accept_changes, accept_naming
 from bridge.cohorts.identity import parse_sources
 from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.stores import S3PageStore, SqsQueue
@@ -24,6 +29,10 @@ from bridge.mixpanel.cohort_webhook import action_of, failure, parse, success
 from bridge.observability import Metric, count, log_fault, logger, metrics
 from bridge.quarantine import Quarantine, QuarantinedItem
 from bridge.settings import CohortWebhookSettings
+
+PARTNERS = "POST /partners/"
+MAX_PARTNER = 64
+_PUT_OFF = "not accepted just now, try again"
 
 
 class Webhook:
@@ -41,6 +50,8 @@ class Webhook:
 
     def respond(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
         """Authenticate, validate, accept; raises what is to become a 503."""
+        if request.route.startswith(PARTNERS):
+            return self._import(request)
         if not self._is_known(request.authorization):
             count(Metric.UNAUTHORIZED)
             return 401, failure(None, 401, "the user name or the password is wrong")
@@ -49,18 +60,70 @@ class Webhook:
             body = request.body()
             postback = parse(body)
         except MalformedInput as error:
-            self._keep(request, body, error)
+            original = body or request.encoded.encode("utf-8", "surrogatepass")
+            self._keep(request, original, error)
             return 400, failure(action_of(body), 400, str(error))
         accepted = accept(
             postback,
             request.arrived_ms,
             sources=self.sources,
-            ledger=DynamoLedger(self.table, request.arrived_ms / 1000),
+            ledger=self._ledger(request),
             pages=self.pages,
             queue=self.queue,
         )
         _report(accepted)
         return 200, success(postback.action)
+
+    def _import(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
+        """One call of the cohort import; the keys are judged before all else."""
+        body, data = b"", None
+        try:
+            body = request.body()
+            data = strict_json.load_object(body)
+            refused = self._refusal(cohort_import.keys_of(data))
+            if refused:
+                count(Metric.UNAUTHORIZED)
+                return 401, {"message": refused}
+            self._accept_import(request, data)
+            count(Metric.IMPORT_CALLS)
+        except MalformedInput as error:
+            # What cannot be read is kept only for those who show the right keys.
+            if data is not None or not self._refusal(cohort_import.keys_in(body)):
+                self._keep(request, cohort_import.without_keys(body, data), error)
+            else:
+                count(Metric.UNAUTHORIZED)
+            return 400, {"message": str(error)}
+        return 201, {"message": "success"}
+
+    def _accept_import(self, request: gateway.Request, data: dict[str, Any]) -> None:
+        partner = request.path_parameters.get("partner", "")
+        if not 0 < len(partner) <= MAX_PARTNER:
+            raise MalformedInput("partner", "the partner's name is too long")
+        ledger = self._ledger(request)
+        if not request.route.endswith("/users"):
+            naming = cohort_import.read_naming(data)
+            accept_naming(partner, naming, ledger=ledger)
+            logger.info("cohort named", project=partner, cohort=naming.cohort_id)
+            return
+        for accepted in accept_changes(
+            partner,
+            cohort_import.read_changes(data),
+            request.id,
+            request.arrived_ms,
+            ledger=ledger,
+            pages=self.pages,
+            queue=self.queue,
+        ):
+            _report(accepted)
+
+    def _ledger(self, request: gateway.Request) -> DynamoLedger:
+        return DynamoLedger(self.table, request.arrived_ms / 1000)
+
+    def _refusal(self, keys: cohort_import.Keys) -> str | None:
+        """Why the keys do not open the cohort import, in Braze's words."""
+        refused = _judge(keys, self.secret.get())
+        # Perhaps a key was added a moment ago.
+        return refused and _judge(keys, self.secret.refreshed())
 
     def _is_known(self, header: str | None) -> bool:
         if basic_matches(header, self.secret.get().credentials):
@@ -71,10 +134,10 @@ class Webhook:
         )
 
     def _keep(
-        self, request: gateway.Request, body: bytes, error: MalformedInput
+        self, request: gateway.Request, original: bytes, error: MalformedInput
     ) -> None:
         item = QuarantinedItem(
-            original=body or request.encoded.encode("utf-8", "surrogatepass"),
+            original=original,
             reason=error.reason,
             field=error.field,
             message=str(error),
@@ -84,6 +147,14 @@ class Webhook:
         key = self.quarantine.put(request.id, arrived, [item])
         count(Metric.PAGES_REFUSED)
         logger.warning("page refused", reason=error.reason, kept=key)
+
+
+def _judge(keys: cohort_import.Keys, known: WebhookCredentials) -> str | None:
+    partner = key_matches(keys.partner_api_key, known.partner_api_keys)
+    client = key_matches(keys.client_secret, known.data_import_keys)
+    if not partner:
+        return cohort_import.WRONG_PARTNER_KEY
+    return None if client else cohort_import.WRONG_IMPORT_KEY
 
 
 def _report(accepted: Accepted) -> None:
@@ -113,13 +184,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         status, body = webhook().respond(request)
     except BridgeError as error:
         logger.error("page not accepted", reason=error.reason, why=str(error))
-        status, body = _put_off()
+        status, body = _put_off(event)
     except Exception as error:
         log_fault("page not accepted", error)
-        status, body = _put_off()
+        status, body = _put_off(event)
     return gateway.answer(status, body)
 
 
-def _put_off() -> tuple[int, dict[str, Any]]:
+def _put_off(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     count(Metric.PAGES_PUT_OFF)
-    return 503, failure(None, 503, "not accepted just now, try again")
+    if str(event.get("routeKey")).startswith(PARTNERS):
+        return 503, {"message": _PUT_OFF}
+    return 503, failure(None, 503, _PUT_OFF)

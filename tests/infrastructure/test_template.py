@@ -305,6 +305,35 @@ def test_identifiers_are_judged_like_in_the_code(
             parse_sources(identifiers)
 
 
+def test_choices_of_the_cohort_route_are_those_of_the_code(template: Template) -> None:
+    parameters = template["Parameters"]
+    choices = {
+        "CohortRoute": settings.CohortRoute,
+        "CohortForm": settings.CohortForm,
+        "CohortValue": settings.CohortValue,
+    }
+    fields = settings.CohortConsumerSettings.model_fields
+    for name, choice in choices.items():
+        assert parameters[name]["AllowedValues"] == [each.value for each in choice]
+        default = fields[re.sub("(?<!^)([A-Z])", r"_\1", name).lower()].default
+        assert parameters[name]["Default"] == default
+    (pattern,) = fields["braze_partner"].metadata
+    assert parameters["BrazePartner"]["AllowedPattern"] == pattern.pattern
+    assert parameters["BrazePartner"]["Default"] == fields["braze_partner"].default
+    assert parameters["BrazeWorkspace"]["Default"] == ""
+
+
+def test_the_webhook_has_brazes_paths_too(template: Template) -> None:
+    """R2: a sender with a data import key and a REST endpoint can be pointed here."""
+    functions = of_type(template, "AWS::Serverless::Function")
+    events = functions["CohortWebhookFunction"]["Events"].values()
+    assert {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events} == {
+        ("POST", "/cohorts"),
+        ("POST", "/partners/{partner}/cohorts"),
+        ("POST", "/partners/{partner}/cohorts/users"),
+    }
+
+
 def test_outputs_say_where_to_point_the_vendors(template: Template) -> None:
     outputs = template["Outputs"]
     assert {

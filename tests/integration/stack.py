@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 EVENTS = Path(__file__).parents[2] / "events"
 REST_KEY = "canary-rest-key-5f0c"
 PASSWORD = "example-password"  # the ones of the sample events
+PARTNER_KEY = "example-partner-key"
+IMPORT_KEY = "example-import-key"
 TOKEN = "example-token"
 PROJECT_TOKEN = "canary-project-token-77aa"
 REGION = "eu-west-1"
@@ -160,7 +162,14 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         secrets = boto3.client("secretsmanager", REGION)
         webhook = secrets.create_secret(
             Name="webhook",
-            SecretString=json.dumps({"username": "mixpanel", "password": PASSWORD}),
+            SecretString=json.dumps(
+                {
+                    "username": "mixpanel",
+                    "password": PASSWORD,
+                    "partner_api_keys": [PARTNER_KEY],
+                    "data_import_keys": [IMPORT_KEY],
+                }
+            ),
         )
         braze = secrets.create_secret(
             Name="braze", SecretString=json.dumps({"rest_api_key": REST_KEY})

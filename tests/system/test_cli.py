@@ -28,6 +28,7 @@ def test_check_finds_nothing_wrong_with_a_stack_that_works(
     said = capsys.readouterr().out
     assert said.count("right") >= 6
     assert "Mixpanel takes the login" in said
+    assert "Braze takes the partner key" in said
 
 
 def test_check_says_which_key_is_refused(

@@ -1,4 +1,4 @@
-"""Who may call us: Basic credentials or bearer tokens, each from a list.
+"""Who may call us: Basic credentials, bearer tokens or keys, each from a list.
 
 Both sides are hashed before they are compared, so that the comparison takes the same
 time for any input and cannot stumble over its characters, and every credential of the
@@ -39,11 +39,16 @@ def bearer_matches(header: str | None, tokens: Iterable[SecretStr]) -> bool:
     scheme, _, given = (header or "").partition(" ")
     if scheme.lower() != "bearer":
         return False
+    return key_matches(given.strip(), tokens)
+
+
+def key_matches(given: object, keys: Iterable[SecretStr]) -> bool:
+    """Whether a value, of whatever type it came, is one of the keys."""
     try:
-        presented = given.strip().encode()
+        presented = given.encode() if isinstance(given, str) else b""
     except UnicodeEncodeError:
         return False
-    matches = [_same(presented, token.get_secret_value()) for token in tokens]
+    matches = [_same(presented, key.get_secret_value()) for key in keys]
     return any(matches)
 
 

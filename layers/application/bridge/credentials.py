@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
-from bridge.errors import RetryableError
+from bridge.errors import CredentialsRefused, RetryableError
 from bridge.observability import register_secret
 
 CACHE_SECONDS = 300
@@ -35,15 +35,21 @@ class BasicCredential(SecretModel):
 
 
 class WebhookCredentials(SecretModel):
-    """All credentials that open the cohort webhook; several during a rotation."""
+    """All credentials that open the cohort webhook; several during a rotation.
+
+    A custom webhook sends one of `credentials`; a sender that speaks Braze's cohort
+    import sends one of `partner_api_keys` and one of `data_import_keys`.
+    """
 
     credentials: tuple[BasicCredential, ...]
+    partner_api_keys: tuple[SecretStr, ...] = ()
+    data_import_keys: tuple[SecretStr, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _single(cls, data: Any) -> Any:
         if isinstance(data, dict) and "credentials" not in data:
-            return {"credentials": [data]}
+            return data | {"credentials": [data]}
         return data
 
 
@@ -61,9 +67,22 @@ class CurrentsCredentials(SecretModel):
 
 
 class BrazeCredentials(SecretModel):
-    """The REST key; its least permissions are users.track and users.export.ids."""
+    """The REST key for the attribute route, the other two for the partner route.
 
-    rest_api_key: SecretStr
+    The REST key's least permissions are users.track and users.export.ids. The partner
+    key is Braze's to give, the data import key the customer's.
+    """
+
+    rest_api_key: SecretStr = SecretStr("")
+    partner_api_key: SecretStr = SecretStr("")
+    data_import_key: SecretStr = SecretStr("")
+
+    def need(self, name: str) -> str:
+        """One of the keys; raises `CredentialsRefused` saying which is wanting."""
+        key: SecretStr = getattr(self, name)
+        if not key.get_secret_value():
+            raise CredentialsRefused("no_key", f"The Braze secret has no {name}")
+        return key.get_secret_value()
 
 
 class MixpanelCredentials(SecretModel):

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import MalformedInput
@@ -15,13 +15,18 @@ from bridge.errors import MalformedInput
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: raw body, lower-case headers, and the server's clock in ms."""
+    """One call: raw body, lower-case headers, and the server's clock in ms.
+
+    `route` is the template's, such as `POST /partners/{partner}/cohorts`.
+    """
 
     id: str
     arrived_ms: int
     headers: Mapping[str, str]
     encoded: str
     is_base64: bool
+    route: str = ""
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Request":
@@ -33,6 +38,8 @@ class Request:
             headers={k.lower(): v for k, v in (event.get("headers") or {}).items()},
             encoded=event.get("body") or "",
             is_base64=bool(event.get("isBase64Encoded")),
+            route=str(event.get("routeKey", "")),
+            path_parameters=event.get("pathParameters") or {},
         )
 
     @property

@@ -21,6 +21,7 @@ class Metric(StrEnum):
     """Everything the bridge counts; alarms in the template name these."""
 
     # Cohorts
+    IMPORT_CALLS = "ImportCalls"
     PAGES_ACCEPTED = "PagesAccepted"
     PAGES_REFUSED = "PagesRefused"
     PAGES_PUT_OFF = "PagesPutOff"

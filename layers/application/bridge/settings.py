@@ -10,7 +10,15 @@ from enum import StrEnum
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from bridge.errors import BridgeError
 
@@ -45,6 +53,45 @@ class CohortValue(StrEnum):
 
     ID = "id"
     NAME = "name"
+
+
+class CohortForm(StrEnum):
+    """How the attribute route writes membership: one array, or a boolean a cohort."""
+
+    ARRAY = "array"
+    BOOLEAN = "boolean"
+
+
+class CohortRoute(StrEnum):
+    """By which of Braze's interfaces cohorts are written."""
+
+    ATTRIBUTE = "attribute"
+    PARTNER = "partner"
+
+
+RESERVED_ATTRIBUTES = frozenset(
+    """
+    external_id user_alias braze_id email phone _update_existing_only push_tokens
+    push_token_import subscription_groups alias_name alias_label first_name last_name
+    country language gender dob home_city time_zone current_location
+    date_of_first_session date_of_last_session email_subscribe push_subscribe
+    marked_email_as_spam_at image_url facebook twitter
+    """.split()
+)
+"""Names of an attributes object that mean something else (Braze, "User attributes
+object"): under one of these, membership would change who is meant, or a profile."""
+
+MAX_ATTRIBUTE_PREFIX = 150
+"""With a cohort id of 100 characters a name keeps within Braze's 255."""
+
+
+def _custom_attribute(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise ValueError("must not be blank")
+    if name in RESERVED_ATTRIBUTES:
+        raise ValueError(f"{name!r} is a field of Braze's own, choose another name")
+    return name
 
 
 def _is_loopback(url: str) -> bool:
@@ -123,10 +170,27 @@ class CohortConsumerSettings(Settings):
     data_bucket: str
     braze_secret_arn: str
     braze_rest_endpoint: Annotated[str, AfterValidator(_braze_endpoint)]
-    cohort_attribute: str = Field("mixpanel_cohorts", min_length=1, max_length=255)
+    braze_workspace: str = ""
+    braze_partner: str = Field("mixpanel", pattern="^[A-Za-z0-9_-]{1,64}$")
+    cohort_route: CohortRoute = CohortRoute.ATTRIBUTE
+    cohort_attribute: Annotated[
+        str, Field(max_length=255), AfterValidator(_custom_attribute)
+    ] = "mixpanel_cohorts"
+    cohort_form: CohortForm = CohortForm.ARRAY
     cohort_value: CohortValue = CohortValue.ID
     max_sweep_fraction: float = Field(0.5, gt=0, le=1)
     reassert_days: int = Field(30, ge=0, le=365)
+
+    @field_validator("cohort_form")
+    @classmethod
+    def _room_for_the_cohort(cls, form: CohortForm, info: ValidationInfo) -> CohortForm:
+        prefix = info.data.get("cohort_attribute", "")
+        if form is CohortForm.BOOLEAN and len(prefix) > MAX_ATTRIBUTE_PREFIX:
+            raise ValueError(
+                f"boolean needs a COHORT_ATTRIBUTE of at most {MAX_ATTRIBUTE_PREFIX} "
+                "characters, for the cohort's id follows it"
+            )
+        return form
 
 
 class CohortSweeperSettings(Settings):

@@ -18,8 +18,12 @@ from bridge.errors import RetryableError
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 MAX_REPLY_BYTES = 8_000_000
-RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRY_STATUSES = frozenset({423, 429, 500, 502, 503, 504})
+"""423 is Braze's cohort import: another writer is at the same cohort."""
+
 MAX_RETRY_AFTER = 3600.0
+FIRST_EPOCH = 1_000_000_000.0
+"""Braze tells a reset as an epoch or as the seconds left; a greater number is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +57,41 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     Braze writes `x-ratelimit-retry-after` on 429; others write `retry-after`.
     """
     for name in ("x-ratelimit-retry-after", "retry-after"):
-        try:
-            seconds = float(headers.get(name, ""))
-        except ValueError:
-            continue
-        if not math.isnan(seconds):
+        seconds = _number(headers.get(name, ""))
+        if seconds is not None:
             return min(max(seconds, 0.0), MAX_RETRY_AFTER)
     return None
 
 
+def used_up(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the window ends of which this answer took the last call.
+
+    None while calls are left, and where the headers are empty, as they are on Braze's
+    refusals. `now` is the epoch.
+    """
+    if _number(headers.get("x-ratelimit-remaining", "")) != 0:
+        return None
+    reset = _number(headers.get("x-ratelimit-reset", ""))
+    if reset is None:
+        return None
+    seconds = reset - now if reset > FIRST_EPOCH else reset
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
 class Transport:
-    """Posts to one vendor over one kept-alive session."""
+    """Posts to one vendor over one kept-alive session.
+
+    A path whose rate limit is used up is left in peace until the vendor's window ends,
+    by whichever call that was learnt. `clock` is monotonic, `now` the epoch.
+    """
 
     def __init__(
         self,
@@ -73,14 +101,19 @@ class Transport:
         policy: RetryPolicy | None = None,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
         self._vendor = vendor
-        self._base_url = base_url
+        self.base_url = base_url
         self._policy = policy or RetryPolicy()
         self._session = session or requests.Session()
         self._session.trust_env = False  # no proxy or .netrc from the environment
         self._sleep = sleep
+        self._clock = clock
+        self._now = now
+        self._cool_until: dict[str, float] = {}
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
 
     def post(
@@ -93,24 +126,28 @@ class Transport:
         auth: tuple[str, str] | None = None,
         time_left: Callable[[], float],
     ) -> Reply:
-        """Send one body; the same bytes again on 429, 5xx and network faults.
+        """Send one body; the same bytes again on 423, 429, 5xx and network faults.
 
         `time_left` gives the seconds that remain to the caller; no try outlasts it.
         Raises `RetryableError` when the tries or the time are used up, with the
         vendor's wish in `retry_after`. Any other status is the caller's to judge.
         """
+        self._cool(path, time_left)
         attempt = 0
         while True:
             reason, wished = "network", None
             reply = self._try(path, body, headers, params, auth, time_left())
             if reply is not None:
                 if reply.status not in self._policy.statuses:
+                    self._rest(path, used_up(reply.headers, self._now()))
                     return reply
                 reason, wished = f"status_{reply.status}", retry_after(reply.headers)
             pause = wished
             if pause is None:
                 pause = self._policy.pause(attempt, self._rng)
             attempt += 1
+            if reason == "status_429":
+                self._rest(path, wished)
             if attempt >= self._policy.attempts or pause >= time_left() - 1.0:
                 raise RetryableError(
                     f"{self._vendor}_{reason}",
@@ -119,6 +156,23 @@ class Transport:
                     retry_after=wished,
                 )
             self._sleep(pause)
+
+    def _rest(self, path: str, seconds: float | None) -> None:
+        if seconds:
+            self._cool_until[path] = self._clock() + seconds
+
+    def _cool(self, path: str, time_left: Callable[[], float]) -> None:
+        """Wait until the path may be called, or raise at once if that is too long."""
+        pause = self._cool_until.get(path, 0.0) - self._clock()
+        if pause <= 0:
+            return
+        if pause >= time_left() - 1.0:
+            raise RetryableError(
+                f"{self._vendor}_cooling",
+                f"{self._vendor} takes no more calls for now",
+                retry_after=pause,
+            )
+        self._sleep(pause)
 
     def _try(
         self,
@@ -133,7 +187,7 @@ class Transport:
         limit = max(time_left, 0.5)
         try:
             with self._session.post(
-                self._base_url + path,
+                self.base_url + path,
                 data=body,
                 headers=dict(headers),
                 params=params,

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from bridge.braze.track import TrackReply, membership, read_export, read_reply
+from bridge.braze.track import (
+    TrackReply,
+    array_operation,
+    attributes_object,
+    read_export,
+    read_reply,
+)
 from bridge.errors import (
     BridgeError,
     CredentialsRefused,
@@ -25,13 +31,13 @@ ERROR = {"type": "EXTERNAL_USER_ID_TOO_LARGE", "input_array": "attributes", "ind
 
 
 def test_membership_is_written_without_creating_a_user() -> None:
-    assert membership({"external_id": "u"}, "cohorts", "c_1", present=True) == {
+    assert attributes_object({"external_id": "u"}, "cohorts", True) == {
         "external_id": "u",
         "_update_existing_only": True,
-        "cohorts": {"add": ["c_1"]},
+        "cohorts": True,
     }
-    removal = membership({"external_id": "u"}, "cohorts", "c_1", present=False)
-    assert removal["cohorts"] == {"remove": ["c_1"]}
+    assert array_operation("c_1", present=True) == {"add": ["c_1"]}
+    assert array_operation("c_1", present=False) == {"remove": ["c_1"]}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,7 @@ def test_an_error_that_names_no_object_of_ours_is_vague(errors: list[Any]) -> No
         (reply(400, {"message": "Max Input Length Exceeded"}), TooLarge),
         (reply(400, {"error": "canary"}), Rejected),
         (reply(201, {"message": "canary: not today"}), RetryableError),
+        (reply(201, {"error": "canary: not today"}), RetryableError),
         (reply(302, {}), RetryableError),
         (reply(423, {}), RetryableError),
     ],

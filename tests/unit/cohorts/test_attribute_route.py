@@ -1,48 +1,61 @@
-"""The attribute route: calls of 75, each change judged alone, devices looked up."""
+"""The attribute route: its two forms, devices looked up, culprits named by index."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.braze.track import TrackReply
 from bridge.cohorts.attribute_route import AttributeRoute
+from bridge.cohorts.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
 from bridge.cohorts.identity import Identifier, Kind
-from bridge.errors import CredentialsRefused, Rejected, TooLarge
-from bridge.settings import CohortValue
+from bridge.errors import Rejected, TooLarge
+from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 type Objects = Sequence[Mapping[str, object]]
+PRIMARY = {"external_id", "user_alias", "braze_id"}
 
 
 class Braze:
     """Stands where `BrazeClient` does; `judge` answers each call."""
 
-    def __init__(self, judge: Callable[[Objects], TrackReply]) -> None:
+    endpoint = "https://rest.iad-01.braze.com"
+
+    def __init__(
+        self, judge: Callable[[Objects], TrackReply] = lambda _: TrackReply({})
+    ) -> None:
         self.judge = judge
         self.calls: list[Objects] = []
         self.devices: dict[str, list[dict[str, object]]] = {}
+        self.looked_up: list[str] = []
+        self.rest_key = "key-1"
+
+    def account(self) -> str:
+        return self.rest_key
 
     def track(self, attributes: Objects) -> TrackReply:
         self.calls.append(attributes)
         return self.judge(attributes)
 
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
+        self.looked_up.append(device_id)
         return self.devices.get(device_id, [])
 
 
-def fine(_: Objects) -> TrackReply:
-    return TrackReply({})
-
-
-def route(braze: Braze, value: CohortValue = CohortValue.ID) -> AttributeRoute:
-    return AttributeRoute(braze, "mixpanel_cohorts", value)  # type: ignore[arg-type]
+def route(braze: Braze, **options: Any) -> AttributeRoute:
+    defaults: dict[str, Any] = {"attribute": "mixpanel_cohorts", "devices": Devices()}
+    client: Any = braze
+    return AttributeRoute(client, **defaults | options)
 
 
 def users(count: int) -> list[tuple[Identifier, bool]]:
     return [(Identifier(Kind.EXTERNAL_ID, f"u{n}"), True) for n in range(count)]
 
 
-def test_each_identifier_has_its_own_form() -> None:
-    braze = Braze(fine)
+def test_r4_each_identifier_has_its_own_form() -> None:
+    braze = Braze()
     route(braze).push(
         "7",
         "Trial",
@@ -67,16 +80,68 @@ def test_each_identifier_has_its_own_form() -> None:
     ]
 
 
-def test_the_name_can_stand_for_the_cohort() -> None:
-    braze = Braze(fine)
-    route(braze, CohortValue.NAME).push("7", " Trial, day 10 ", users(1))
-    assert braze.calls[0][0]["mixpanel_cohorts"] == {"add": ["Trial, day 10"]}
+identifiers = st.builds(
+    Identifier,
+    st.sampled_from(Kind),
+    st.text(min_size=1, max_size=5),
+    st.text(min_size=1, max_size=5),
+)
 
 
-def test_calls_hold_75_objects_and_no_more_are_made_than_needed() -> None:
-    braze = Braze(fine)
-    assert route(braze).push("7", "", users(151)) == [None] * 151
-    assert [len(call) for call in braze.calls] == [75, 75, 1]
+@given(
+    st.lists(st.tuples(identifiers, st.booleans()), max_size=20),
+    st.sampled_from(CohortForm),
+    st.sampled_from(CohortValue),
+    st.sampled_from(["cohorts", "external", "user", "_update_existing", "date"]),
+    st.sampled_from(["7", "id", "alias", "only", "of_first_session"]),
+)
+def test_no_object_ever_has_two_primaries_or_creates_a_user(
+    changes: list[tuple[Identifier, bool]],
+    form: CohortForm,
+    value: CohortValue,
+    attribute: str,
+    cohort: str,
+) -> None:
+    braze = Braze()
+    braze.devices = {c.value: [{"braze_id": "b"}] for c, _ in changes}
+    pushed = route(braze, form=form, value=value, attribute=attribute)
+    results = pushed.push(cohort, "Trial", changes)
+    sent = [each for call in braze.calls for each in call]
+    assert len(sent) == results.count(None)
+    for each in sent:
+        (identifying,) = PRIMARY & set(each)
+        (written,) = set(each) - {identifying, "_update_existing_only"}
+        assert each["_update_existing_only"] is True
+        assert written not in RESERVED_ATTRIBUTES
+
+
+def test_the_boolean_form_has_an_attribute_for_each_cohort() -> None:
+    braze = Braze()
+    changes = [(Identifier(Kind.EXTERNAL_ID, "u"), flag) for flag in (True, False)]
+    route(braze, form=CohortForm.BOOLEAN).push("7", "Trial", changes)
+    assert [each["mixpanel_cohorts_7"] for each in braze.calls[0]] == [True, False]
+
+
+def test_a_cohort_whose_boolean_would_be_a_field_of_brazes_is_not_written() -> None:
+    braze = Braze()
+    odd = route(braze, form=CohortForm.BOOLEAN, attribute="external")
+    assert odd.push("id", "", users(2)) == ["reserved_attribute"] * 2
+    assert braze.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (" Trial, day 10 ", "Trial, day 10"),
+        ("x" * 300, "x" * 255),
+        ("x" * 254 + " y", "x" * 254),
+        (" ", "mixpanel_7"),
+    ],
+)
+def test_the_name_can_stand_for_the_cohort(name: str, value: str) -> None:
+    braze = Braze()
+    route(braze, value=CohortValue.NAME).push("7", name, users(1))
+    assert braze.calls[0][0]["mixpanel_cohorts"] == {"add": [value]}
 
 
 def test_a_refused_object_is_reported_at_its_place() -> None:
@@ -103,26 +168,54 @@ def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> Non
     assert len(braze.calls) <= 15
 
 
-def test_a_refused_key_is_nobodys_fault() -> None:
-    def refuse(_: Objects) -> TrackReply:
-        raise CredentialsRefused("braze_401")
-
-    with pytest.raises(CredentialsRefused):
-        route(Braze(refuse)).push("7", "", users(3))
-
-
 def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> None:
-    braze = Braze(fine)
+    braze = Braze()
     braze.devices = {
         "anonymous": [{"braze_id": "b-1"}],
         "identified": [{"braze_id": "b-2", "external_id": "u"}],
+        "odd": [{"braze_id": None}],
     }
-    devices = ["unknown", "anonymous", "identified"]
+    devices = ["unknown", "anonymous", "identified", "odd"]
     changes = [(Identifier(Kind.DEVICE, device), True) for device in devices]
     assert route(braze).push("7", "", changes) == [
         "device_unknown",
         None,
         "device_identified",
+        "device_unknown",
     ]
     ((written,),) = braze.calls
     assert written["braze_id"] == "b-1"
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        ([{"braze_id": "b-1"}], ANONYMOUS_SECONDS),
+        ([{"braze_id": "b-1", "external_id": "u"}], OTHER_SECONDS),
+        ([], OTHER_SECONDS),
+    ],
+)
+def test_a_device_is_looked_up_again_after_a_while(
+    found: list[dict[str, object]], seconds: float
+) -> None:
+    now = [0.0]
+    braze = Braze()
+    braze.devices = {"d": found}
+    devices = Devices(lambda: now[0])
+    first = devices.find(braze, "d")  # type: ignore[arg-type]
+    now[0] = seconds - 1
+    assert devices.find(braze, "d") == first  # type: ignore[arg-type]
+    assert braze.looked_up == ["d"]
+    now[0] = seconds
+    # Its owner has logged in meanwhile.
+    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
+    again = devices.find(braze, "d")  # type: ignore[arg-type]
+    assert again == ("", "device_identified")
+
+
+def test_only_so_many_devices_are_remembered() -> None:
+    braze, devices = Braze(), Devices(lambda: 0.0, max_devices=3)
+    for device in [*"abcd", *"dcb", "a"]:
+        devices.find(braze, device)  # type: ignore[arg-type]
+    assert braze.looked_up == [*"abcd", "a"]
+    assert len(devices._known) == 3

@@ -35,6 +35,12 @@ def test_repeats_are_noticed_in_either_order_of_arrival() -> None:
     assert touch({5: True}, 6, present=False)[1] == set()
 
 
+def test_what_was_taken_back_in_between_is_not_repeated() -> None:
+    assert touch({4: True, 5: False}, 6, present=True)[1] == set()
+    assert touch({4: True, 5: True}, 6, present=True)[1] == {(6, 4), (6, 5)}
+    assert touch({6: False, 7: True}, 5, present=True)[1] == set()
+
+
 def test_pruning_keeps_what_can_still_matter() -> None:
     versions = {1: True, 2: False, 3: True, 4: False}
     assert prune(versions, 2, (), ()) == {4: False}

@@ -15,6 +15,8 @@ from bridge.cohorts.syncs import (
     inherited,
     is_complete,
     place,
+    repeats,
+    shows_empty_calls,
     shows_shared_session,
 )
 from bridge.cohorts.verdict import GUARDED_MEMBERS, Verdict, judge, released, weighed
@@ -203,6 +205,20 @@ def test_where_empty_lists_are_sent_a_diff_with_one_action_died_in_between() -> 
     assert not is_complete(one, cohort(one, newest=6, sends_empty=True))
 
 
+def test_a_full_sync_of_nobody_does_not_show_how_diffs_are_sent() -> None:
+    empty = replace(page(), empty=True)
+    assert shows_empty_calls(empty)
+    assert not shows_empty_calls(replace(empty, action=FULL))
+
+
+def test_without_page_info_a_diff_of_one_action_dies_where_empty_lists_are_sent() -> (
+    None
+):
+    one = sync(5, {}, {ADD: {1}})
+    assert is_complete(one, cohort(one, diff(6)))
+    assert not is_complete(one, cohort(one, diff(6), sends_empty=True))
+
+
 def test_without_page_info_a_full_sync_counts_when_a_diff_follows() -> None:
     unnumbered = sync(5, {}, {FULL: {1}})
     assert not is_complete(unnumbered, cohort(unnumbered))
@@ -237,12 +253,23 @@ def test_a_diff_that_the_next_one_repeats_was_not_counted_by_mixpanel() -> None:
     assert judge(cohort(diff(5), diff(6))).died == set()
 
 
-def test_only_the_next_diff_can_tell_that() -> None:
-    assert judge(cohort(diff(5), diff(6), diff(7, repeats={5}))).died == set()
+def test_a_later_diff_can_tell_that_if_nothing_between_took_the_change_back() -> None:
+    assert repeats(cohort(diff(5), diff(6), diff(7)), 7, 5)
+    waits = replace(diff(6), processed={})
+    assert not repeats(cohort(diff(5), waits, diff(7)), 7, 5), "6 may say the opposite"
+    broken = sync(6, {ADD: 2, REMOVE: 1}, {ADD: {1}}, processed=False)
+    assert repeats(cohort(diff(5), broken, diff(7)), 7, 5), "6 was given up"
+    assert judge(cohort(diff(5), diff(6), diff(7, repeats={5}))).died == {5}
 
 
 def test_a_full_sync_repeats_people_without_killing_anything() -> None:
-    assert judge(cohort(full(5), diff(6, repeats={5}))).died == set()
+    assert not repeats(cohort(full(5), diff(6)), 6, 5)
+    assert not repeats(cohort(diff(5), full(6)), 6, 5)
+    assert not repeats(cohort(diff(5), full(6), diff(7)), 7, 5)
+
+
+def test_a_sync_that_is_decided_is_repeated_in_vain() -> None:
+    assert not repeats(cohort(diff(6)), 6, 5)
 
 
 def test_what_is_decided_leaves_the_list() -> None:
@@ -254,8 +281,6 @@ def test_what_is_decided_leaves_the_list() -> None:
 def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
     stuck = replace(diff(5), processed={})
     assert judge(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
-    later = cohort(diff(5), diff(6), diff(7), diff(8, repeats={5}))
-    assert judge(later).died == set(), "only 6 could have repeated 5"
 
 
 def test_an_empty_list_shows_later_that_a_diff_of_one_action_had_died() -> None:

@@ -1,13 +1,14 @@
 """Basic credentials and bearer tokens: what opens, and what does not."""
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bridge.authentication import basic_matches, bearer_matches
+from bridge.authentication import basic_matches, bearer_matches, key_matches
 from bridge.credentials import BasicCredential
 
 CREDENTIALS = [
@@ -61,6 +62,28 @@ def test_an_empty_secret_opens_nothing() -> None:
     empty = [BasicCredential(username="", password=SecretStr(""))]
     assert not basic_matches(f"Basic {basic(':')}", empty)
     assert not bearer_matches("Bearer ", [SecretStr("")])
+
+
+def test_a_key_of_a_body_is_compared_whatever_came_in_its_place() -> None:
+    assert key_matches("dG9rZW4=", TOKENS)
+    assert key_matches("second", TOKENS)
+    odd: list[object] = [None, 7, [], ["second"], {}, True, "", "secon", "\ud800"]
+    assert not any(key_matches(each, TOKENS) for each in odd)
+    assert not key_matches("", [SecretStr("")])
+    assert not key_matches("second", [])
+
+
+def test_every_key_of_the_list_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    same = hmac.compare_digest
+
+    def noted(left: bytes, right: bytes) -> bool:
+        compared.append(right)
+        return same(left, right)
+
+    monkeypatch.setattr(hmac, "compare_digest", noted)
+    assert key_matches("dG9rZW4=", TOKENS)
+    assert len(compared) == len(TOKENS)
 
 
 def test_each_token_of_the_list_opens() -> None:

@@ -52,6 +52,13 @@ def test_one_credential_and_a_list_of_them_are_both_taken() -> None:
     pair = [{"username": n, "password": "canary-1"} for n in ("u", "v")]
     two, _ = secret(WebhookCredentials, {"credentials": pair})
     assert [c.username for c in two.get().credentials] == ["u", "v"]
+    keys = {"partner_api_keys": ["canary-4", "canary-5"], "data_import_keys": ["c-6"]}
+    beside, _ = secret(
+        WebhookCredentials, {"username": "u", "password": "canary-1"} | keys
+    )
+    assert [len(beside.get().credentials), len(beside.get().partner_api_keys)] == [1, 2]
+    assert beside.get().data_import_keys[0].get_secret_value() == "c-6"
+    assert redact("canary-5") == "[secret]"
     token, _ = secret(CurrentsCredentials, {"token": "canary-2"})
     assert len(token.get().tokens) == 1
     tokens, _ = secret(CurrentsCredentials, {"tokens": ["canary-2", "canary-3"]})

@@ -10,7 +10,14 @@ import urllib3
 from requests.adapters import BaseAdapter
 
 from bridge.errors import RetryableError
-from bridge.transport import MAX_RETRY_AFTER, Reply, RetryPolicy, Transport, retry_after
+from bridge.transport import (
+    MAX_RETRY_AFTER,
+    Reply,
+    RetryPolicy,
+    Transport,
+    retry_after,
+    used_up,
+)
 
 type Answer = tuple[int, dict[str, str], bytes] | Exception
 
@@ -46,11 +53,16 @@ class Scripted(BaseAdapter):
 class Clock:
     def __init__(self, left: float = 300.0) -> None:
         self.left = left
+        self.at = 100.0
         self.pauses: list[float] = []
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        self.pass_by(seconds)
+
+    def pass_by(self, seconds: float) -> None:
         self.left -= seconds
+        self.at += seconds
 
     def time_left(self) -> float:
         return self.left
@@ -66,15 +78,18 @@ def post(clock: Clock, *answers: Answer, policy: RetryPolicy | None = None) -> A
         policy=policy or RetryPolicy(jitter=(0, 0)),
         session=session,
         sleep=clock.sleep,
+        clock=lambda: clock.at,
+        now=lambda: NOW,
         rng=random.Random(1),
     )
 
-    def call() -> Reply:
-        return transport.post("/x", b"{}", headers={}, time_left=clock.time_left)
+    def call(path: str = "/x") -> Reply:
+        return transport.post(path, b"{}", headers={}, time_left=clock.time_left)
 
     return adapter, call
 
 
+NOW = 1_927_000_000.0
 OK: Answer = (201, {}, b'{"message":"success"}')
 
 
@@ -86,6 +101,7 @@ def test_an_answer_is_handed_over_whole() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
+        (423, {}, b'{"message":"Resource locked"}'),
         (429, {}, b""),
         (500, {}, b""),
         (502, {}, b"<html>"),
@@ -157,6 +173,83 @@ def test_used_up_tries_are_an_error_that_quotes_nothing() -> None:
 )
 def test_the_wish_is_clamped(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
+
+
+def last_call(reset: str) -> Answer:
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+    return 201, headers, b'{"message":"success"}'
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset", "seconds"),
+    [
+        ("0", "2", 2.0),
+        ("0", f"{NOW + 7:.0f}", 7.0),
+        ("0", f"{NOW - 7:.0f}", 0.0),
+        ("0", "99999", MAX_RETRY_AFTER),
+        ("0", f"{NOW * 1000:.0f}", MAX_RETRY_AFTER),
+        ("0", "", None),
+        ("0", "soon", None),
+        ("", "", None),
+        ("1", "2", None),
+        ("nan", "2", None),
+    ],
+)
+def test_a_reset_is_an_epoch_or_seconds_left_by_its_size(
+    remaining: str, reset: str, seconds: float | None
+) -> None:
+    headers = {"x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}
+    assert used_up(headers, NOW) == seconds
+
+
+def test_after_the_last_call_of_a_window_the_next_one_waits_for_its_end() -> None:
+    clock = Clock()
+    adapter, call = post(clock, last_call(f"{NOW + 9:.0f}"), OK, OK, OK)
+    call()
+    call("/another/path")
+    assert clock.pauses == []
+    clock.pass_by(4)
+    call()
+    assert clock.pauses == [5.0]
+    call()
+    assert clock.pauses == [5.0]
+    assert len(adapter.sent) == 4
+
+
+def test_a_window_that_outlasts_the_time_left_is_told_at_once_without_a_call() -> None:
+    clock = Clock(left=30)
+    adapter, call = post(clock, last_call("600"), OK)
+    call()
+    with pytest.raises(RetryableError) as caught:
+        call()
+    assert caught.value.retry_after == 600
+    assert (clock.pauses, len(adapter.sent)) == ([], 1)
+    clock.pass_by(600)
+    clock.left = 30
+    assert call().status == 201
+
+
+def test_a_429_that_outlasts_the_time_left_keeps_later_calls_away_too() -> None:
+    clock = Clock(left=30)
+    answer: Answer = (429, {"X-RateLimit-Retry-After": "3600"}, b"")
+    adapter, call = post(clock, answer, OK)
+    for _ in range(2):
+        with pytest.raises(RetryableError) as caught:
+            call()
+        assert caught.value.retry_after == 3600
+    assert len(adapter.sent) == 1
+    clock.pass_by(3600)
+    clock.left = 30
+    assert call().status == 201
+
+
+def test_empty_rate_headers_keep_nobody_away() -> None:
+    clock = Clock()
+    empty = dict.fromkeys(("x-ratelimit-remaining", "x-ratelimit-reset"), "")
+    _, call = post(clock, (401, empty, b""), OK)
+    assert call().status == 401
+    assert call().status == 201
+    assert clock.pauses == []
 
 
 def test_proxies_and_netrc_of_the_environment_are_not_used() -> None:

@@ -1,18 +1,29 @@
-"""Calls Braze's REST API with the key of the day."""
+"""Calls Braze with the keys of the day: the REST API, and the partner's cohort import.
+
+`time_left` bounds every call, in seconds. A refused key may have been changed a moment
+ago, so the secret is read once more before a refusal counts.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
+from bridge.braze import partner
 from bridge.braze.track import TrackReply, read_export, read_reply
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import CredentialsRefused, RetryableError
 from bridge.transport import Reply, Transport
 
-USER_AGENT = "mixpanel-braze-bridge"
+HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "mixpanel-braze-bridge",
+}
 
 
-class BrazeClient:
-    """users/track and users/export/ids; `time_left` bounds every call, in seconds."""
+class _Client:
+    """What both have in common; `key` names the secret that stands for the account."""
+
+    key: str
 
     def __init__(
         self,
@@ -23,6 +34,48 @@ class BrazeClient:
         self._transport = transport
         self._secret = secret
         self._time_left = time_left
+
+    @property
+    def endpoint(self) -> str:
+        """Where Braze is."""
+        return self._transport.base_url
+
+    def account(self) -> str:
+        """The key that Braze knows the workspace by: for a digest, not to be shown."""
+        return self._with_credentials(lambda credentials: credentials.need(self.key))
+
+    def _call[T](
+        self, path: str, body: Mapping[str, object], read: Callable[[Reply], T]
+    ) -> T:
+        def post(credentials: BrazeCredentials) -> T:
+            headers, content = self._signed(body, credentials)
+            reply = self._transport.post(
+                path,
+                json.dumps(content).encode(),
+                headers=HEADERS | headers,
+                time_left=self._time_left,
+            )
+            return read(reply)
+
+        return self._with_credentials(post)
+
+    def _with_credentials[T](self, use: Callable[[BrazeCredentials], T]) -> T:
+        try:
+            return use(self._secret.get())
+        except CredentialsRefused:
+            return use(self._secret.refreshed())
+
+    def _signed(
+        self, body: Mapping[str, object], credentials: BrazeCredentials
+    ) -> tuple[dict[str, str], Mapping[str, object]]:
+        """Headers and body with the credentials in them."""
+        raise NotImplementedError
+
+
+class BrazeClient(_Client):
+    """users/track and users/export/ids."""
+
+    key = "rest_api_key"
 
     def track(self, attributes: Sequence[Mapping[str, object]]) -> TrackReply:
         """Write up to 75 attributes objects; raises as `read_reply`."""
@@ -43,28 +96,48 @@ class BrazeClient:
             read_export,
         )
 
-    def _call[T](
-        self, path: str, body: Mapping[str, object], read: Callable[[Reply], T]
-    ) -> T:
-        content = json.dumps(body).encode()
+    def _signed(
+        self, body: Mapping[str, object], credentials: BrazeCredentials
+    ) -> tuple[dict[str, str], Mapping[str, object]]:
         try:
-            return read(self._post(path, content, self._secret.get()))
-        except CredentialsRefused:
-            # The key may have been changed a moment ago: look once more.
-            return read(self._post(path, content, self._secret.refreshed()))
-
-    def _post(self, path: str, content: bytes, credentials: BrazeCredentials) -> Reply:
-        key = credentials.rest_api_key.get_secret_value()
-        try:
-            headers = {
-                "Authorization": f"Bearer {key}".encode("latin-1").decode("latin-1"),
-                "Content-Type": "application/json",
-                "User-Agent": USER_AGENT,
-            }
+            bearer = f"Bearer {credentials.need(self.key)}".encode("latin-1")
         except UnicodeEncodeError:
             raise RetryableError(
                 "secret_unusable", "the Braze REST key holds odd characters"
             ) from None
-        return self._transport.post(
-            path, content, headers=headers, time_left=self._time_left
-        )
+        return {"Authorization": bearer.decode("latin-1")}, body
+
+
+class PartnerClient(_Client):
+    """The cohort import of one partner."""
+
+    key = "data_import_key"
+
+    def __init__(
+        self,
+        transport: Transport,
+        secret: Secret[BrazeCredentials],
+        time_left: Callable[[], float],
+        name: str,
+    ) -> None:
+        super().__init__(transport, secret, time_left)
+        self.name = name
+
+    def name_cohort(self, cohort: str, name: str, created_at: datetime) -> None:
+        """Name or rename a cohort; raises as `partner.read_reply`."""
+        body = partner.naming(cohort, name, created_at)
+        self._call(partner.names(self.name), body, partner.read_reply)
+
+    def change(self, cohort: str, changes: Sequence[Mapping[str, object]]) -> None:
+        """Change up to 1,000 members; raises as `partner.read_reply`."""
+        body = partner.changing(cohort, changes)
+        self._call(partner.users(self.name), body, partner.read_reply)
+
+    def _signed(
+        self, body: Mapping[str, object], credentials: BrazeCredentials
+    ) -> tuple[dict[str, str], Mapping[str, object]]:
+        keys = {
+            "partner_api_key": credentials.need("partner_api_key"),
+            "client_secret": credentials.need("data_import_key"),
+        }
+        return {}, {**keys, **body}

@@ -1,4 +1,4 @@
-"""The wire of Braze's users/track: membership as an array attribute (pure).
+"""The wire of Braze's users/track: membership as a custom attribute (pure).
 
 Source: Braze docs, "POST: Track users" and "User attributes object". A 2xx means
 queued; what was wrong with single objects stands in `errors`, mostly by index.
@@ -26,12 +26,16 @@ REFUSING_STATUSES = frozenset({401, 403, 404, 415})
 ACCEPTING_MESSAGES = frozenset({"success", "queued"})
 
 
-def membership(
-    user: Mapping[str, object], attribute: str, value: str, present: bool
+def array_operation(value: str, present: bool) -> dict[str, object]:
+    """What puts a value into an array attribute, or takes it out."""
+    return {"add" if present else "remove": [value]}
+
+
+def attributes_object(
+    user: Mapping[str, object], attribute: str, value: object
 ) -> dict[str, object]:
     """One attributes object; never creates a user (`_update_existing_only`)."""
-    operation = "add" if present else "remove"
-    return {**user, "_update_existing_only": True, attribute: {operation: [value]}}
+    return {attribute: value, **user, "_update_existing_only": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,24 @@ class TrackReply:
     vague: bool = False
 
 
-def read_reply(reply: Reply, objects: int) -> TrackReply:
+def read_reply(
+    reply: Reply, objects: int, credentials: str = "the REST key"
+) -> TrackReply:
     """Judge an answer to `objects` attributes objects.
 
     Raises `CredentialsRefused`, `TooLarge`, `Rejected` (the request as a whole) or
-    `RetryableError`. No text of Braze's enters an error: its 401 echoes the key.
+    `RetryableError`. No text of Braze's enters an error: its 401 echoes the key that
+    it refuses, here named by `credentials`.
     """
     if reply.status in REFUSING_STATUSES:
         raise CredentialsRefused(
             f"braze_{reply.status}",
-            f"Braze refuses the REST key or its permissions (status {reply.status})",
+            f"Braze refuses {credentials} or its permissions (status {reply.status})",
         )
     body = _body(reply.body)
     verdict = _errors(body.get("errors"), objects)
     if 200 <= reply.status < 300:
-        message = body.get("message")
+        message = body.get("message") or body.get("error")
         if isinstance(message, str) and message not in ACCEPTING_MESSAGES:
             raise RetryableError("braze_message", "Braze answered 2xx with a failure")
         return verdict

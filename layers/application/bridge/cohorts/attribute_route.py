@@ -1,62 +1,82 @@
-"""The route open to every Braze customer: membership in an array attribute.
+"""The route open to every Braze customer: membership in a custom attribute.
 
-A device is no identifier of users/track: it is looked up, and written by `braze_id` if
-its profile is anonymous. A device of an identified user is left alone, as Braze's own
-cohort import does (requirement R6).
+Either one array attribute holds the cohorts a user is in, or each cohort has a boolean
+attribute of its own. A device is no identifier of users/track: it is looked up, and
+written by `braze_id` if its profile is anonymous.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bridge.braze.client import BrazeClient
-from bridge.braze.track import OBJECTS_PER_CALL, membership
+from bridge.braze.track import OBJECTS_PER_CALL, array_operation, attributes_object
 from bridge.chunking import by_count, halves
+from bridge.cohorts.destination import fingerprint
+from bridge.cohorts.devices import Devices
 from bridge.cohorts.identity import Identifier, Kind
 from bridge.errors import Rejected
-from bridge.settings import CohortValue
+from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 MAX_VALUE_LENGTH = 255
 
 type Object = dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
 class AttributeRoute:
-    """Implements `ports.Route` over users/track."""
+    """Implements `ports.Route` over users/track.
 
-    def __init__(self, braze: BrazeClient, attribute: str, value: CohortValue) -> None:
-        self._braze = braze
-        self._attribute = attribute
-        self._value = value
+    `attribute` is the array, or what the names of the booleans begin with; `value`
+    says what stands for a cohort in the array.
+    """
+
+    braze: BrazeClient
+    devices: Devices
+    attribute: str
+    form: CohortForm = CohortForm.ARRAY
+    value: CohortValue = CohortValue.ID
+    workspace: str = ""
 
     def destination(self) -> str:
         """See `ports.Route.destination`."""
-        return f"{self._attribute} {self._value}"
+        written = (self.attribute, self.form, self.value)
+        return fingerprint(self.braze, self.workspace, "attribute", *written)
 
     def name(self, cohort: str, name: str) -> None:
-        """The attribute shows ids, or names as they come with a push."""
+        """See `ports.Route.name`; there is nothing that bears a name here."""
 
     def push(
         self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
     ) -> Sequence[str | None]:
         """Write each change once, in calls of 75."""
-        value = self._cohort_value(cohort, name)
         results: list[str | None] = [None] * len(changes)
+        attribute = self._attribute(cohort)
+        if attribute in RESERVED_ATTRIBUTES:
+            return ["reserved_attribute"] * len(changes)
         objects: list[tuple[int, Object]] = []
         for position, (identifier, present) in enumerate(changes):
             user = self._user(identifier)
             if isinstance(user, str):
                 results[position] = user
             else:
-                written = membership(user, self._attribute, value, present)
-                objects.append((position, written))
+                value = self._written(cohort, name, present)
+                objects.append((position, attributes_object(user, attribute, value)))
         for chunk in by_count(objects, OBJECTS_PER_CALL):
             self._send(chunk, results)
         return results
 
-    def _cohort_value(self, cohort: str, name: str) -> str:
-        if self._value is CohortValue.NAME and name.strip():
-            return name.strip()[:MAX_VALUE_LENGTH]
+    def _attribute(self, cohort: str) -> str:
+        if self.form is CohortForm.BOOLEAN:
+            return f"{self.attribute}_{cohort}".strip()
+        return self.attribute
+
+    def _written(self, cohort: str, name: str, present: bool) -> object:
+        if self.form is CohortForm.BOOLEAN:
+            return present
+        if self.value is CohortValue.NAME and name.strip():
+            return array_operation(name.strip()[:MAX_VALUE_LENGTH].strip(), present)
         # Digits alone might be taken for a number or a date; the letters prevent it.
-        return f"mixpanel_{cohort}"
+        return array_operation(f"mixpanel_{cohort}", present)
 
     def _user(self, identifier: Identifier) -> Object | str:
         """The identifying part of an attributes object, or why there is none."""
@@ -70,15 +90,8 @@ class AttributeRoute:
                 }
                 return {"user_alias": alias}
             case Kind.DEVICE:
-                return self._device(identifier.value)
-
-    def _device(self, device_id: str) -> Object | str:
-        found = self._braze.find_device(device_id)
-        if not found:
-            return "device_unknown"
-        if any(user.get("external_id") for user in found):
-            return "device_identified"
-        return {"braze_id": found[0].get("braze_id")}
+                braze_id, reason = self.devices.find(self.braze, identifier.value)
+                return {"braze_id": braze_id} if braze_id else reason
 
     def _send(
         self, chunk: Sequence[tuple[int, Object]], results: list[str | None]
@@ -87,7 +100,7 @@ class AttributeRoute:
         if not chunk:
             return
         try:
-            reply = self._braze.track([written for _, written in chunk])
+            reply = self.braze.track([written for _, written in chunk])
         except Rejected as error:
             if len(chunk) == 1:
                 results[chunk[0][0]] = error.reason

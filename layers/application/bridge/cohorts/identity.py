@@ -118,14 +118,15 @@ def resolve(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
         return Skipped("not_an_object")
     reason = "no_identifier"
     for source in sources:
-        found = _take(member.get(source.property), source)
+        value = member.get(source.property)
+        found = identify(source.kind, value, source.label)
         if isinstance(found, Identifier):
             return Matched(_distinct_id(member, found), found)
         reason = found or reason
     return Skipped(reason)
 
 
-def _take(value: object, source: Source) -> Identifier | str | None:
+def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | None:
     """The identifier, or why the value is none; None where there is no value."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -133,20 +134,20 @@ def _take(value: object, source: Source) -> Identifier | str | None:
         return None
     if not isinstance(value, str):
         return "not_text"
-    kind = source.kind
     if kind is not Kind.ALIAS and value.startswith(DEVICE_PREFIX):
         # Simplified id merge: an anonymous profile's distinct id is its device.
         kind, value = Kind.DEVICE, value.removeprefix(DEVICE_PREFIX)
     if is_placeholder(value):
         return "placeholder_identifier"
     limit = MAX_ALIAS_BYTES if kind is Kind.ALIAS else MAX_EXTERNAL_ID_BYTES
+    label = label if kind is Kind.ALIAS else ""
     try:
-        length = len(value.encode())
+        length, label_length = len(value.encode()), len(label.encode())
     except UnicodeEncodeError:
         return "invalid_text"
-    if length > limit:
+    if length > limit or label_length > MAX_ALIAS_BYTES:
         return "identifier_too_long"
-    return Identifier(kind, value, source.label if kind is Kind.ALIAS else "")
+    return Identifier(kind, value, label)
 
 
 def _distinct_id(member: Mapping[str, object], found: Identifier) -> str:

@@ -27,6 +27,7 @@ from bridge.cohorts.syncs import (
     Placement,
     Registered,
     Sync,
+    shows_empty_calls,
     shows_shared_session,
 )
 from bridge.cohorts.table import Item, Table, Update
@@ -343,7 +344,7 @@ def _head_update(
         news["name"] = name
     if not cohort.label and (name or cohort.name):
         news["label"] = name or cohort.name
-    if page.empty and not cohort.sends_empty:
+    if shows_empty_calls(page) and not cohort.sends_empty:
         news["sends_empty"] = True
     if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
         news["shares_sessions"] = True

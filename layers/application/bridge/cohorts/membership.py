@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 
 
 class Confirmed(StrEnum):
@@ -59,10 +60,15 @@ def touch(
     """Write what sync `seq` says; also the pairs (later, earlier) that say the same.
 
     An older sync never overwrites a newer one's version, whenever its page comes, and
-    a page seen twice changes nothing: each sync has a version of its own.
+    a page seen twice changes nothing: each sync has a version of its own. No pair has a
+    version between its two that says the opposite.
     """
-    same = {other for other, said in versions.items() if said == present} - {seq}
-    pairs = {(max(seq, other), min(seq, other)) for other in same}
+    before = sorted((other for other in versions if other < seq), reverse=True)
+    after = sorted(other for other in versions if other > seq)
+    pairs = set()
+    for side in (before, after):
+        for other in takewhile(lambda other: versions[other] == present, side):
+            pairs.add((max(seq, other), min(seq, other)))
     return dict(versions) | {seq: present}, pairs
 
 

@@ -15,6 +15,7 @@ from bridge.cohorts.syncs import (
     Placement,
     Registered,
     Sync,
+    shows_empty_calls,
     shows_shared_session,
 )
 from bridge.cohorts.verdict import Verdict
@@ -46,7 +47,9 @@ class MemoryLedger:
         self._cohorts: dict[CohortKey, _Stored] = {}
 
     def _at(self, key: CohortKey) -> _Stored:
-        return self._cohorts.setdefault(key, _Stored())
+        if key not in self._cohorts:
+            self._cohorts[key] = _Stored()
+        return self._cohorts[key]
 
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
         """See `ports.Ledger.cohort`."""
@@ -123,7 +126,7 @@ class MemoryLedger:
             at.head,
             name=name or at.head.name,
             label=at.head.label or name or at.head.name,
-            sends_empty=at.head.sends_empty or page.empty,
+            sends_empty=at.head.sends_empty or shows_empty_calls(page),
             shares_sessions=at.head.shares_sessions or shared,
         )
         if opens:

@@ -16,7 +16,7 @@ from bridge.cohorts.message import CohortKey, Message, SettleMessage, WeighMessa
 from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
 from bridge.cohorts.syncs import Cohort
 from bridge.cohorts.verdict import Verdict, judge
-from bridge.errors import RetryableError
+from bridge.errors import Rejected, RetryableError
 
 MARGIN_SECONDS = 20.0
 """No step begins with less time than this; the rest goes back to the queue."""
@@ -119,7 +119,7 @@ class Pusher:
         if 0 < wait <= GAP_SECONDS:
             self.sleep(wait)
 
-    def address(self, key: CohortKey, cohort: Cohort) -> None:
+    def address(self, key: CohortKey, cohort: Cohort, done: Pushed) -> None:
         """See that the cohort has its name in Braze, and what follows a move.
 
         Of another destination nothing is known: all members are looked through.
@@ -133,7 +133,11 @@ class Pusher:
             self.ledger.direct(key, destination)
         told = f"{destination} {cohort.name}"
         if cohort.name and cohort.told != told:
-            self.route.name(key.cohort, cohort.name)
+            try:
+                self.route.name(key.cohort, cohort.name)
+            except Rejected as error:
+                # Its members matter more than what Braze calls it.
+                done.rejected[error.reason] += 1
             self.ledger.told(key, told)
 
     def judge(self, key: CohortKey) -> None:

@@ -217,6 +217,30 @@ def inherited(sync: Sync, earlier: Iterable[Registered]) -> list[Registered]:
     return lacking if _has_all_pages(filled) else []
 
 
+def shows_empty_calls(page: Page) -> bool:
+    """Whether the page shows that its sender makes calls that name nobody.
+
+    A full sync of nobody has to be one, whatever its sender does with diffs.
+    """
+    return page.empty and page.action is not Action.FULL
+
+
+def repeats(cohort: Cohort, later: int, earlier: int) -> bool:
+    """Whether it tells anything that diff `later` says a change of `earlier` again.
+
+    Only if both are diffs about which something is still open, and if all that counts
+    in between has taken effect: it might take the change back.
+    """
+    syncs = {sync.seq: sync for sync in cohort.syncs}
+    if not {later, earlier} <= set(syncs) or syncs[later].full or syncs[earlier].full:
+        return False
+    return all(
+        (sync.is_processed and not sync.full) or not is_complete(sync, cohort)
+        for seq, sync in syncs.items()
+        if earlier < seq < later
+    )
+
+
 def shows_shared_session(sync: Sync, page: Page) -> bool:
     """Whether the page shows that its sender uses one session for both actions."""
     return any(
@@ -240,16 +264,16 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
     if any(other.restarts == sync.seq for other in later):
         return False
     begun = sync.seq < cohort.newest
-    if set(sync.accepted) - set(sync.totals):
-        return begun and not (sync.full and (not later or later[0].full))
-    if sync.full or len(sync.accepted) == 2:
-        return _has_all_pages(sync)
-    return _has_all_pages(sync) and begun and not cohort.sends_empty
+    counts = not set(sync.accepted) - set(sync.totals)
+    if sync.full:
+        followed = bool(later) and not later[0].full
+        return _has_all_pages(sync) if counts else begun and followed
+    if len(sync.accepted) == 1 and (cohort.sends_empty or not begun):
+        return False
+    return _has_all_pages(sync) if counts else begun
 
 
 def _has_all_pages(sync: Sync) -> bool:
-    if set(sync.accepted) - set(sync.totals):
-        return False
     own = all(len(sync.accepted[a]) >= sync.totals[a] for a in sync.accepted)
     return own or (len(sync.accepted) == 2 and _fills_common_count(sync))
 

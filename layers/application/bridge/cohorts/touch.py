@@ -16,6 +16,7 @@ from bridge.cohorts.message import PageMessage
 from bridge.cohorts.ports import Progress
 from bridge.cohorts.push import Pushed, Pusher, confirmed
 from bridge.cohorts.syncs import Cohort, Sync
+from bridge.cohorts.syncs import repeats as says_again
 from bridge.errors import BridgeError, PermanentError
 
 STEP = 300
@@ -51,7 +52,7 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
         # What is dead or below the floor counts for nothing. Any other page, however
         # late, fills in what nothing newer has touched.
         if not sync.dead and message.seq >= cohort.floor:
-            pusher.address(key, cohort)
+            pusher.address(key, cohort, done)
             users = by_user(pusher.pages.get(key, message.digest))
             work = _Page(pusher, message, cohort, sync, done)
             if received < SUSPECT_RECEIPTS:
@@ -120,13 +121,13 @@ class _Page:
             )
         return replace(member, profiles=profiles)
 
-    def _mark(self, repeats: Iterable[tuple[int, int]]) -> None:
-        """Keep which diffs say a change again that is still undecided."""
-        diffs = {s.seq: s.repeats for s in self.cohort.syncs if not s.full}
+    def _mark(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Keep which diffs say again what an undecided one has said."""
+        known = {sync.seq: sync.repeats for sync in self.cohort.syncs}
         news = {
             (later, earlier)
-            for later, earlier in repeats
-            if later in diffs and earlier in diffs and earlier not in diffs[later]
+            for later, earlier in pairs
+            if says_again(self.cohort, later, earlier) and earlier not in known[later]
         }
         if news:
             self.pusher.ledger.mark_repeats(self.message.key, news)

@@ -47,9 +47,10 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
     """Decide floor and death from the syncs that are complete and processed.
 
     Dead is a sync that was not complete when a later one became so, and a complete
-    diff of which the next complete diff repeats a change: a diff never repeats what
-    its base holds, so Mixpanel did not count the earlier one. Both only once the later
-    sync is processed too, lest a member be taken out and put back within one sync.
+    diff of which a later one repeats a change that nothing in between took back: a diff
+    never repeats what its base holds, so Mixpanel did not count the earlier one. Both
+    only once the later sync is processed too, lest a member be taken out and put back
+    within one sync.
 
     With `guarded` a full sync that could take somebody out is weighed first, once.
     """
@@ -68,10 +69,9 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
     }
     died |= {
         earlier.seq
-        for earlier, later in pairwise(complete)
-        if later.is_processed
-        and not (earlier.full or later.full)
-        and earlier.seq in later.repeats
+        for earlier in complete
+        for later in done
+        if earlier.seq in later.repeats
     }
     # From the oldest on: a sync behind one that waits is still needed as its next.
     superseded = {
@@ -122,6 +122,6 @@ def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
     As long as its sender has sent none, a diff of one action counts as complete. One
     that has sent none in so many syncs leaves empty calls out.
     """
-    one_action = not sync.full and len(sync.accepted) == 1 and bool(sync.totals)
+    one_action = not sync.full and len(sync.accepted) == 1
     later = sum(other.seq > sync.seq for other in cohort.syncs)
     return one_action and not cohort.sends_empty and later < DOUBT_SYNCS

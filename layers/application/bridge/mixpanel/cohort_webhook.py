@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from bridge import strict_json
 from bridge.errors import MalformedInput
 
 MEMBERS_PER_CALL = 1000
@@ -105,46 +106,12 @@ class Postback(BaseModel):
         return data
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse doubled keys: the last one winning can turn an add into a removal."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
 def parse(body: bytes) -> Postback:
     """Read one call; raises `MalformedInput` whose message a customer can act on.
 
     The message never quotes the body, which holds personal data.
     """
-    try:
-        data = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-        )
-    except UnicodeDecodeError:
-        raise MalformedInput("not_utf8", "the body is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise MalformedInput(
-            "not_json", f"the body is not JSON: {error.msg} at {where}"
-        ) from None
-    except RecursionError:
-        raise MalformedInput("too_deep", "the body is nested too deeply") from None
-    except ValueError:
-        raise MalformedInput(
-            "not_json",
-            "the body is not JSON that we take: a key stands twice, a number is too "
-            "long, or NaN or Infinity is used",
-        ) from None
-    if not isinstance(data, dict):
-        raise MalformedInput("not_an_object", "the body must be a JSON object")
+    data = strict_json.load_object(body)
     try:
         return Postback.model_validate(data)
     except ValidationError as error:

@@ -1,0 +1,199 @@
+"""The wire of Braze's cohort import for partners, as we offer it to a sender (pure).
+
+Source: Braze docs, "Cohort import": its paths, its texts, its limit. A sender that is
+set up with a data import key and a REST endpoint can be pointed at us unchanged. The
+envelope is judged as Braze does; ids are judged one by one elsewhere.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bridge.errors import MalformedInput
+
+IDS_PER_CALL = 1000
+"""Over all kinds and all changes of one call."""
+
+MAX_COHORT_ID = 100
+MAX_NAME = 255
+
+WRONG_PARTNER_KEY = "Invalid Partner API key"
+WRONG_IMPORT_KEY = "Invalid client secret"
+WRONG_COHORT = "cohort_id must be a valid string"
+WRONG_CHANGES = (
+    "cohort_changes must be an array of objects each with key user_ids and/or "
+    "device_ids mapping to an array of strings, or an aliases object"
+)
+TOO_MANY = "Only 1,000 user_ids, device_ids, and aliases are allowed per request"
+WRONG_NAME = "name must be a non-empty string"
+WRONG_TIME = "created_at must be a valid time as ISO-8601 string"
+
+SECRET_FIELDS = ("partner_api_key", "client_secret")
+STRUCK = "[secret]"
+_SECRET_FIELD = re.compile(
+    rb'"(partner_api_key|client_secret)"\s*:\s*"((?:[^"\\]|\\.)*)(?:"|$)', re.DOTALL
+)
+
+type Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a call gives as its two keys, whatever its type."""
+
+    partner_api_key: object = field(repr=False)
+    client_secret: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A call that names a cohort."""
+
+    cohort_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Some users who join or leave; an alias is (name, label)."""
+
+    present: bool
+    user_ids: Sequence[str] = ()
+    device_ids: Sequence[str] = ()
+    aliases: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A call that changes members, in the order in which it says so."""
+
+    cohort_id: str
+    changes: Sequence[Change]
+
+
+def keys_of(data: Json) -> Keys:
+    """The keys in a body."""
+    return Keys(*(data.get(name) for name in SECRET_FIELDS))
+
+
+def keys_in(body: bytes) -> Keys:
+    """The keys in a body that is no JSON, as far as they can be read."""
+    found: dict[str, object] = {}
+    for name, value in _SECRET_FIELD.findall(body):
+        try:
+            found[name.decode()] = json.loads(b'"' + value + b'"')
+        except ValueError:
+            continue
+    return keys_of(found)
+
+
+def without_keys(body: bytes, data: Json | None) -> bytes:
+    """A body fit to be kept: what was said, with both keys struck out.
+
+    `data` is the body's content; what is no JSON keeps its bytes but for the keys.
+    """
+    given = keys_in(body) if data is None else keys_of(data)
+    if data is None:
+        kept = _SECRET_FIELD.sub(rb'"\1":"' + STRUCK.encode() + b'"', body)
+    else:
+        struck = {name: STRUCK for name in SECRET_FIELDS if name in data}
+        kept = json.dumps({**data, **struck}).encode()
+    # A key may also have been put where it does not belong.
+    for key in (given.partner_api_key, given.client_secret):
+        if isinstance(key, str) and key:
+            for form in _forms(key):
+                kept = kept.replace(form, STRUCK.encode())
+    return kept
+
+
+def _forms(key: str) -> set[bytes]:
+    """A text as it may stand in JSON: escaped, half escaped, or as it is."""
+    plain, escaped = json.dumps(key, ensure_ascii=False), json.dumps(key)
+    texts = (key, plain[1:-1], escaped[1:-1])
+    return {text.encode("utf-8", "surrogatepass") for text in texts}
+
+
+def read_naming(data: Json) -> Naming:
+    """Read a call that names; raises `MalformedInput` with Braze's text."""
+    cohort_id = _cohort_id(data)
+    name = data.get("name")
+    if not (isinstance(name, str) and name.strip() and _is_text(name)):
+        raise MalformedInput("name", WRONG_NAME, field="name")
+    try:
+        datetime.fromisoformat(data.get("created_at") or "")
+    except (TypeError, ValueError):
+        raise MalformedInput("created_at", WRONG_TIME, field="created_at") from None
+    return Naming(cohort_id, name[:MAX_NAME])
+
+
+def read_changes(data: Json) -> Changes:
+    """Read a call that changes members; raises `MalformedInput` with Braze's text."""
+    cohort_id = _cohort_id(data)
+    told = data.get("cohort_changes")
+    if not isinstance(told, list):
+        raise _wrong_changes()
+    changes = [_change(each) for each in told]
+    ids = sum(
+        len(each.user_ids) + len(each.device_ids) + len(each.aliases)
+        for each in changes
+    )
+    if ids > IDS_PER_CALL:
+        raise MalformedInput("too_many_ids", TOO_MANY, field="cohort_changes")
+    return Changes(cohort_id, changes)
+
+
+def _cohort_id(data: Json) -> str:
+    value = data.get("cohort_id")
+    if isinstance(value, str) and 0 < len(value) <= MAX_COHORT_ID and _is_text(value):
+        return value
+    raise MalformedInput("cohort_id", WRONG_COHORT, field="cohort_id")
+
+
+def _change(told: object) -> Change:
+    if not isinstance(told, dict) or not {"user_ids", "device_ids", "aliases"} & {
+        *told
+    }:
+        raise _wrong_changes()
+    removes = told.get("should_remove", False)
+    if not isinstance(removes, bool):
+        raise _wrong_changes()
+    return Change(
+        not removes,
+        _texts(told.get("user_ids", [])),
+        _texts(told.get("device_ids", [])),
+        [*_aliases(told.get("aliases", []))],
+    )
+
+
+def _texts(told: object) -> list[str]:
+    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
+        raise _wrong_changes()
+    return told
+
+
+def _aliases(told: object) -> Iterator[tuple[str, str]]:
+    """The docs say "an aliases object", senders write an array of them."""
+    aliases = [told] if isinstance(told, dict) else told
+    if not isinstance(aliases, list):
+        raise _wrong_changes()
+    for each in aliases:
+        alias = each if isinstance(each, dict) else {}
+        name, label = alias.get("alias_name"), alias.get("alias_label")
+        if not (isinstance(name, str) and isinstance(label, str) and label):
+            raise _wrong_changes()
+        yield name, label
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wrong_changes() -> MalformedInput:
+    return MalformedInput("cohort_changes", WRONG_CHANGES, field="cohort_changes")
