@@ -343,7 +343,9 @@ def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _values(value: Any) -> tuple[Any, ...]:
-    return _getter(type(value))(value)
+    kind: Any = type(value)
+    found: tuple[Any, ...] = _getter(kind)(value)
+    return found
 
 
 def choices(left: int, *, final: bool) -> Iterator[tuple[str, ...]]:
