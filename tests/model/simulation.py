@@ -5,26 +5,30 @@ ports in memory. Time is a number. A history is a function of its seed.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.cohorts.accept import accept
-from bridge.cohorts.identity import parse_sources
-from bridge.cohorts.message import PageMessage
+from bridge.cohorts.consume import consume
+from bridge.cohorts.message import Message, PageMessage
+from bridge.cohorts.push import Pusher
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
-from sandbox.mixpanel.cohorts import Cohort, Dialect, PlannedCall, body_of, plan
-from tests.model.world import KEY, World
+from sandbox.mixpanel.cohorts import (
+    Cohort,
+    Dialect,
+    PlannedCall,
+    Sessions,
+    body_of,
+    plan,
+)
+from tests.model.crashes import Crash, Mortal
+from tests.model.world import KEY, SOURCES, World
 
-INTERVAL_MS = 1_800_000
 SNAPSHOT_MS = 3 * 86_400_000
-SOURCES = parse_sources("external_id=mixpanel_distinct_id")
-
-
-class Crash(Exception):
-    """The process ends here; what it had in hand comes again."""
+TRIES = 6
+"""Mixpanel sends a page once and again five times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,36 @@ class Rates:
     request_lost: float = 0.05
     answer_lost: float = 0.05
     final_answer_lost: float = 0.0
+    webhook_dies: float = 0.05
     braze_fails: float = 0.10
     duplicate: float = 0.10
     late: float = 0.03
-    crash: float = 0.05
+    consumer_dies: float = 0.05
+    outage: float = 0.02
+    """So long that Mixpanel's snapshot expires."""
+    renamed: float = 0.05
 
 
-CALM = Rates(0, 0, 0, 0, 0, 0, 0, 0)
+CALM = Rates(*[0.0] * 11)
+WRITES_PER_CALL = 4
+"""About so many places has a process where it can die."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a history came to; the accounts are pages."""
+
+    wanted: frozenset[str]
+    held: frozenset[str]
+    accepted: int
+    processed: int
+    waiting: int
+    showed_empty: bool
+    """The sender has sent an empty list at least once."""
+
+    @property
+    def wrong(self) -> bool:
+        return self.wanted != self.held
 
 
 @dataclass
@@ -59,166 +86,214 @@ class Simulation:
         self.rng = random.Random(self.seed)
         self.world = World()
         self.cohort = Cohort(KEY.cohort, "Trial", project_id=KEY.project)
+        self.sessions = Sessions(self.rng, reuse=self.dialect.reuse_session)
         self.snapshot: frozenset[str] | None = None
         self.taken_at = 0
-        self.session = ""
-        self.late: list[PageMessage] = []
-        self.ids = count(1)
+        self.failed = False
+        self.late: list[tuple[int, PageMessage]] = []
+        self.number = 0
         self.faulty = True
-        self.accepted: set[tuple[int, str, str]] = set()
+        self.enqueued: set[PageMessage] = set()
+        self.showed_empty = False
+        self._ledger: Any = Mortal(self.world.ledger, self._consumer_dies)
+        self._queue: Any = Mortal(self.world.queue, self._consumer_dies)
 
-    def run(self) -> tuple[set[str], set[str]]:
-        """Mixpanel's members and Braze's at the end."""
+    def run(self) -> Outcome:
+        """Go through the history; both clean syncs find everything redriven."""
         for number in range(self.syncs):
-            self.faulty = number < self.syncs - 2
+            self.number = number
+            self.faulty = self.number < self.syncs - 2
             self._move()
             self.world.wait()
             self._sync()
             self._consume()
             self._redrive()
+        accepted, processed = self._pages()
+        waiting = len(accepted - processed - {_place(m) for m in self.enqueued})
+        waiting += len({_place(m) for _, m in self.late} - processed)
+        outcome = len(accepted), len(processed & accepted), waiting
         self.faulty = False
-        self.world.queue.waiting += self.late
-        self.late = []
+        self.world.queue.waiting += [message for _, message in self.late]
         self._consume()
-        return set(self.cohort.members), set(self.world.braze.members)
+        return Outcome(
+            frozenset(self.cohort.members),
+            frozenset(self.world.braze.members),
+            *outcome,
+            self.showed_empty,
+        )
+
+    def _pages(self) -> tuple[set[Any], set[Any]]:
+        """All pages that were registered, and those that have taken effect."""
+        syncs = self.world.ledger._at(KEY).syncs.values()  # type: ignore[attr-defined]
+        accepted, processed = (
+            {
+                (sync.seq, action, page)
+                for sync in syncs
+                for action, pages in getattr(sync, state).items()
+                for page in pages
+            }
+            for state in ("accepted", "processed")
+        )
+        return accepted, processed
 
     def _happens(self, rate: float) -> bool:
         return self.faulty and self.rng.random() < rate
 
     def _move(self) -> None:
-        """About a tenth of the people change sides."""
+        """About a tenth of the people change sides; now and then the name changes."""
+        members = self.cohort.members
         for number in range(self.people):
             if self.rng.random() < 0.1:
                 name = f"u{number}"
-                if name in self.cohort.members:
-                    del self.cohort.members[name]
+                if name in members:
+                    del members[name]
                 else:
-                    self.cohort.members[name] = {}
-
-    def _new_session(self) -> str:
-        if not (self.dialect.reuse_session and self.session):
-            self.session = f"s{next(self.ids)}"
-        return self.session
+                    members[name] = {}
+        if self._happens(self.rates.renamed):
+            self.cohort.name = f"Trial {self.number}"
+        if self._happens(self.rates.outage):
+            self.world.now += SNAPSHOT_MS
 
     def _sync(self) -> None:
         now = self.world.now
         if self.snapshot is not None and now - self.taken_at > SNAPSHOT_MS:
             self.snapshot = None
         members = frozenset(self.cohort.members)
-        calls = plan(
-            sorted(members),
-            self.snapshot,
-            self.dialect,
-            self.rng,
-            self._new_session,
-            self.page_size,
+        self.sessions.begin(again=self.failed)
+        calls = self._in_order_of_arrival(
+            plan(
+                sorted(members),
+                self.snapshot,
+                self.dialect,
+                self.rng,
+                self.sessions,
+                self.page_size,
+            )
         )
-        aborts = self._happens(self.rates.abort)
-        last = self.rng.randrange(len(calls)) if aborts and calls else len(calls)
-        for number, call in enumerate(calls):
-            if number == last:
-                return
-            final = number == len(calls) - 1
-            if not self._send(call, final):
-                return
-        self.snapshot, self.taken_at, self.session = members, now, ""
+        self.failed = not self._send_all(calls)
+        if not self.failed:
+            self.snapshot, self.taken_at = members, now
 
-    def _send(self, call: PlannedCall, final: bool) -> bool:
+    def _in_order_of_arrival(self, calls: list[PlannedCall]) -> list[PlannedCall]:
+        """Pages that are under way together come in any order."""
+        arriving: list[PlannedCall] = []
+        for at in range(0, len(calls), self.dialect.parallel):
+            window = calls[at : at + self.dialect.parallel]
+            if self.dialect.parallel > 1:
+                self.rng.shuffle(window)
+            arriving += window
+        return arriving
+
+    def _send_all(self, calls: Sequence[PlannedCall]) -> bool:
+        """Whether all pages were answered; a repeat decides nothing any more."""
+        if not calls:
+            return True
+        last_new = len(dict.fromkeys(calls)) - 1
+        given_up = None
+        if self._happens(self.rates.abort):
+            given_up = self.rng.randint(0, last_new)
+        new: set[PlannedCall] = set()
+        for call in calls:
+            if call not in new and len(new) == given_up:
+                # The last page unseen by us must stay so: a lost last answer is
+                # another fault.
+                if given_up < last_new and self.rng.random() < 0.5:
+                    self._accept(call, dying=True)
+                return False
+            new.add(call)
+            if not self._send(call, decisive=len(new) == last_new + 1):
+                return False
+        return not self._happens(self.rates.final_answer_lost)
+
+    def _send(self, call: PlannedCall, *, decisive: bool) -> bool:
         """One page with its retries; whether Mixpanel got a 200."""
-        body = body_of(call, self.cohort, self.dialect)
-        for _ in range(6):
+        self.showed_empty |= not call.members
+        for number in range(TRIES):
             self.world.now += 500
-            if self._happens(self.rates.request_lost):
-                continue
-            self._accept(body)
-            if self._happens(self.rates.duplicate):
-                self._accept(body)
-            if not final and self._happens(self.rates.answer_lost):
-                continue
             # Nobody can see a lost last answer whose sync leaves no trace.
-            return not (final and self._happens(self.rates.final_answer_lost))
+            sure = decisive and number == TRIES - 1
+            if not sure and self._happens(self.rates.request_lost):
+                continue
+            dying = not sure and self._happens(self.rates.webhook_dies)
+            answered = self._accept(call, dying=dying)
+            if self._happens(self.rates.duplicate):
+                self._accept(call, dying=False)
+            if answered and (sure or not self._happens(self.rates.answer_lost)):
+                return True
         return False
 
-    def _accept(self, body: dict[str, Any]) -> None:
+    def _accept(self, call: PlannedCall, *, dying: bool) -> bool:
+        """The webhook; dying, it ends before or after one of its writes."""
         world = self.world
-        waiting = len(world.queue.waiting)
-        accept(
-            Postback.model_validate(body),
-            world.now,
-            sources=SOURCES,
-            ledger=world.ledger,
-            pages=world.pages,
-            queue=world.queue,
-        )
-        for message in world.queue.waiting[waiting:]:
+        steps = iter(range(99))
+        end = self.rng.randrange(2 * WRITES_PER_CALL) if dying else -1
+        before = len(world.queue.waiting)
+        try:
+            accept(
+                Postback.model_validate(body_of(call, self.cohort, self.dialect)),
+                world.now,
+                sources=SOURCES,
+                ledger=self._mortal(world.ledger, steps, end),
+                pages=self._mortal(world.pages, steps, end),
+                queue=self._mortal(world.queue, steps, end),
+            )
+        except Crash:
+            dying = True
+        for message in world.queue.waiting[before:]:
             if isinstance(message, PageMessage):
-                page = (message.seq, message.action, message.page)
-                if page not in self.accepted and self._happens(self.rates.late):
-                    world.queue.waiting.remove(message)
-                    self.late.append(message)
-                self.accepted.add(page)
+                self._enqueued(message)
+        return not dying
+
+    def _mortal(self, port: Any, steps: Any, end: int) -> Any:
+        return port if end < 0 else Mortal(port, lambda: next(steps) == end)
+
+    def _enqueued(self, message: PageMessage) -> None:
+        """Some messages go to the dead-letter queue, for one to three syncs."""
+        if message not in self.enqueued and self._happens(self.rates.late):
+            self.world.queue.waiting.remove(message)
+            self.late.append((self.number + self.rng.randint(1, 3), message))
+        self.enqueued.add(message)
+
+    def _redrive(self) -> None:
+        due = [message for when, message in self.late if when <= self.number]
+        self.late = [pair for pair in self.late if pair[0] > self.number]
+        self.world.queue.waiting += due
+        self._consume()
 
     def _consume(self) -> None:
         """Handle the queue in order, each message until it succeeds."""
         waiting = self.world.queue.waiting
         while waiting:
             message = waiting[0]
-            self.world.braze.before = self._fault(self.rates.braze_fails / 2)
-            self.world.braze.after = self._fault(self.rates.braze_fails / 2)
             try:
-                with self._crashes():
-                    self.world.handle(message)
+                consume(self._pusher(), message)
             except (RetryableError, Crash):
                 continue
             waiting.remove(message)
             if self._happens(self.rates.duplicate):
-                waiting.insert(0, message)
+                self._again(waiting, message)
 
-    def _fault(self, rate: float) -> Any:
-        def fault() -> None:
-            if self._happens(rate):
-                raise RetryableError("test")
+    def _again(self, waiting: list[Message], message: Message) -> None:
+        """The message comes a second time, at once or behind all others."""
+        waiting.insert(self.rng.choice((0, len(waiting))), message)
 
-        return fault
+    def _pusher(self) -> Pusher:
+        world = self.world
+        if not self.faulty:
+            world.braze.before = world.braze.after = lambda: None
+            return world.pusher()
+        world.braze.before = self._braze_fails
+        world.braze.after = self._braze_fails
+        ledger: Any = self._ledger
+        return replace(world.pusher(), ledger=ledger, queue=self._queue)
 
-    def _crashes(self) -> "_Crashing":
-        return _Crashing(self.world.ledger, self._crash_points())
+    def _braze_fails(self) -> None:
+        if self._happens(self.rates.braze_fails / 2):
+            raise RetryableError("test")
 
-    def _crash_points(self) -> Iterator[bool]:
-        while True:
-            yield self._happens(self.rates.crash / 4)
-
-    def _redrive(self) -> None:
-        """A message from the dead-letter queue comes one to three syncs late."""
-        for message in list(self.late):
-            if self.rng.random() < 0.5:
-                self.late.remove(message)
-                self.world.queue.waiting.append(message)
+    def _consumer_dies(self) -> bool:
+        return self._happens(self.rates.consumer_dies / WRITES_PER_CALL)
 
 
-class _Crashing:
-    """Lets the process end before or after any write of the ledger."""
-
-    WRITES = ("save", "mark_processed", "advance", "settled")
-
-    def __init__(self, ledger: Any, points: Iterator[bool]) -> None:
-        self._ledger = ledger
-        self._points = points
-
-    def __enter__(self) -> None:
-        for name in self.WRITES:
-            real = getattr(self._ledger, name)
-
-            def write(*arguments: Any, _real: Any = real) -> Any:
-                if next(self._points):
-                    raise Crash
-                result = _real(*arguments)
-                if next(self._points):
-                    raise Crash
-                return result
-
-            setattr(self._ledger, name, write)
-
-    def __exit__(self, *_: object) -> None:
-        for name in self.WRITES:
-            delattr(self._ledger, name)
+def _place(message: PageMessage) -> tuple[int, str, str]:
+    return message.seq, message.action, message.page

@@ -153,6 +153,21 @@ def test_after_such_a_restart_unchanged_pages_count_for_the_new_sync(
     assert world.braze.members == {"a", "b", "c"}
 
 
+def test_a_session_joins_the_diff_whose_page_has_just_come_again(
+    world: World,
+) -> None:
+    """An action of its own session follows half an hour after the run that failed."""
+    world.full("a", session="s0")
+    world.call("add_members", ["u"], session="s1")
+    world.drain()
+    world.wait()
+    world.call("add_members", ["u"], session="s1")
+    world.call("remove_members", ["a"], session="s2")
+    world.drain()
+    assert len(world.ledger.cohort(KEY).syncs) == 2
+    assert world.braze.members == {"u"}
+
+
 def test_an_action_that_did_not_change_counts_for_the_new_sync_too(
     world: World,
 ) -> None:

@@ -141,6 +141,7 @@ def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Fou
         if not placement.opens:
             restarts = known[seq].restarts
             if digests.get(seq) == page.digest:
+                ledger.mark_called(key, seq, now_ms)
                 return _Found(seq, repeats=True, restarts=restarts)
         opens_anew = placement.opens and restarts
         written = ledger.register(

@@ -235,6 +235,12 @@ class DynamoLedger:
         page.assign("at", at)
         self._table.update(page)
 
+    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
+        """See `ports.Ledger.mark_called`."""
+        sync = Update(_cohort_pk(key), _sync_sk(seq))
+        sync.assign("last_page_at", at)
+        self._table.update(sync)
+
     def progress(self, message: PageMessage) -> Progress:
         """See `ports.Ledger.progress`."""
         sk = _page_sk(message.seq, message.action, message.page)

@@ -150,6 +150,11 @@ class MemoryLedger:
         pages, place = self._at(message.key).pages, _place(message)
         pages[place] = replace(pages[place], sent=True, at=at)
 
+    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
+        """See `ports.Ledger.mark_called`."""
+        syncs = self._at(key).syncs
+        syncs[seq] = replace(syncs[seq], last_page_at=at)
+
     def rename(self, key: CohortKey, name: str) -> None:
         """See `ports.Ledger.rename`."""
         at = self._at(key)

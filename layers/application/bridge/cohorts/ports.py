@@ -75,6 +75,9 @@ class Ledger(Protocol):
     def mark_sent(self, message: PageMessage, at: int) -> None:
         """The message of a page is in the queue; the page came last at `at` ms."""
 
+    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
+        """A page of the sync came once more, at `at` ms."""
+
     def rename(self, key: CohortKey, name: str) -> None:
         """Keep the cohort's name; the cohort may be new."""
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     AliasPath,
     BaseModel,
     BeforeValidator,
@@ -27,6 +28,7 @@ MEMBERS_PER_CALL = 1000
 
 MAX_ID_LENGTH = 100
 MAX_PAGES = 100_000
+MAX_NAME_LENGTH = 255
 
 
 class Action(StrEnum):
@@ -54,6 +56,11 @@ Id = Annotated[
 ]
 
 
+def _cut(name: str) -> str:
+    """A name is for reading; a huge one must not be more than the ledger can hold."""
+    return name[:MAX_NAME_LENGTH]
+
+
 class PageInfo(BaseModel):
     """Which page of how many; `page_count` is the index of this page, from 1."""
 
@@ -77,7 +84,7 @@ class Parameters(BaseModel):
     mixpanel_project_id: Id
     mixpanel_cohort_id: Id
     mixpanel_session_id: Id
-    mixpanel_cohort_name: str = ""
+    mixpanel_cohort_name: Annotated[str, AfterValidator(_cut)] = ""
     page_info: PageInfo | None = None
 
 
