@@ -23,8 +23,9 @@ import boto3
 from botocore.handlers import BUILTIN_HANDLERS
 from rich.table import Table
 
+from bench.built import BUILD
 from bench.feed import Context
-from bench.lambda_process import BUILD, PARAMETERS, REGION, built_functions
+from bench.lambda_process import PARAMETERS, REGION, built_functions
 from bench.memory_aws import ENVIRONMENT
 from bench.processes import module
 from bench.sink import SECRETS, Sink

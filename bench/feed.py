@@ -2,13 +2,15 @@
 
     python -m bench.feed FILE PORT [--times N]
 
-FILE holds one Kinesis invoke payload a line; Mixpanel is at http://127.0.0.1:PORT. Of
-AWS only the secret and the quarantine are needed, and they are in memory. Prints the
-accounts as one JSON object. Ends with an error if a batch was not settled, or if what
-the function's own metrics say came in is not what went out.
+FILE holds one Kinesis invoke payload a line; Mixpanel is at http://127.0.0.1:PORT. What
+runs is what `make build` left, with its bytecode. Of AWS only the secret and the
+quarantine are needed, and they are in memory. Prints the accounts as one JSON object.
+Ends with an error if a batch was not settled, or if what the function's own metrics say
+came in is not what went out.
 """
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -18,7 +20,7 @@ from collections import Counter
 from contextlib import redirect_stdout
 from typing import Any
 
-from bench.memory_aws import ENVIRONMENT, MemoryAws
+from bench.built import use
 from bench.yardsticks import repeated
 
 IN = "EventsReceived"
@@ -44,8 +46,8 @@ class Context:
 
 
 def environment(port: int) -> dict[str, str]:
-    """The function's variables."""
-    return ENVIRONMENT | {
+    """The function's own variables."""
+    return {
         "MIXPANEL_SECRET_ARN": "mixpanel",
         "MIXPANEL_REGION": "US",
         "MIXPANEL_URL": f"http://127.0.0.1:{port}",
@@ -81,17 +83,20 @@ def feed(path: str, port: int, times: int = 1) -> tuple[Counter[str], bool]:
 
     Stops at the first that was not: Lambda would deliver it again.
     """
-    os.environ.update(environment(port))
+    use("CurrentsImporterFunction")
+    # Only now, so that the layer's boto3 and its bytecode are taken.
+    from bench.memory_aws import ENVIRONMENT, MemoryAws  # noqa: PLC0415
+
+    os.environ.update(ENVIRONMENT | environment(port))
     aws = MemoryAws({"mixpanel": {"project_token": TOKEN}})
     aws.install()
     log = Log()
     with redirect_stdout(log):
         # Only now, for its logger takes the stream that stands here.
-        from functions.currents_importer import app  # noqa: PLC0415
-
+        handler = importlib.import_module("app").handler
         for line in repeated(path, times):
             context: Any = Context()
-            answer = app.handler(json.loads(line), context)
+            answer = handler(json.loads(line), context)
             if answer["batchItemFailures"]:
                 return log.totals, False
     return log.totals, True

@@ -8,6 +8,7 @@ import resource
 import tempfile
 from pathlib import Path
 
+from bench.built import BUILD
 from bench.processes import Usage
 from bench.sink import Sink
 from bench.yardsticks import repeated
@@ -16,8 +17,6 @@ from sandbox.processes import ChildGroup
 from sandbox.stack import FunctionSettings, Stack
 from sandbox.template import Template
 
-ROOT = Path(__file__).parents[1]
-BUILD = ROOT / ".aws-sam" / "build"
 REGION = "us-east-1"
 PARAMETERS = {
     "MixpanelRegion": "US",

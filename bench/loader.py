@@ -6,6 +6,7 @@ in memory, at botocore's seam. Start-up is taken off.
 """
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -21,8 +22,8 @@ from urllib.parse import quote_plus
 from rich.table import Table
 
 from bench import sample
+from bench.built import use
 from bench.feed import Context
-from bench.memory_aws import ENVIRONMENT, MemoryAws
 from bench.processes import Usage, median_cpu, module, take_turns
 
 BUCKET = "currents"
@@ -92,14 +93,16 @@ def _load(path: str, key: str, times: int) -> int:
         "DATA_BUCKET": "data",
         "POWERTOOLS_SERVICE_NAME": "bench",
     }
+    # Only now, so that the layer's boto3 and its bytecode are taken.
+    from bench.memory_aws import ENVIRONMENT, MemoryAws  # noqa: PLC0415
+
     os.environ.update(ENVIRONMENT | variables)
     aws = MemoryAws()
     aws.objects[f"{BUCKET}/{key}"] = Path(path).read_bytes()
     aws.install()
     log = io.StringIO()
     with redirect_stdout(log):
-        from functions.currents_loader import app  # noqa: PLC0415
-
+        app = importlib.import_module("app")
         app.loader()
         place = {"bucket": {"name": BUCKET}, "object": {"key": quote_plus(key)}}
         record = {"eventTime": "2026-11-24T11:00:00.000Z", "s3": place}
@@ -125,6 +128,7 @@ def main() -> None:
     parser.add_argument("key")
     parser.add_argument("times", type=int)
     options = parser.parse_args()
+    use("CurrentsLoaderFunction")
     contender = CONTENDERS[options.name]
     events = contender(options.file, options.key, options.times)
     sys.stdout.write(f"{events}\n")

@@ -187,8 +187,8 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
         ),
         _point(
             "*Parallelization factor*: importers busy by shards, at the same use, ten "
-            "at the most. It keeps the order within a partition key, and Mixpanel needs "
-            "none."
+            "at the most. It keeps the order within a partition key, and Mixpanel "
+            "needs none."
         ),
         _point(
             f"*An invocation* takes what comes in {window} s, at most "
@@ -209,8 +209,8 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"or 2 GB of JSON a minute, which is {by_bytes:,.0f} events of "
             f"{EVENT_BYTES} bytes a second. Above that Mixpanel answers 429, the "
             "importer hands its position back, the iterator's age grows and the stream "
-            "keeps what waits. The last column needs a higher quota, or several projects, "
-            "one stack each."
+            "keeps what waits. The last column needs a higher quota, or several "
+            "projects, one stack each."
         ),
     ]
 
