@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-PYTHON_SOURCES := layers functions cli sandbox scripts tests
+PYTHON_SOURCES := layers functions cli sandbox scripts tests bench
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 # sam needs a region even where it only reads a file.
@@ -30,6 +30,10 @@ test: build ## all tests but the long ones
 soak: build ## the long tests
 	@$(BIN)/python -m pytest -m soak
 
+.PHONY: bench
+bench: build ## what it costs, against plain yardsticks (ONLY=importer, FULL=1)
+	@$(BIN)/python -m bench $(ONLY) $(if $(FULL),--full)
+
 .PHONY: check
 check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, template
 	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
@@ -38,6 +42,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/lint-imports
 	@.venv-sam/bin/sam validate --lint
 	@$(BIN)/python scripts/events_page.py --check
+	@$(BIN)/python scripts/scaling_page.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -54,6 +59,7 @@ deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=b
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/events_page.py
+	@$(BIN)/python scripts/scaling_page.py
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes

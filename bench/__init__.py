@@ -1,0 +1,1 @@
+"""What the bridge costs: CPU, calls and memory, against plain yardsticks."""

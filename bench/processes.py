@@ -1,0 +1,73 @@
+"""Run a command and say what it cost: user and system CPU, peak memory, its answer.
+
+CPU and not wall time, because the machine may have other work. Contenders take turns,
+and what is shown is the median of their rounds, for even CPU drifts with the weather.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`cpu` in seconds, `memory` in MiB at its peak, `answer` from the last line."""
+
+    cpu: float
+    memory: float
+    answer: Any
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Usage:
+    """Run to the end; raises if it fails. The last line of its output is JSON."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    if process.stdout is None:
+        raise AssertionError("stdout is a pipe")
+    with process.stdout:
+        output = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    per_mib = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return Usage(
+        cpu=used.ru_utime + used.ru_stime,
+        memory=used.ru_maxrss / per_mib,
+        answer=json.loads(output.splitlines()[-1]),
+    )
+
+
+def module(name: str, *arguments: object) -> Usage:
+    """Run one of our modules in a process of its own."""
+    return run([sys.executable, "-m", name, *map(str, arguments)])
+
+
+def run_code(code: str, environment: Mapping[str, str]) -> Usage:
+    """As under Lambda: no site-packages, and nothing is written beside the code."""
+    return run([sys.executable, "-S", "-B", "-c", code], environment)
+
+
+def take_turns[T](
+    contenders: Mapping[str, Callable[[], T]], rounds: int
+) -> dict[str, list[T]]:
+    """Call each once a round."""
+    found: dict[str, list[T]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            found[name].append(call())
+    return found
+
+
+def median_cpu(usages: Sequence[Usage]) -> float:
+    """Seconds."""
+    return statistics.median(usage.cpu for usage in usages)
+
+
+def median_memory(usages: Sequence[Usage]) -> float:
+    """MiB."""
+    return statistics.median(usage.memory for usage in usages)

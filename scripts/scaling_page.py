@@ -1,0 +1,295 @@
+"""Write docs/scaling.md from template and code; `--check` fails where it is stale.
+
+What a limit is stands where the code or the template uses it; what is assumed stands
+here. Run by `make docs` and `make check`.
+"""
+
+import math
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from bridge.braze.track import OBJECTS_PER_CALL
+from bridge.cohorts.ledger import SHARDS
+from bridge.cohorts.push import STEP
+from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
+from bridge.currents.deliver import MARGIN_SECONDS
+from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
+from bridge.mixpanel.imports import EVENTS_PER_CALL
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "scaling.md"
+
+RATES = (1_000, 10_000, 100_000)
+"""Events a second."""
+
+COHORTS = (100_000, 1_000_000, 10_000_000)
+"""Members."""
+
+# Vendors' quotas.
+MIXPANEL_EVENTS = 30_000
+"""Events a second and project; Mixpanel docs, "Import Events", rate limits."""
+MIXPANEL_BYTES = 2_000_000_000 / 60
+"""Bytes of JSON a second and project, from the same place."""
+BRAZE_CALLS = 3_000 / 3
+"""users/track calls a second, contracts by data points; Braze docs, "Rate limits"."""
+BRAZE_CALLS_HOURLY = 250_000 / 3600
+"""The same where a contract has an hourly limit instead."""
+SHARD_BYTES = 1_000_000
+SHARD_RECORDS = 1_000
+"""A second; Kinesis Developer Guide, "Quotas and limits"."""
+PAYLOAD_BYTES = 6_291_456 * 3 // 4
+"""Of records in a Lambda event: 6 MB, as base64; Lambda Developer Guide, "Quotas"."""
+VCPU_MEMORY = 1_769
+"""MB of memory that make one vCPU; Lambda Developer Guide, "Configure memory"."""
+
+# Assumed; put in your own.
+EVENT_BYTES = 600
+PACKED_BYTES = 130
+"""An event as JSON, and its share of a gzipped record: `make bench` shows both."""
+BRAZE_BATCH = 100
+"""Events in one call of Braze's HTTP connector."""
+EVENT_CPU = 40e-6
+"""Seconds of a vCPU in the importer: `make bench`, with room."""
+IMPORT_SECONDS = 0.8
+"""Until Mixpanel answers a call of 2,000 events."""
+TRACK_SECONDS = 0.2
+LEDGER_SECONDS = 0.01
+"""Until Braze and DynamoDB answer one call."""
+HEADROOM = 0.5
+"""Of a shard that is used in the mean, so that a peak fits in."""
+
+
+class Events:
+    """The event path at one rate, in events a second."""
+
+    def __init__(self, rate: int, template: dict[str, Any]) -> None:
+        resources = template["Resources"]
+        importer = resources["CurrentsImporterFunction"]["Properties"]
+        mapping = importer["Events"]["Stream"]["Properties"]
+        self.rate = rate
+        self.bytes = rate * PACKED_BYTES
+        records = rate / BRAZE_BATCH
+        self.shards = math.ceil(
+            max(self.bytes / SHARD_BYTES, records / SHARD_RECORDS) / HEADROOM
+        )
+        vcpus = importer["MemorySize"] / VCPU_MEMORY
+        each = EVENT_CPU / vcpus + IMPORT_SECONDS / EVENTS_PER_CALL
+        self.busy = rate * each
+        self.parallel = min(10, math.ceil(self.busy / HEADROOM / self.shards))
+        window = mapping["MaximumBatchingWindowInSeconds"]
+        self.batch = int(
+            min(
+                rate / self.shards / self.parallel * window,
+                mapping["BatchSize"] * BRAZE_BATCH,
+                PAYLOAD_BYTES / PACKED_BYTES,
+            )
+        )
+        self.seconds = self.batch * each
+        self.calls = records
+
+
+class Cohort:
+    """The first full sync of one cohort."""
+
+    def __init__(self, members: int, template: dict[str, Any]) -> None:
+        consumer = template["Resources"]["CohortConsumerFunction"]["Properties"]
+        mapping = consumer["Events"]["Pages"]["Properties"]
+        self.members = members
+        self.pages = math.ceil(members / MEMBERS_PER_CALL)
+        full, rest = divmod(MEMBERS_PER_CALL, STEP)
+        steps = [STEP] * full + [rest] * bool(rest)
+        self.track_calls = sum(math.ceil(step / OBJECTS_PER_CALL) for step in steps)
+        reads = sum(math.ceil(step / READ_ITEMS) for step in steps)
+        writes = sum(2 * math.ceil(step / WRITE_ITEMS) for step in steps)
+        self.ledger_calls = reads + writes
+        self.page_seconds = (
+            self.track_calls * TRACK_SECONDS + self.ledger_calls * LEDGER_SECONDS
+        )
+        self.hours = self.pages * self.page_seconds / 3600
+        self.calls = self.pages * self.track_calls
+        self.settle_queries = max(SHARDS, math.ceil(members / STEP))
+        self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        self.calls_a_second = self.writers * self.track_calls / self.page_seconds
+        self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
+        self.batch = int(mapping["BatchSize"])
+        self.timeout = int(consumer["Timeout"])
+
+
+def read_template() -> dict[str, Any]:
+    """As it is written."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    template = read_template()
+    events = [Events(rate, template) for rate in RATES]
+    cohorts = [Cohort(members, template) for members in COHORTS]
+    blocks = [
+        "# Scaling",
+        _text(
+            "Generated from the template, the code and the assumptions at the top of "
+            "`scripts/scaling_page.py` by `make docs`. Growth is AWS's: each step has "
+            "a number to turn, and the vendors' quotas end it, not the bridge."
+        ),
+        *_events(events, template),
+        *_cohorts(cohorts),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
+    importer = template["Resources"]["CurrentsImporterFunction"]["Properties"]
+    mapping = importer["Events"]["Stream"]["Properties"]
+    limits = template["Resources"]["Api"]["Properties"]["DefaultRouteSettings"]
+    shards = template["Parameters"]["StreamShards"]["Default"]
+    memory, window = importer["MemorySize"], mapping["MaximumBatchingWindowInSeconds"]
+    by_bytes = MIXPANEL_BYTES / EVENT_BYTES
+    return [
+        "## Events",
+        _text(
+            f"Assumed: {EVENT_BYTES} bytes an event, {PACKED_BYTES} of them left in a "
+            f"gzipped record, {EVENT_CPU * 1e6:.0f} µs of a vCPU an event, and "
+            f"{IMPORT_SECONDS} s until Mixpanel answers a call of {EVENTS_PER_CALL:,}. "
+            f"{1 - HEADROOM:.0%} of what is bought stays free for peaks."
+        ),
+        _table(
+            ("events a second", *(f"{e.rate:,}" for e in events)),
+            ("packed MB a second", *(f"{e.bytes / 1e6:.2f}" for e in events)),
+            ("shards (`StreamShards`)", *(e.shards for e in events)),
+            ("importers busy in the mean", *(f"{e.busy:.1f}" for e in events)),
+            ("`ParallelizationFactor`", *(e.parallel for e in events)),
+            ("batching window, s", *(window for _ in events)),
+            ("`MemorySize`, MB", *(memory for _ in events)),
+            ("events an invocation", *(f"{e.batch:,}" for e in events)),
+            ("its seconds", *(f"{e.seconds:.1f}" for e in events)),
+            ("calls of the HTTP API a second", *(f"{e.calls:,.0f}" for e in events)),
+            (
+                "of Mixpanel's quota",
+                *(f"{e.rate / MIXPANEL_EVENTS:.0%}" for e in events),
+            ),
+        ),
+        _point(
+            f"*Shards*: packed bytes by {SHARD_BYTES / 1e6:.0f} MB a second, or "
+            f"records by {SHARD_RECORDS:,} a second, whichever asks for more, at "
+            f"{HEADROOM:.0%} use."
+        ),
+        _point(
+            "*Importers busy*: an event waits its part of Mixpanel's answer "
+            f"({IMPORT_SECONDS} s / {EVENTS_PER_CALL:,}) and takes its CPU on {memory} "
+            f"MB, which is {memory / VCPU_MEMORY:.2f} vCPU ({VCPU_MEMORY:,} MB are "
+            "one). The wait is the larger part, so more memory helps little."
+        ),
+        _point(
+            "*Parallelization factor*: importers busy by shards, at the same use, ten "
+            "at the most. It keeps the order within a partition key, and Mixpanel "
+            "needs none."
+        ),
+        _point(
+            f"*An invocation* takes what comes in {window} s, at most "
+            f"{mapping['BatchSize']} records of {BRAZE_BATCH} events, or 6 MB. It has "
+            f"{importer['Timeout']} s and begins no call in the last "
+            f"{MARGIN_SECONDS:.0f}; the rest comes again with the next."
+        ),
+        _point(
+            f"*Calls of the HTTP API* hold {BRAZE_BATCH} events each. It lets "
+            f"{limits['ThrottlingRateLimit']} a second pass "
+            f"({limits['ThrottlingBurstLimit']} at once); beyond, raise "
+            "`DefaultRouteSettings`, or have Currents write Avro files."
+        ),
+        _text(
+            f"The defaults ({shards} shard, factor "
+            f"{mapping.get('ParallelizationFactor', 1)}) carry the first column. **The "
+            f"bound is Mixpanel's**: {MIXPANEL_EVENTS:,} events a second and project, "
+            f"or 2 GB of JSON a minute, which is {by_bytes:,.0f} events of "
+            f"{EVENT_BYTES} bytes a second. Above that Mixpanel answers 429, the "
+            "importer hands its position back, the iterator's age grows and the stream "
+            "keeps what waits. The last column needs a higher quota, or several "
+            "projects, one stack each."
+        ),
+    ]
+
+
+def _cohorts(cohorts: list[Cohort]) -> list[str]:
+    one, largest = cohorts[0], cohorts[-1]
+    return [
+        "## Cohorts",
+        _text(
+            "The first full sync, where every member is news to Braze. Later syncs "
+            "send what changed, and what did not change costs Braze nothing. Assumed: "
+            f"{TRACK_SECONDS * 1e3:.0f} ms a call of Braze, {LEDGER_SECONDS * 1e3:.0f} "
+            "ms a call of the ledger."
+        ),
+        _table(
+            ("members", *(f"{c.members:,}" for c in cohorts)),
+            ("pages", *(f"{c.pages:,}" for c in cohorts)),
+            ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
+            ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
+            ("queries to settle it", *(f"{c.settle_queries:,}" for c in cohorts)),
+            (
+                "hours' worth of 250,000 calls",
+                *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),
+            ),
+        ),
+        _point(
+            f"*A page* of {MEMBERS_PER_CALL:,} goes in steps of {STEP}: "
+            f"{one.track_calls} calls of {OBJECTS_PER_CALL} to Braze and "
+            f"{one.ledger_calls} of the ledger (reads of {READ_ITEMS}; writes of "
+            f"{WRITE_ITEMS}, before Braze and after), {one.page_seconds:.1f} s "
+            f"together. An invocation takes at most {one.batch} pages in its "
+            f"{one.timeout} s."
+        ),
+        _point(
+            "*One writer a cohort*: a cohort is one FIFO group, which keeps its pages "
+            f"in order. {one.writers} cohorts run at once (`MaximumConcurrency`)."
+        ),
+        _point(
+            f"*Braze's quota*: {one.writers} writers make {one.calls_a_second:.0f} "
+            f"calls a second. Contracts by data points allow {BRAZE_CALLS:,.0f} (3,000 "
+            f"in 3 s), a contract with 250,000 an hour {BRAZE_CALLS_HOURLY:.0f}: the "
+            "concurrency alone stays below both and leaves room for your other callers."
+        ),
+        _point(
+            f"*The ledger* spreads a cohort over {SHARDS} partitions of 1,000 writes a "
+            f"second; a writer makes {one.writes_a_second:.0f} a second."
+        ),
+        _text(
+            f"**The bound is the one writer**: {largest.members:,} members take "
+            f"{largest.hours:.0f} hours the first time. Braze's answers set the pace, "
+            "not memory or CPU."
+        ),
+    ]
+
+
+def _table(*rows: tuple[object, ...]) -> str:
+    head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    rule = f"|---|{'---:|' * (len(rows[0]) - 1)}"
+    return "\n".join([head, rule, *body])
+
+
+def _text(text: str) -> str:
+    return textwrap.fill(text, 88, break_long_words=False, break_on_hyphens=False)
+
+
+def _point(text: str) -> str:
+    return textwrap.indent(_text(text), "  ").replace("  ", "- ", 1)
+
+
+def main() -> int:
+    """Write, or compare."""
+    if "--check" not in sys.argv:
+        PAGE.write_text(page())
+        return 0
+    if PAGE.exists() and PAGE.read_text() == page():
+        return 0
+    sys.stderr.write("docs/scaling.md is not current: run make docs\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
