@@ -31,6 +31,8 @@ from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from moto.sqs.models import _filter_message_attributes as keep_attributes
 from werkzeug.serving import make_server
 
+from sandbox import tables
+
 # Amazon SQS Developer Guide, "Using the message deduplication ID in Amazon SQS".
 DEDUPLICATION_SECONDS = 300
 _POLL_SECONDS = 0.02
@@ -230,6 +232,7 @@ def main() -> None:
     """Serve on the port of the first argument and print the port; 0 takes any."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sqs_backends.backend = Queues
+    tables.replace_moto()
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
     server = make_server(
         "127.0.0.1",

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +63,9 @@ class Cloud:
 
     `braze_url` and `mixpanel_url` put another loopback server in place of a stand-in;
     `parameters` override the template's; `concurrency` is the number of processes a
-    function may have; `logs` is a folder for one log file a function.
+    function may have; `logs` is a folder for one log file a function. `clock` is the
+    API's, in epoch seconds; `redelivery` shortens the wait after a crash of a queue's
+    consumer, see `SqsMapping`.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class Cloud:
         accounts: Accounts | None = None,
         pace: Pace | None = None,
         retry_waits: tuple[float, float] = (1.0, 2.0),
+        redelivery: int | None = None,
+        clock: Callable[[], float] = time.time,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.braze: BrazeStandIn | None = None
@@ -96,6 +100,8 @@ class Cloud:
         self._logs = None if logs is None else Path(logs).resolve()
         self._pace = pace
         self._retry_waits = retry_waits
+        self._redelivery = redelivery
+        self._clock = clock
         self._overrides = dict(environment or {})
         self._endpoint = ""
         self._clients: dict[str, Any] = {}
@@ -147,6 +153,16 @@ class Cloud:
     def invoke(self, logical_id: str, event: Any) -> Invocation:
         """Invoke a function by hand, synchronously, with any JSON value."""
         return self._functions[logical_id].invoke(json.dumps(event).encode())
+
+    def kill(self, logical_id: str) -> None:
+        """SIGKILL for a process of a function, one at work if there is one."""
+        self._functions[logical_id].kill()
+
+    def pause(self) -> None:
+        """Stop what polls queues and streams, for a test that delivers by hand."""
+        for poller in self._pollers:
+            poller.stop()
+        self._pollers.clear()
 
     def drain(self, timeout: float = 60.0) -> None:
         """Wait until queues are empty, streams read and nothing is under way.
@@ -266,6 +282,7 @@ class Cloud:
                 [route for route in stack.routes if route.api == settings.api_id],
                 functions,
                 port=0 if apis else self._api_port,
+                clock=self._clock,
             )
             opened.callback(api.stop)
             api.start()
@@ -291,7 +308,13 @@ class Cloud:
             function = self._functions[queue.function]
             places = min(self._concurrency, function.settings.reserved or 1_000)
             pollers.append(
-                SqsMapping(queue, self.client("sqs"), function.invoke, places)
+                SqsMapping(
+                    queue,
+                    self.client("sqs"),
+                    function.invoke,
+                    places,
+                    redelivery=self._redelivery,
+                )
             )
         for stream in stack.streams:
             function = self._functions[stream.function]

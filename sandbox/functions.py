@@ -99,10 +99,14 @@ class ExecutionEnvironment:
         self._line(report)
         return outcome
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """End the process by SIGKILL, whatever it is doing."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
         self._api.close()
 
     def _initialize(self) -> bytes | None:
@@ -196,6 +200,14 @@ class LambdaFunction:
             return environment.invoke(payload)
         finally:
             self._give_back(environment)
+
+    def kill(self) -> None:
+        """SIGKILL for one process: one that is at work, if there is one."""
+        with self._changed:
+            at_work = [each for each in self._all if each not in self._idle]
+            victim = next(iter(at_work or self._idle), None)
+        if victim is not None:
+            victim.kill()
 
     def close(self) -> None:
         with self._changed:

@@ -7,7 +7,7 @@ callers decide by those statuses, so they are kept to the letter.
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -45,7 +45,10 @@ class _Throttle:
 
 
 class HttpApi:
-    """Serves one API on a loopback port; functions by logical id."""
+    """Serves one API on a loopback port; functions by logical id.
+
+    `clock` gives the time of arrival that a function is told, in epoch seconds.
+    """
 
     def __init__(
         self,
@@ -55,12 +58,14 @@ class HttpApi:
         *,
         port: int = 0,
         integration_seconds: float = INTEGRATION_SECONDS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._routes = routes
         self._functions = functions
         self._throttle = _Throttle(settings.rate, settings.burst)
         self._integration_seconds = integration_seconds
+        self._clock = clock
         self._integrations = ThreadPoolExecutor(256, "http-api")
         self._server = _Server(port, self)
         self._thread = threading.Thread(
@@ -98,7 +103,7 @@ class HttpApi:
         if not self._throttle.admits():
             return refusal(429, "Too Many Requests")
         route, parameters = found
-        event = event_of(request, route, parameters, self._settings)
+        event = event_of(request, route, parameters, self._settings, self._clock())
         future = self._integrations.submit(
             self._functions[route.function], json.dumps(event).encode()
         )

@@ -61,14 +61,14 @@ def event_of(
     route: Route,
     path_parameters: Mapping[str, str],
     api: ApiSettings,
+    now: float,
 ) -> dict[str, Any]:
-    """The event a request becomes."""
+    """The event a request becomes; `now` is its arrival in epoch seconds."""
     headers, cookies = _headers(request.headers)
     query = request.target.partition("?")[2]
     route_key = route.path
     if route.path != "$default":
         route_key = f"{route.method} {route.path}"
-    now = time.time()
     host = headers.get("host", "")
     event: dict[str, Any] = {
         "version": "2.0",

@@ -10,8 +10,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import batched
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +34,8 @@ class SqsMapping:
     """Polls one queue and invokes one function, up to `concurrency` batches at once.
 
     `long_poll` is how many seconds a receive waits, and so how long a stop may take.
+    `redelivery` is how many seconds after an invocation that failed as a whole its
+    messages are visible again; None leaves that to the queue's time-out, as AWS does.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class SqsMapping:
         invoke: Invoke,
         concurrency: int = 2,
         long_poll: int = 1,
+        redelivery: int | None = None,
     ) -> None:
         self._source = source
         self._client = client
         self._invoke = invoke
         self._long_poll = long_poll
+        self._redelivery = redelivery
         arn = source.queue_arn.split(":")
         self._region = arn[3]
         self._fifo = arn[5].endswith(".fifo")
@@ -139,6 +144,7 @@ class SqsMapping:
                 self._invoked(event), handles, reports=self._source.report_failures
             )
         except (CompleteFailure, Throttled):
+            self._give_back(handles.values())
             return False
         done = [handle for name, handle in handles.items() if name not in failed]
         for start in range(0, len(done), 10):
@@ -148,6 +154,22 @@ class SqsMapping:
             ]
             self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
         return not failed
+
+    def _give_back(self, handles: Iterable[str]) -> None:
+        if self._redelivery is None:
+            return
+        entries = [
+            {
+                "Id": str(index),
+                "ReceiptHandle": handle,
+                "VisibilityTimeout": self._redelivery,
+            }
+            for index, handle in enumerate(handles)
+        ]
+        for some in batched(entries, 10, strict=False):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url, Entries=list(some)
+            )
 
     def _invoked(self, event: bytes) -> Invocation:
         """Throttling is retried until the messages are visible again."""

@@ -54,10 +54,16 @@ type MakeQueue = Callable[..., Queue]
 
 @contextlib.contextmanager
 def mapped(
-    queue: Queue, invoke: Invoke, concurrency: int = 2, **settings: Any
+    queue: Queue,
+    invoke: Invoke,
+    concurrency: int = 2,
+    redelivery: int | None = None,
+    **settings: Any,
 ) -> Iterator[SqsMapping]:
     source = replace(queue.source, **{"report_failures": True, **settings})
-    mapping = SqsMapping(source, queue.client, invoke, concurrency, long_poll=0)
+    mapping = SqsMapping(
+        source, queue.client, invoke, concurrency, long_poll=0, redelivery=redelivery
+    )
     mapping.start()
     try:
         yield mapping

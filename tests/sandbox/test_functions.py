@@ -12,6 +12,7 @@ from sandbox.functions import LambdaFunction
 from sandbox.invocation import RequestTooLarge, Throttled
 from sandbox.processes import ChildGroup
 from sandbox.stack import FunctionSettings
+from tests.sandbox.recorder import eventually
 
 
 def probe(cloud: Cloud, **event: Any) -> Any:
@@ -104,6 +105,19 @@ def test_an_exit_is_an_error_and_the_next_invocation_starts_anew(
     error = failure(cloud, do="exit", status=status)
     assert error["errorType"] == "Runtime.ExitError"
     assert error["errorMessage"].endswith(reason)
+    assert probe(cloud, do="nothing") == {"do": "nothing"}
+
+
+def test_a_killed_process_fails_its_invocation_and_is_replaced(cloud: Cloud) -> None:
+    """What a lost machine looks like: Runtime.ExitError with the signal."""
+    probe(cloud, do="nothing")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asleep = pool.submit(failure, cloud, do="sleep", seconds=1.5)
+        eventually(lambda: cloud._functions["Probe"].under_way)
+        cloud.kill("Probe")
+        error = asleep.result()
+    assert error["errorType"] == "Runtime.ExitError"
+    assert error["errorMessage"].endswith("signal: 9")
     assert probe(cloud, do="nothing") == {"do": "nothing"}
 
 

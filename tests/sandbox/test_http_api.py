@@ -30,11 +30,13 @@ ROUTES = [
 def serving(invoke: Invoke, **settings: Any) -> Iterator[Callable[..., Any]]:
     """An API in front of `invoke`; gives a function that calls it over the wire."""
     wait = settings.pop("integration_seconds", 30)
+    clock = settings.pop("clock", time.time)
     api = HttpApi(
         ApiSettings("abcdefghij", **settings),
         ROUTES,
         {"F": invoke},
         integration_seconds=wait,
+        clock=clock,
     )
     api.start()
     host = api.url.removeprefix("http://")
@@ -374,3 +376,11 @@ def test_an_event_over_six_megabytes_is_refused(cloud: Cloud) -> None:
         response = connection.getresponse()
         assert response.status == 413
         assert response.read() == b'{"message":"Request Entity Too Large"}'
+
+
+def test_the_clock_of_the_api_can_be_set() -> None:
+    """A switch of the sandbox: syncs of a day then need not take one."""
+    with serving(echo, clock=lambda: 1_800_000_000.5) as call:
+        context = event_of(call())["requestContext"]
+    assert context["timeEpoch"] == 1_800_000_000_500
+    assert context["time"] == "15/Jan/2027:08:00:00 +0000"

@@ -113,6 +113,17 @@ def test_failed_items_stay_and_the_others_are_deleted(make_queue: MakeQueue) -> 
     assert received == "2"
 
 
+def test_what_crashed_can_be_redelivered_before_the_visibility_timeout(
+    make_queue: MakeQueue,
+) -> None:
+    """A switch of the sandbox; AWS leaves the messages to the queue's time-out."""
+    queue = make_queue(VisibilityTimeout="600")
+    queue.send("a")
+    recorder = Recorder(raising)
+    with mapped(queue, recorder, redelivery=0):
+        eventually(lambda: len(recorder.events) >= 2)
+
+
 @pytest.mark.parametrize("answer", [None, {}, {"batchItemFailures": []}])
 def test_an_empty_answer_deletes_everything(make_queue: MakeQueue, answer: Any) -> None:
     """AWS Lambda Developer Guide, "Handling errors for an SQS event source in Lambda",
