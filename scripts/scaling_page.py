@@ -13,8 +13,8 @@ from typing import Any
 from samtranslator.yaml_helper import yaml_parse
 
 from bridge.braze.track import OBJECTS_PER_CALL
+from bridge.cohorts.attribute_route import AttributeRoute
 from bridge.cohorts.ledger import SHARDS
-from bridge.cohorts.push import STEP
 from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
 from bridge.currents.deliver import MARGIN_SECONDS
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
@@ -100,8 +100,8 @@ class Cohort:
         mapping = consumer["Events"]["Pages"]["Properties"]
         self.members = members
         self.pages = math.ceil(members / MEMBERS_PER_CALL)
-        full, rest = divmod(MEMBERS_PER_CALL, STEP)
-        steps = [STEP] * full + [rest] * bool(rest)
+        full, rest = divmod(MEMBERS_PER_CALL, AttributeRoute.step)
+        steps = [AttributeRoute.step] * full + [rest] * bool(rest)
         self.track_calls = sum(math.ceil(step / OBJECTS_PER_CALL) for step in steps)
         reads = sum(math.ceil(step / READ_ITEMS) for step in steps)
         writes = sum(2 * math.ceil(step / WRITE_ITEMS) for step in steps)
@@ -111,7 +111,7 @@ class Cohort:
         )
         self.hours = self.pages * self.page_seconds / 3600
         self.calls = self.pages * self.track_calls
-        self.settle_queries = max(SHARDS, math.ceil(members / STEP))
+        self.settle_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         self.calls_a_second = self.writers * self.track_calls / self.page_seconds
         self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
@@ -237,7 +237,7 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             ),
         ),
         _point(
-            f"*A page* of {MEMBERS_PER_CALL:,} goes in steps of {STEP}: "
+            f"*A page* of {MEMBERS_PER_CALL:,} goes in steps of {AttributeRoute.step}: "
             f"{one.track_calls} calls of {OBJECTS_PER_CALL} to Braze and "
             f"{one.ledger_calls} of the ledger (reads of {READ_ITEMS}; writes of "
             f"{WRITE_ITEMS}, before Braze and after), {one.page_seconds:.1f} s "

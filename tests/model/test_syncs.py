@@ -17,10 +17,9 @@ from bridge.cohorts.message import PageMessage, WeighMessage
 from bridge.cohorts.push import Policy
 from bridge.cohorts.sweep import PATIENCE_MS, sweep
 from bridge.cohorts.table import Table
-from bridge.cohorts.touch import STEP
 from bridge.errors import PermanentError, RetryableError
 from tests.integration.stack import create_ledger_table
-from tests.model.world import KEY, World
+from tests.model.world import KEY, Braze, World
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -36,6 +35,9 @@ def world(
         client = boto3.client("dynamodb", "eu-west-1")
         create_ledger_table(client)
         yield World(DynamoLedger(Table(client, "ledger"), now=0))
+
+
+STEP = Braze.step
 
 
 def test_r3_a_full_sync_and_diffs_keep_braze_equal(world: World) -> None:

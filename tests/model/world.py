@@ -29,6 +29,7 @@ class Braze:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     on_call: Callable[[list[tuple[str, bool]]], None] = lambda _: None
+    step: int = 300
     workspace: str = "here"
     names: list[tuple[str, str]] = field(default_factory=list)
 

@@ -7,6 +7,7 @@ written by `braze_id` if its profile is anonymous.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bridge.braze.client import BrazeClient
 from bridge.braze.track import OBJECTS_PER_CALL, array_operation, attributes_object
@@ -36,6 +37,8 @@ class AttributeRoute:
     form: CohortForm = CohortForm.ARRAY
     value: CohortValue = CohortValue.ID
     workspace: str = ""
+
+    step: ClassVar = 4 * OBJECTS_PER_CALL
 
     def destination(self) -> str:
         """See `ports.Route.destination`."""

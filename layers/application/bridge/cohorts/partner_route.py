@@ -7,6 +7,7 @@ anonymous user only and creates nobody; whom it does not know it drops without a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from bridge.braze.client import PartnerClient
 from bridge.braze.cohort_import import IDS_PER_CALL
@@ -26,6 +27,8 @@ class PartnerRoute:
     braze: PartnerClient
     now: datetime
     workspace: str = ""
+
+    step: ClassVar = IDS_PER_CALL
 
     def destination(self) -> str:
         """See `ports.Route.destination`."""

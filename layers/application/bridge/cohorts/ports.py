@@ -147,7 +147,14 @@ class Queue(Protocol):
 
 
 class Route(Protocol):
-    """One of the ways to tell Braze who is in a cohort."""
+    """One of the ways to tell Braze who is in a cohort.
+
+    `step` is how many changes make a push of whole calls.
+    """
+
+    @property
+    def step(self) -> int:
+        """Changes in one push."""
 
     def destination(self) -> str:
         """Fingerprint of where pushes go: another one holds none of what was pushed."""

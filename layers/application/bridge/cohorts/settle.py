@@ -11,7 +11,6 @@ from bridge.cohorts.membership import Member, prune
 from bridge.cohorts.message import CohortKey, Message, SettleMessage, WeighMessage
 from bridge.cohorts.push import MARGIN_SECONDS, Pushed, Pusher, confirmed
 from bridge.cohorts.syncs import Cohort
-from bridge.cohorts.touch import STEP
 from bridge.cohorts.verdict import weighed
 
 type Place = tuple[int, str]
@@ -30,11 +29,10 @@ def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
         return bool(message.days) and member.is_due(message.day, message.days)
 
     for found, place in _scan(pusher, key, message.shard, message.after):
-        pruned = [_pruned(member, cohort, undecided) for member in found]
         changed = [
-            new
-            for old, new in zip(found, pruned, strict=True)
-            if is_due(new) or _differs(old, new, cohort, destination)
+            _pruned(member, cohort, undecided)
+            for member in found
+            if is_due(member) or _differs(member, cohort, destination)
         ]
         pusher.apply(key, cohort, changed, done, is_due)
         if place and _must_stop(pusher, message, place):
@@ -69,10 +67,10 @@ def _scan(
     pusher: Pusher, key: CohortKey, shard: int, after: str
 ) -> Iterator[tuple[Sequence[Member], Place | None]]:
     """The members step by step, each with the place of the next; None at the end."""
-    ledger = pusher.ledger
+    ledger, step = pusher.ledger, pusher.route.step
     while shard < ledger.shards:
-        found = ledger.scan(key, shard, after, STEP)
-        if len(found) < STEP:
+        found = ledger.scan(key, shard, after, step)
+        if len(found) < step:
             shard, after = shard + 1, ""
         else:
             after = found[-1].key
@@ -100,6 +98,13 @@ def _pruned(member: Member, cohort: Cohort, undecided: list[int]) -> Member:
     return replace(member, profiles=profiles)
 
 
-def _differs(old: Member, new: Member, cohort: Cohort, destination: str) -> bool:
-    wanted = confirmed(new.is_in(cohort.floor, cohort.dead))
-    return new.profiles != old.profiles or new.held_by(destination) is not wanted
+def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
+    """Whether Braze holds something else, or the member a version of a dead sync.
+
+    Those have to go before the sync is forgotten to be dead. Other versions that can
+    matter no more are dropped when the member is written for a reason.
+    """
+    wanted = confirmed(member.is_in(cohort.floor, cohort.dead))
+    return member.held_by(destination) is not wanted or any(
+        not cohort.dead.isdisjoint(versions) for versions in member.profiles.values()
+    )

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.chunking import by_count
 from bridge.cohorts.accept import write_page
 from bridge.cohorts.identity import Identifier, Matched
 from bridge.cohorts.membership import Member, prune, touch
@@ -18,9 +19,6 @@ from bridge.cohorts.push import Pushed, Pusher, confirmed
 from bridge.cohorts.syncs import Cohort, Sync
 from bridge.cohorts.syncs import repeats as says_again
 from bridge.errors import BridgeError, PermanentError
-
-STEP = 300
-"""Members per step: four calls of 75 to Braze, three reads of 100 of the ledger."""
 
 MAX_PROFILES = 500
 """Mixpanel profiles behind one Braze user; more is a shared id, not a person."""
@@ -56,8 +54,8 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
             users = by_user(pusher.pages.get(key, message.digest))
             work = _Page(pusher, message, cohort, sync, done)
             if received < SUSPECT_RECEIPTS:
-                for start in range(0, len(users), STEP):
-                    work.step(users[start : start + STEP])
+                for step in by_count(users, pusher.route.step):
+                    work.step(step)
             else:
                 work.warily(users)
         pusher.ledger.mark_processed(message, done.skipped + done.rejected)
@@ -144,7 +142,7 @@ class _Page:
         ledger, message = self.pusher.ledger, self.message
         progress = ledger.progress(message)
         while progress.done < len(users):
-            size = progress.size or STEP
+            size = progress.size or self.pusher.route.step
             if progress.tries >= CRASHES and size == 1:
                 self._put_aside(users[progress.done], progress.done)
                 progress = Progress(progress.done + 1)
