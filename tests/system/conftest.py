@@ -1,4 +1,4 @@
-"""The built stack in the local cloud, one for all system tests."""
+"""The built stack in the local cloud, one for all system tests, and their table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cloud import Cloud
+from tests.system import claims
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
 
@@ -22,3 +23,11 @@ def built() -> Path:
 def cloud(built: Path) -> Iterator[Cloud]:
     with Cloud(built) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = claims.table()
+    if lines:
+        terminalreporter.section("claims")
+        for line in lines:
+            terminalreporter.write_line(line)
