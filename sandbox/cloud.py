@@ -148,6 +148,10 @@ class Cloud:
         """Invoke a function by hand, synchronously, with any JSON value."""
         return self._functions[logical_id].invoke(json.dumps(event).encode())
 
+    def kill(self, logical_id: str) -> None:
+        """SIGKILL for the processes of a function, at work or not."""
+        self._functions[logical_id].kill()
+
     def drain(self, timeout: float = 60.0) -> None:
         """Wait until queues are empty, streams read and nothing is under way.
 

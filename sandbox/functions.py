@@ -99,10 +99,14 @@ class ExecutionEnvironment:
         self._line(report)
         return outcome
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """End the process by SIGKILL, whatever it is doing."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
         self._api.close()
 
     def _initialize(self) -> bytes | None:
@@ -196,6 +200,13 @@ class LambdaFunction:
             return environment.invoke(payload)
         finally:
             self._give_back(environment)
+
+    def kill(self) -> None:
+        """SIGKILL for every process, as when the machine under them is lost."""
+        with self._changed:
+            environments = list(self._all)
+        for environment in environments:
+            environment.kill()
 
     def close(self) -> None:
         with self._changed:

@@ -42,6 +42,7 @@ class Metric(StrEnum):
     EVENTS_FILTERED = "EventsFiltered"
     EVENTS_QUARANTINED = "EventsQuarantined"
     EVENTS_RETRIED = "EventsRetried"
+    MASS_REJECTIONS = "MassRejections"
     # Both; each of these wakes somebody
     UNAUTHORIZED = "Unauthorized"
     CREDENTIALS_REFUSED = "CredentialsRefused"
