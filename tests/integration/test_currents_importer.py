@@ -1,13 +1,11 @@
 """The function currents_importer on moto, with a Mixpanel of its own."""
 
-import base64
 import gzip
 import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -15,10 +13,16 @@ import pytest
 
 from bridge.currents.transform import MAPPING_VERSION
 from bridge.errors import RetryableError
-from bridge.quarantine import from_lines
 from functions.currents_importer import app
-from sandbox.braze.currents import CurrentsSource
 from sandbox.mixpanel import MixpanelStandIn, rules
+from tests.integration.importer import (
+    NONE_FAILED,
+    batch,
+    failed,
+    kept,
+    mixpanel,
+    source,
+)
 from tests.integration.stack import (
     PROJECT_TOKEN,
     Context,
@@ -29,51 +33,7 @@ from tests.integration.stack import (
     stack,
 )
 
-__all__ = ["logged", "stack"]
-
-NONE_FAILED: dict[str, Any] = {"batchItemFailures": []}
-NOW = 1_795_600_000.0
-
-
-@pytest.fixture
-def mixpanel(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MixpanelStandIn]:
-    app.importer.cache_clear()
-    with MixpanelStandIn(project_token=PROJECT_TOKEN, clock=lambda: NOW) as running:
-        monkeypatch.setenv("MIXPANEL_URL", running.url)
-        monkeypatch.setattr(app.importer().transport, "_sleep", lambda _: None)
-        yield running
-
-
-def batch(*records: Any) -> dict[str, Any]:
-    """A Kinesis event with these records, each an event, a list of them, or bytes."""
-    (first, *_) = sample("currents_importer")["Records"]
-    made = []
-    for number, record in enumerate(records):
-        data = record if isinstance(record, bytes) else json.dumps(record).encode()
-        kinesis = first["kinesis"] | {
-            "data": base64.b64encode(data).decode(),
-            "sequenceNumber": str(1000 + number),
-        }
-        made.append(first | {"kinesis": kinesis})
-    return {"Records": made}
-
-
-def source() -> CurrentsSource:
-    return CurrentsSource(["cust-1", "cust-2"], 1_767_225_600)
-
-
-def failed(answer: dict[str, Any]) -> list[str]:
-    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
-
-
-def kept(stack: Stack) -> list[Any]:
-    return [
-        item
-        for content in stack.kept("quarantine/currents/")
-        for item in from_lines(content)
-    ]
+__all__ = ["logged", "mixpanel", "stack"]
 
 
 def test_r9_the_sample_batch_in_all_its_forms(

@@ -285,6 +285,11 @@ def test_a_record_on_which_the_decoder_fails_is_set_aside_whole(
     assert (item.original, item.reason) == (b"[[[[", "fault")
 
 
+@pytest.mark.parametrize("raw", [b"[]", b'{"events": []}'])
+def test_a_record_without_events_is_nothing_to_account_for(raw: bytes) -> None:
+    assert run(Mixpanel(), record(0, raw=raw)).accounts.received == 0
+
+
 def test_an_event_of_a_megabyte_is_set_aside_without_a_call() -> None:
     made = source()
     large, small = made.event(), made.event()

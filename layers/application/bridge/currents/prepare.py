@@ -25,11 +25,10 @@ def events_of(data: bytes) -> Iterator[Decoded]:
     """As `decode`, but a record with nothing good in it is one item, as it came."""
     try:
         found = decode(data)
-        first, *second = islice(found, 2)
-        if first.problem and not second:
-            first = Decoded(data, problem=first.problem)
-        yield first
-        yield from second
+        head = list(islice(found, 2))
+        if len(head) == 1 and head[0].problem:
+            head = [Decoded(data, problem=head[0].problem)]
+        yield from head
         yield from found
     except Exception as error:  # noqa: BLE001 - see above
         yield Decoded(data, problem=_fault(error))
