@@ -10,7 +10,7 @@ import pytest
 from bridge.quarantine import QuarantinedItem, from_lines
 from functions.currents_importer import app
 from sandbox.braze.currents import CurrentsSource
-from sandbox.mixpanel import MixpanelStandIn
+from sandbox.mixpanel import MixpanelStandIn, rules
 from tests.integration.stack import PROJECT_TOKEN, Stack, sample
 
 NONE_FAILED: dict[str, Any] = {"batchItemFailures": []}
@@ -63,3 +63,16 @@ def kept(stack: Stack) -> list[QuarantinedItem]:
             stack.s3.get_object(Bucket=stack.bucket, Key=entry["Key"])["Body"].read()
         )
     ]
+
+
+def refuse_events_with(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that only Mixpanel knows, and a message that quotes what it met."""
+    real = rules.failure
+
+    def failure(event: Any, *rest: Any) -> Any:
+        if text in str(event):
+            person = event["properties"].get("distinct_id")
+            return "properties.url", f"'properties.url' is invalid: {text} of {person}"
+        return real(event, *rest)
+
+    monkeypatch.setattr(rules, "failure", failure)

@@ -28,6 +28,7 @@ from tests.integration.importer import (
     failed,
     kept,
     mixpanel,
+    refuse_events_with,
     source,
 )
 from tests.integration.stack import (
@@ -65,18 +66,6 @@ def sizes(small: int, full: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("size", [small, soak])
 
 
-def refuse_poison(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule of Mixpanel's that only Mixpanel knows."""
-    real = rules.failure
-
-    def failure(event: Any, *rest: Any) -> Any:
-        if POISON in str(event):
-            return "properties.url", "'properties.url' is invalid: poison"
-        return real(event, *rest)
-
-    monkeypatch.setattr(rules, "failure", failure)
-
-
 @sizes(4, 1_000)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_b_dialect(
@@ -87,7 +76,7 @@ def test_b_dialect(
     shape: str,
     size: int,
 ) -> None:
-    refuse_poison(monkeypatch)
+    refuse_events_with(POISON, monkeypatch)
     mixpanel.faults.rates = {SHAPES[shape]: 1.0}
     rng, made = random.Random(shape), source()
     valid, bad = set[str](), []
