@@ -6,7 +6,6 @@ position as its checkpoint, so naming more would say nothing more.
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -23,7 +22,7 @@ from bridge.currents.memory import Memory
 from bridge.currents.pack import compress
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
-from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.observability import Metric, count, log_fault, logger, metrics, plain_name
 from bridge.quarantine import Quarantine
 from bridge.settings import CurrentsImporterSettings, MassRejection
 from bridge.transport import Transport
@@ -36,8 +35,6 @@ ANSWERING_SECONDS = 2.0
 
 DRIFT_NAMES = 200
 """So many unknown names a process reports, each once; such names can be any text."""
-
-_PLAIN_NAME = re.compile(r"[A-Za-z_$][\w.$ -]{0,63}", re.ASCII)
 
 
 class Importer:
@@ -118,11 +115,10 @@ class Importer:
         self._report_drift(done.drift)
 
     def _report_drift(self, names: Iterable[str]) -> None:
-        """Names alone, never values; what is no plain name might be one."""
-        plain = {
-            name if _PLAIN_NAME.fullmatch(name) else "(no plain name)" for name in names
-        }
-        new = sorted(plain - self.reported)[: DRIFT_NAMES - len(self.reported)]
+        """Names alone, never values."""
+        new = sorted(set(map(plain_name, names)) - self.reported)[
+            : DRIFT_NAMES - len(self.reported)
+        ]
         if new:
             self.reported.update(new)
             logger.warning("unknown to the catalog, sent as they are", names=new)

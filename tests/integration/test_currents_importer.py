@@ -281,14 +281,17 @@ def test_a_mass_rejection_waits_and_wakes_somebody(
     stack: Stack,
     mixpanel: MixpanelStandIn,
     monkeypatch: pytest.MonkeyPatch,
+    logged: io.StringIO,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = source()
     event = batch(*([made.event() for _ in range(4)] for _ in range(6)))
     with monkeypatch.context() as broken:
-        broken.setattr(rules, "failure", lambda *_: ("event", "a fault of Mixpanel's"))
+        broken.setattr(rules, "failure", lambda *_: ("event", "canary: quotes"))
         assert failed(app.handler(event, Context())) == ["1000"]
     assert kept(stack) == []
+    assert "are refused, most for event" in logged.getvalue()
+    assert "canary" not in logged.getvalue()
     assert '"MassRejections":[1.0]' in capsys.readouterr().out
     assert app.handler(event, Context()) == NONE_FAILED
     assert len(mixpanel.visible()) == 24

@@ -16,6 +16,7 @@ from bridge.currents.prepare import FAULT, events_of, key_of, prepare
 from bridge.currents.transform import MAPPING_VERSION, Filtered
 from bridge.errors import MalformedInput, RetryableError, TooLarge
 from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
+from bridge.observability import plain_name
 from bridge.quarantine import Key, QuarantinedItem
 from bridge.settings import AnonymousUsers
 
@@ -205,9 +206,15 @@ class Delivery:
                 self._spoilt[number],
             )
         if self._breaker and self._spoilt and breaker.open:
+            fields = Counter(
+                plain_name(item.field)
+                for items in self._done.quarantine.values()
+                for item in items
+            )
+            ((most, _),) = fields.most_common(1)
             raise MassRejection(
                 "mass_rejection",
-                f"events of {breaker.spoilt} records are refused, and wait",
+                f"events of {breaker.spoilt} records are refused, most for {most}",
             )
 
     def _set_aside(
