@@ -216,7 +216,10 @@ def test_b_soak(
     assert set(ids) == load.valid
 
 
-def test_s_canary(soaked: Cloud) -> None:
+@pytest.mark.parametrize(
+    "after", ["5,000 events", pytest.param("200,000 events", marks=pytest.mark.soak)]
+)
+def test_s_canary(soaked: Cloud, after: str) -> None:
     """After the soak: no secret anywhere, no person outside of the quarantine."""
     told = soaked.description
     session = requests.Session()
@@ -261,7 +264,7 @@ def test_s_canary(soaked: Cloud) -> None:
     ]
     record_claim(
         row="S-canary",
-        size=f"{len(public) + len(kept):,} logs, answers and objects of the events",
+        size=f"{len(public) + len(kept):,} logs, answers, objects after {after}",
         faults="those of B-soak",
         claim="no secret; no person outside of the quarantine",
         result=f"{len(hits)} hits",
