@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from bridge.currents.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
 from cli.cohorts import overviews, reassert, release
@@ -95,9 +96,17 @@ def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
 
 def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     """Bring back what was put aside, and the dead-letter queue."""
-    done = replay_events(stack, kept(stack, "currents", options.date))
-    for what, number in done.items():
+    events = replay_events(stack, kept(stack, "currents", options.date))
+    for what, number in events.counts.items():
         console.print(f"{number:8,}  events {what}")
+    if events.changed:
+        console.print(
+            f"{len(events.changed):8,}  of these are another event for Mixpanel under "
+            f"mapping {MAPPING_VERSION}; one that it has already will stand twice:"
+        )
+    for each in events.changed:
+        told = f"{each.position} (mapping {each.mapping}): {each.before} → {each.now}"
+        console.print(told, markup=False)
     done = replay_pages(stack, kept(stack, "cohorts", options.date))
     for what, number in done.items():
         console.print(f"{number:8,}  pages {what}")

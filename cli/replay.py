@@ -5,19 +5,27 @@ nothing, so a replay can be repeated. Objects stay where they are until they exp
 """
 
 import hashlib
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
+from bridge.aws import answering
 from bridge.cohorts.message import read as read_message
 from bridge.cohorts.stores import SqsQueue
-from bridge.currents.decode import read as read_event
-from bridge.currents.pack import Stream, pack
+from bridge.currents.arrival import partition_key
+from bridge.currents.decode import read
+from bridge.currents.pack import pack
+from bridge.currents.prepare import events_of, key_of, prepare
+from bridge.currents.transform import DEVICE_PREFIX, Filtered
 from bridge.errors import MalformedInput
-from bridge.quarantine import QuarantinedItem, from_lines
+from bridge.quarantine import Key, QuarantinedItem, from_lines
+from bridge.settings import AnonymousUsers
 from cli.stack import RunningStack
 
-NOT_REPLAYABLE = "left: it is no event and no page"
+NOT_REPLAYABLE = "left: it is no page"
 
 
 def kept(stack: RunningStack, flow: str, date: str) -> Iterator[QuarantinedItem]:
@@ -33,23 +41,84 @@ def kept(stack: RunningStack, flow: str, date: str) -> Iterator[QuarantinedItem]
                 yield from from_lines(content)
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedKey:
+    """An event that the present mapping makes another event of."""
+
+    position: str
+    mapping: str
+    before: Key
+    now: Key
+
+
+@dataclass(slots=True)
+class ReplayedEvents:
+    """How many events were put back or left, and which of them come under another key.
+
+    Mixpanel tells events apart by the key: where one was taken under its key of before,
+    it will stand beside itself.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    changed: list[ChangedKey] = field(default_factory=list)
+
+
 def replay_events(
-    stack: RunningStack, items: Iterator[QuarantinedItem]
-) -> Counter[str]:
-    """Put events back into the stream; how many, and what was left."""
-    done: Counter[str] = Counter()
+    stack: RunningStack, items: Iterable[QuarantinedItem]
+) -> ReplayedEvents:
+    """Put back into the stream what the present mapping can make an event of.
 
-    def events() -> Iterator[bytes]:
-        for item in items:
-            if read_event(item.original).problem:
-                done[NOT_REPLAYABLE] += 1
+    The first arrival goes along, for it bounds the time and so belongs to the key.
+    """
+    done = ReplayedEvents()
+    kinesis: Any = stack.client("kinesis")
+
+    def put(arrived: float, data: bytes) -> None:
+        with answering("stream"):
+            kinesis.put_record(
+                StreamName=stack.resources["CurrentsStream"],
+                Data=data,
+                PartitionKey=partition_key(arrived, data),
+            )
+
+    for arrived, group in groupby(items, lambda item: item.arrived):
+        events: list[bytes] = []
+        for item in group:
+            problem = _judge(item, done)
+            if problem:
+                done.counts[f"left: {problem}"] += 1
+                continue
+            if isinstance(read(item.original).event, dict):
+                events.append(item.original)
             else:
-                done["replayed"] += 1
-                yield item.original
-
-    stream = Stream(stack.client("kinesis"), stack.resources["CurrentsStream"])
-    stream.put(pack(events()))
+                # A whole record that could not be read at the time.
+                put(arrived, item.original)
+            done.counts["replayed"] += 1
+        for data in pack(events):
+            put(arrived, data)
     return done
+
+
+def _judge(item: QuarantinedItem, done: ReplayedEvents) -> str:
+    """Why it is of no use to replay this; its change of key is noted."""
+    # Whoever has a device for a key was taken along by the setting.
+    as_device = item.key is not None and item.key[1].startswith(DEVICE_PREFIX)
+    anonymous = AnonymousUsers.DEVICE if as_device else AnonymousUsers.SKIP
+    problem = "it holds no events"
+    for decoded in events_of(item.original):
+        try:
+            prepared = prepare(decoded, item.arrived or time.time(), anonymous)
+        except MalformedInput as error:
+            problem = error.reason
+            continue
+        if isinstance(prepared, Filtered):
+            problem = prepared.rule
+            continue
+        now = key_of(prepared[0])
+        if item.key and item.key != now:
+            done.changed.append(ChangedKey(item.position, item.mapping, item.key, now))
+        return ""
+    return problem
 
 
 def replay_pages(stack: RunningStack, items: Iterator[QuarantinedItem]) -> Counter[str]:

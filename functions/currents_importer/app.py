@@ -6,7 +6,7 @@ position as its checkpoint, so naming more would say nothing more.
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,14 +15,26 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bridge import aws
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.currents.deliver import Delivered, Delivery, StreamRecord
+from bridge.currents.arrival import first_arrival
+from bridge.currents.deliver import Delivery, StreamRecord
+from bridge.currents.delivered import Delivered
+from bridge.currents.memory import Memory
 from bridge.currents.pack import compress
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
-from bridge.mixpanel.client import POLICY, MixpanelClient
-from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
+from bridge.observability import Metric, count, log_fault, logger, metrics, plain_name
 from bridge.quarantine import Quarantine
-from bridge.settings import CurrentsImporterSettings
+from bridge.settings import CurrentsImporterSettings, MassRejection
 from bridge.transport import Transport
+
+KEEPING_SECONDS = 6.0
+"""Left at the end for the quarantine; calls to Mixpanel end before."""
+
+ANSWERING_SECONDS = 2.0
+"""Left for the answer; what the quarantine did not get by then waits."""
+
+DRIFT_NAMES = 200
+"""So many unknown names a process reports, each once; such names can be any text."""
 
 
 class Importer:
@@ -31,26 +43,57 @@ class Importer:
     def __init__(self) -> None:
         settings = CurrentsImporterSettings.load()
         self.anonymous = settings.anonymous_users
+        self.breaker = settings.mass_rejection is MassRejection.WAIT
         self.secret = Secret(settings.mixpanel_secret_arn, MixpanelCredentials)
-        self.transport = Transport("mixpanel", settings.ingestion_url, policy=POLICY)
+        self.transport = Transport(
+            "mixpanel",
+            settings.ingestion_url,
+            policy=POLICY,
+            read_timeout=ANSWER_SECONDS,
+        )
         self.quarantine = Quarantine(aws.client("s3"), settings.data_bucket, "currents")
+        self.memory = Memory()
         self.reported: set[str] = set()
 
     def run(
         self, records: list[StreamRecord], time_left: Callable[[], float]
     ) -> int | None:
         """Deliver and put aside; the number of the first record to come again."""
-        client = MixpanelClient(self.transport, self.secret, compress, time_left)
-        done = Delivery(client, self.anonymous, time_left).run(records)
-        for number, items in done.quarantine.items():
-            record = records[number]
-            arrived = datetime.fromtimestamp(record.arrived, UTC)
-            self.quarantine.put(record.position.replace(":", "-"), arrived, items)
+
+        def calling_time() -> float:
+            return time_left() - KEEPING_SECONDS
+
+        client = MixpanelClient(self.transport, self.secret, compress, calling_time)
+        done = Delivery(
+            client, self.anonymous, calling_time, self.memory, breaker=self.breaker
+        ).run(records)
+        self._keep(done, records, time_left)
         self._report(done)
         if not done.accounts.closed:
             count(Metric.ACCOUNTS_UNBALANCED)
             raise RetryableError("accounts", "what came in and went out differ")
         return done.retry_from
+
+    def _keep(
+        self,
+        done: Delivered,
+        records: list[StreamRecord],
+        time_left: Callable[[], float],
+    ) -> None:
+        """Write the quarantine, in order; from where that fails the stream waits."""
+        for written, number in enumerate(sorted(done.quarantine)):
+            if written and time_left() < ANSWERING_SECONDS:
+                waits = RetryableError("out_of_time", "the quarantine has to wait")
+                done.give_back(number, waits)
+                return
+            record = records[number]
+            arrived = datetime.fromtimestamp(record.arrived, UTC)
+            name = record.position.replace(":", "-")
+            try:
+                self.quarantine.put(name, arrived, done.quarantine[number])
+            except RetryableError as error:
+                done.give_back(number, error)
+                return
 
     def _report(self, done: Delivered) -> None:
         accounts = done.accounts
@@ -59,18 +102,26 @@ class Importer:
         count(Metric.EVENTS_FILTERED, accounts.filtered.total())
         count(Metric.EVENTS_QUARANTINED, accounts.quarantined.total())
         count(Metric.EVENTS_RETRIED, accounts.retried)
-        by_event = {event: dict(counts) for event, counts in done.by_event.items()}
+        by_event = {event: dict(+counts) for event, counts in done.by_event.items()}
         logger.info(
             "batch delivered", extra={**accounts.summary(), "by_event": by_event}
         )
         if done.error:
             if isinstance(done.error, CredentialsRefused):
                 count(Metric.CREDENTIALS_REFUSED)
+            if done.error.reason == "mass_rejection":
+                count(Metric.MASS_REJECTIONS)
             logger.warning("batch waits", reason=done.error.reason, why=str(done.error))
-        drift = sorted(set(done.drift) - self.reported)
-        if drift:
-            self.reported.update(drift)
-            logger.warning("unknown to the catalog, sent as they are", names=drift)
+        self._report_drift(done.drift)
+
+    def _report_drift(self, names: Iterable[str]) -> None:
+        """Names alone, never values."""
+        new = sorted(set(map(plain_name, names)) - self.reported)[
+            : DRIFT_NAMES - len(self.reported)
+        ]
+        if new:
+            self.reported.update(new)
+            logger.warning("unknown to the catalog, sent as they are", names=new)
 
 
 importer = cache(Importer)
@@ -84,9 +135,10 @@ def _record(record: dict[str, Any]) -> StreamRecord:
     except (binascii.Error, ValueError):
         data = str(kinesis["data"]).encode()
     shard = record.get("eventID", "").partition(":")[0]
+    arrived = float(kinesis["approximateArrivalTimestamp"])
     return StreamRecord(
         f"{shard}:{kinesis['sequenceNumber']}",
-        float(kinesis["approximateArrivalTimestamp"]),
+        first_arrival(kinesis.get("partitionKey", ""), arrived),
         data,
     )
 

@@ -100,6 +100,10 @@ AFTER: Mapping[str, Callable[[Answer], Answer]] = {
     "status number": _failing(lambda body: body | {"status": 0}),
     "no list": _failing(lambda body: body | {"failed_records": None}),
     "no error": _failing(_without("error")),
+    "odd index": _each(lambda each: each | {"index": each["index"] + 2_000}),
+    "odd count": _failing(
+        lambda body: body | {"num_records_imported": body["num_records_imported"] + 1}
+    ),
 }
 
 KINDS = frozenset({*BEFORE, *AFTER, WRONG_REGION_SILENT})

@@ -239,6 +239,7 @@ def test_alarms_name_metrics_that_exist_and_reach_a_service(
         Metric.CREDENTIALS_REFUSED,
         Metric.ACCOUNTS_UNBALANCED,
         Metric.EVENTS_QUARANTINED,
+        Metric.MASS_REJECTIONS,
         Metric.PAGES_QUARANTINED,
     }
 

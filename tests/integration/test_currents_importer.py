@@ -1,17 +1,28 @@
 """The function currents_importer on moto, with a Mixpanel of its own."""
 
-import base64
+import gzip
 import io
 import json
-from collections.abc import Iterator
+import re
+import subprocess
+import sys
+from itertools import count
 from typing import Any
 
 import pytest
 
-from bridge.quarantine import from_lines
+from bridge.currents.transform import MAPPING_VERSION
+from bridge.errors import RetryableError
 from functions.currents_importer import app
-from sandbox.braze.currents import CurrentsSource
-from sandbox.mixpanel import MixpanelStandIn
+from sandbox.mixpanel import MixpanelStandIn, rules
+from tests.integration.importer import (
+    NONE_FAILED,
+    batch,
+    failed,
+    kept,
+    mixpanel,
+    source,
+)
 from tests.integration.stack import (
     PROJECT_TOKEN,
     Context,
@@ -22,51 +33,7 @@ from tests.integration.stack import (
     stack,
 )
 
-__all__ = ["logged", "stack"]
-
-NONE_FAILED: dict[str, Any] = {"batchItemFailures": []}
-NOW = 1_795_600_000.0
-
-
-@pytest.fixture
-def mixpanel(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MixpanelStandIn]:
-    app.importer.cache_clear()
-    with MixpanelStandIn(project_token=PROJECT_TOKEN, clock=lambda: NOW) as running:
-        monkeypatch.setenv("MIXPANEL_URL", running.url)
-        monkeypatch.setattr(app.importer().transport, "_sleep", lambda _: None)
-        yield running
-
-
-def batch(*records: Any) -> dict[str, Any]:
-    """A Kinesis event with these records, each an event, a list of them, or bytes."""
-    (first, *_) = sample("currents_importer")["Records"]
-    made = []
-    for number, record in enumerate(records):
-        data = record if isinstance(record, bytes) else json.dumps(record).encode()
-        kinesis = first["kinesis"] | {
-            "data": base64.b64encode(data).decode(),
-            "sequenceNumber": str(1000 + number),
-        }
-        made.append(first | {"kinesis": kinesis})
-    return {"Records": made}
-
-
-def source() -> CurrentsSource:
-    return CurrentsSource(["cust-1", "cust-2"], 1_767_225_600)
-
-
-def failed(answer: dict[str, Any]) -> list[str]:
-    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
-
-
-def kept(stack: Stack) -> list[Any]:
-    return [
-        item
-        for content in stack.kept("quarantine/currents/")
-        for item in from_lines(content)
-    ]
+__all__ = ["logged", "mixpanel", "stack"]
 
 
 def test_r9_the_sample_batch_in_all_its_forms(
@@ -125,7 +92,10 @@ def test_a_passing_fault_is_overcome(
 
 @pytest.mark.parametrize(
     "dialect",
-    ["", "$insert_id", "no index", "texts", "status number", "no list", "no error"],
+    [
+        *("", "$insert_id", "no index", "index only", "texts", "status number"),
+        *("no list", "no error"),
+    ],
 )
 def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
     stack: Stack, mixpanel: MixpanelStandIn, dialect: str
@@ -192,9 +162,11 @@ def test_r13_a_service_account_goes_with_its_project(
     assert app.handler(batch(source().event()), Context()) == NONE_FAILED
 
 
-@pytest.mark.parametrize("broken", ["secret", "quarantine"])
-def test_a_store_that_fails_gives_the_whole_batch_back(
-    stack: Stack, mixpanel: MixpanelStandIn, broken: str
+@pytest.mark.parametrize(
+    ("broken", "from_where"), [("secret", "1000"), ("quarantine", "1001")]
+)
+def test_a_store_that_fails_gives_back_what_needs_it(
+    stack: Stack, mixpanel: MixpanelStandIn, broken: str, from_where: str
 ) -> None:
     if broken == "secret":
         stack.secrets.delete_secret(
@@ -204,7 +176,7 @@ def test_a_store_that_fails_gives_the_whole_batch_back(
     else:
         stack.s3.delete_bucket(Bucket=stack.bucket)
     answer = app.handler(batch(source().event(), b"poison"), Context())
-    assert failed(answer) == ["1000"]
+    assert failed(answer) == [from_where]
 
 
 def test_unequal_accounts_are_retried_and_counted(
@@ -216,6 +188,125 @@ def test_unequal_accounts_are_retried_and_counted(
     monkeypatch.setattr("bridge.outcomes.Accounts.closed", False)
     assert failed(app.handler(batch(source().event()), Context())) == ["1000"]
     assert '"AccountsUnbalanced":[1.0]' in capsys.readouterr().out
+
+
+def test_a_quarantine_that_fails_half_way_gives_back_from_there(
+    stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, puts = app.importer().quarantine.put, count()
+
+    def put(*given: Any) -> str:
+        if next(puts) == 1:
+            raise RetryableError("quarantine_unavailable")
+        return real(*given)
+
+    monkeypatch.setattr(app.importer().quarantine, "put", put)
+    event = batch(b"first", source().event(), b"second", b"third")
+    assert failed(app.handler(event, Context())) == ["1002"]
+    assert [item.original for item in kept(stack)] == [b"first"]
+    assert app.handler(event, Context()) == NONE_FAILED
+    assert [item.original for item in kept(stack)] == [b"first", b"second", b"third"]
+
+
+def test_without_time_for_the_quarantine_the_rest_of_it_waits(
+    stack: Stack, mixpanel: MixpanelStandIn
+) -> None:
+    event = batch(*(b"poison %d" % number for number in range(4)))
+    for left in ("1001", "1001"):
+        assert failed(app.handler(event, Context(seconds=1.0))) == [left]
+    assert [item.original for item in kept(stack)] == [b"poison 0"]
+
+
+def test_what_was_decoded_in_no_way_is_kept_byte_for_byte(
+    stack: Stack, mixpanel: MixpanelStandIn
+) -> None:
+    poison = [
+        b"\x1f\x8bcut off",
+        b"Obj\x01 no Avro",
+        b"\x00\xff\xfe binary \n\r\n",
+        b"  { broken ",
+        "\u00fcml\u00e4ut".encode("latin-1"),
+        b"[" * 100_000,
+        b"9" * 5_000,
+        b"x" * 700_000,
+        gzip.compress(b'{"events": '),
+        gzip.compress(b"Obj\x01 no Avro"),
+    ]
+    app.handler(batch(*poison), Context())
+    assert [item.original for item in kept(stack)] == poison
+
+
+def test_the_quarantine_is_read_with_ordinary_tools(
+    stack: Stack, mixpanel: MixpanelStandIn
+) -> None:
+    poison = b'{"time": "\xff yesterday"'
+    app.handler(batch(poison), Context())
+    (listed,) = stack.s3.list_objects_v2(
+        Bucket=stack.bucket, Prefix="quarantine/currents/"
+    )["Contents"]
+    assert re.fullmatch(
+        r"quarantine/currents/date=2026-\d\d-\d\d/hour=\d\d/shardId-\d+-1000.ndjson",
+        listed["Key"],
+    )
+    (content,) = stack.kept("quarantine/currents/")
+    program = "import base64, json, sys; "
+    program += "line = json.loads(sys.stdin.readline()); "
+    program += "sys.stdout.buffer.write(base64.b64decode(line['original']))"
+    command = [sys.executable, "-I", "-S", "-c", program]
+    done = subprocess.run(command, input=content, capture_output=True, check=True)  # noqa: S603
+    assert done.stdout == poison
+    line = json.loads(content)
+    assert line["reason"] == "not_json"
+    assert line["position"].endswith(":1000/0")
+    assert line["mapping"] == MAPPING_VERSION
+
+
+def test_what_mixpanel_quotes_reaches_the_quarantine_and_nothing_else(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quoted = "'canary-person@example.com' is odd"
+    monkeypatch.setattr(rules, "failure", lambda *_: ("canary-field", quoted))
+    assert app.handler(batch(source().event()), Context()) == NONE_FAILED
+    (item,) = kept(stack)
+    assert (item.field, item.message) == ("canary-field", quoted)
+    printed = capsys.readouterr()
+    assert "canary" not in logged.getvalue() + printed.out + printed.err
+
+
+def test_a_mass_rejection_waits_and_wakes_somebody(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = source()
+    event = batch(*([made.event() for _ in range(4)] for _ in range(6)))
+    with monkeypatch.context() as broken:
+        broken.setattr(rules, "failure", lambda *_: ("event", "canary: quotes"))
+        assert failed(app.handler(event, Context())) == ["1000"]
+    assert kept(stack) == []
+    assert "are refused, most for event" in logged.getvalue()
+    assert "canary" not in logged.getvalue()
+    assert '"MassRejections":[1.0]' in capsys.readouterr().out
+    assert app.handler(event, Context()) == NONE_FAILED
+    assert len(mixpanel.visible()) == 24
+
+
+def test_the_operator_can_let_a_mass_rejection_pass(
+    stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASS_REJECTION", "quarantine")
+    app.importer.cache_clear()
+    monkeypatch.setattr(rules, "failure", lambda *_: ("event", "odd"))
+    made = source()
+    event = batch(*([made.event() for _ in range(4)] for _ in range(6)))
+    assert app.handler(event, Context()) == NONE_FAILED
+    assert len(kept(stack)) == 24
 
 
 def test_data_that_is_no_base64_is_put_aside(
@@ -239,6 +330,22 @@ def test_names_unknown_to_the_catalog_are_reported_once(
         + logged.getvalue().count('pigeon.Send"]')
         == 1
     )
+
+
+def test_drift_is_bounded_and_tells_names_alone(
+    stack: Stack, mixpanel: MixpanelStandIn, logged: io.StringIO
+) -> None:
+    event = source().event()
+    odd = ["canary-person@example.com", "x" * 65, "+49 170 1234567", "\u00fcber"]
+    event["properties"] |= dict.fromkeys(odd, "canary-value")
+    event["properties"] |= {f"field_{number}": 1 for number in range(500)}
+    event["event_type"] = "canary mail@example.com"
+    app.handler(batch(event), Context())
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    (drift,) = [each for each in lines if "unknown" in each["message"]]
+    assert "(no plain name)" in drift["names"]
+    assert len(drift["names"]) == app.DRIFT_NAMES
+    assert "canary" not in logged.getvalue()
 
 
 def test_no_secret_and_no_user_is_logged(

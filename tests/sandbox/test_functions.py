@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_an_environment_is_used_again(cloud: Cloud) -> None:
     assert first != second
     assert 0 < left <= 2000
     assert process == again
+
+
+def test_a_process_that_is_killed_fails_its_invocation_and_is_replaced(
+    cloud: Cloud,
+) -> None:
+    """AWS Lambda Developer Guide, "Understanding the Lambda execution environment
+    lifecycle" (lambda-runtime-environment)."""
+    _, _, _, process = probe(cloud, do="context")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        sleeping = pool.submit(failure, cloud, do="sleep", seconds=1.5)
+        while not cloud._functions["Probe"].under_way:
+            time.sleep(0.01)
+        cloud.kill("Probe")
+        assert sleeping.result()["errorType"] == "Runtime.ExitError"
+    assert probe(cloud, do="context")[3] != process
 
 
 def test_an_exception_is_an_unhandled_error(cloud: Cloud) -> None:

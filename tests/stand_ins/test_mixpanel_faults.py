@@ -91,6 +91,15 @@ def test_a_400_has_eight_shapes(
     assert len(mixpanel.events) == 1
 
 
+def test_a_400_can_contradict_itself(mixpanel: MixpanelStandIn, send: Call) -> None:
+    mixpanel.faults.plan("odd index")
+    told = send(event(), event(time=None)).json()
+    assert told["failed_records"] == [RECORD | {"index": 2_001}]
+    mixpanel.faults.plan("odd count")
+    told = send(event(), event(time=None)).json()
+    assert (told["num_records_imported"], told["failed_records"]) == (2, [RECORD])
+
+
 def test_a_shape_of_the_400_leaves_a_200_alone(
     mixpanel: MixpanelStandIn, send: Call
 ) -> None:

@@ -50,7 +50,13 @@ def test_what_was_put_aside_is_counted_and_brought_back(
 ) -> None:
     event = CurrentsSource(["replayed-user"], int(time.time()) - 60, seed=99).event()
     items = [
-        QuarantinedItem(json.dumps(event).encode(), "refused"),
+        QuarantinedItem(
+            json.dumps(event).encode(),
+            "refused",
+            position="shard:7/0",
+            mapping="0",
+            key=("[Old name]", "replayed-user", 1, "old-id"),
+        ),
         QuarantinedItem(b"canary poison", "not_json"),
     ]
     bucket = cloud.description["resources"]["DataBucket"]
@@ -61,7 +67,9 @@ def test_what_was_put_aside_is_counted_and_brought_back(
     assert main(["--description", description, "replay", "--date", "2031-01-02"]) == 0
     said = capsys.readouterr().out
     assert "1  events replayed" in said
-    assert "1  events left" in said
+    assert "1  events left: not_json" in said
+    assert "1  of these are another event for Mixpanel" in said
+    assert "shard:7/0 (mapping 0): ('[Old name]', 'replayed-user', 1, 'old-id')" in said
     cloud.drain(60)
     mixpanel: Any = cloud.mixpanel
     assert "replayed-user" in {key[1] for key in mixpanel.visible()}

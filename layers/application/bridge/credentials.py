@@ -122,7 +122,9 @@ class MixpanelCredentials(SecretModel):
     @property
     def query(self) -> dict[str, str]:
         """`project_id` goes with a service account only (Mixpanel, "Import Events")."""
-        return {"project_id": self.project_id} if self.service_account_username else {}
+        username, _ = self.basic_auth()
+        is_account = username == self.service_account_username
+        return {"project_id": self.project_id} if is_account else {}
 
 
 class Secret[T: SecretModel]:

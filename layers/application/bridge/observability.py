@@ -6,6 +6,7 @@ library may hold anything.
 """
 
 import json
+import re
 import traceback
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 METRICS_NAMESPACE = "MixpanelBrazeBridge"
 _secrets: set[str] = set()
+_PLAIN_NAME = re.compile(r"[A-Za-z_$][\w.$ -]{0,63}", re.ASCII)
 
 
 class Metric(StrEnum):
@@ -47,6 +49,7 @@ class Metric(StrEnum):
     EVENTS_FILTERED = "EventsFiltered"
     EVENTS_QUARANTINED = "EventsQuarantined"
     EVENTS_RETRIED = "EventsRetried"
+    MASS_REJECTIONS = "MassRejections"
     # Both; each of these wakes somebody
     UNAUTHORIZED = "Unauthorized"
     CREDENTIALS_REFUSED = "CredentialsRefused"
@@ -85,6 +88,11 @@ def count(metric: Metric, value: int = 1) -> None:
     """Add to a counter; zero is not written, so that silence stays cheap."""
     if value:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
+
+
+def plain_name(name: str) -> str:
+    """A name that came from outside, if it is one: any other text might be a value."""
+    return name if _PLAIN_NAME.fullmatch(name) else "(no plain name)"
 
 
 def log_fault(what: str, error: BaseException) -> None:

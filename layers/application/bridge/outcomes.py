@@ -34,7 +34,7 @@ class Accounts:
             "received": self.received,
             "delivered": self.delivered,
             "retried": self.retried,
-            "filtered": dict(self.filtered),
-            "quarantined": dict(self.quarantined),
+            "filtered": dict(+self.filtered),
+            "quarantined": dict(+self.quarantined),
             "closed": self.closed,
         }

@@ -20,13 +20,21 @@ from bridge.errors import MalformedInput, PermanentError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+MAX_FIELD, MAX_MESSAGE = 255, 1_000
+"""Characters; what a vendor says is kept in reason."""
+
+type Key = tuple[str, str, int, str]
+"""Event name, distinct id, time and `$insert_id`: what Mixpanel de-duplicates by."""
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedItem:
     """One item: its bytes as they came, why it is here and where it came from.
 
     `kind` is its event type or action, as far as it could be read, `mapping` the
-    version of the mapping that it met.
+    version of the mapping that it met, `key` the event that made of it if it made one.
+    `arrived` is when it came in, in epoch seconds. `message` is often the vendor's and
+    may quote the item: it belongs here and never into a log.
     """
 
     original: bytes
@@ -36,13 +44,20 @@ class QuarantinedItem:
     position: str = ""
     kind: str = ""
     mapping: str = ""
+    arrived: float = 0.0
+    key: Key | None = None
 
 
 def to_lines(items: Iterable[QuarantinedItem]) -> bytes:
     """Encode items, one JSON object a line; `original` is base64."""
     return b"".join(
         json.dumps(
-            asdict(item) | {"original": base64.b64encode(item.original).decode()}
+            asdict(item)
+            | {
+                "original": base64.b64encode(item.original).decode(),
+                "field": item.field[:MAX_FIELD],
+                "message": item.message[:MAX_MESSAGE],
+            }
         ).encode()
         + b"\n"
         for item in items
@@ -55,6 +70,7 @@ def from_lines(content: bytes) -> Iterator[QuarantinedItem]:
         try:
             values: dict[str, Any] = json.loads(line)
             values["original"] = base64.b64decode(values["original"], validate=True)
+            values["key"] = tuple(values["key"]) if values.get("key") else None
             yield QuarantinedItem(**values)
         except (ValueError, TypeError, KeyError, binascii.Error):
             raise MalformedInput("quarantine_line", f"line {number}") from None

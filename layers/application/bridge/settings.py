@@ -48,6 +48,13 @@ class AnonymousUsers(StrEnum):
     DEVICE = "device"
 
 
+class MassRejection(StrEnum):
+    """What becomes of a stream of which Mixpanel refuses too much."""
+
+    WAIT = "wait"
+    QUARANTINE = "quarantine"
+
+
 class CohortValue(StrEnum):
     """What stands for a cohort in the user's attribute in Braze."""
 
@@ -223,6 +230,7 @@ class CurrentsImporterSettings(Settings):
     mixpanel_region: MixpanelRegion
     data_bucket: str
     anonymous_users: AnonymousUsers = AnonymousUsers.SKIP
+    mass_rejection: MassRejection = MassRejection.WAIT
     mixpanel_url: Annotated[str, AfterValidator(_loopback)] = ""
 
     @property

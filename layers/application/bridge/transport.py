@@ -99,6 +99,7 @@ class Transport:
         base_url: str,
         *,
         policy: RetryPolicy | None = None,
+        read_timeout: float = READ_TIMEOUT,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -108,6 +109,7 @@ class Transport:
         self._vendor = vendor
         self.base_url = base_url
         self._policy = policy or RetryPolicy()
+        self._read_timeout = read_timeout
         self._session = session or requests.Session()
         self._session.trust_env = False  # no proxy or .netrc from the environment
         self._sleep = sleep
@@ -192,7 +194,7 @@ class Transport:
                 headers=dict(headers),
                 params=params,
                 auth=auth,
-                timeout=(min(CONNECT_TIMEOUT, limit), min(READ_TIMEOUT, limit)),
+                timeout=(min(CONNECT_TIMEOUT, limit), min(self._read_timeout, limit)),
                 allow_redirects=False,
                 stream=True,
             ) as response:

@@ -57,7 +57,8 @@ del DOLLAR_ID["insert_id"]
         partial(status=0),
         partial(failed_records=[WITHOUT_INDEX]),
         partial(failed_records=[DOLLAR_ID]),
-        partial(num_records_imported=None),
+        partial(failed_records=[FAILED, FAILED]),
+        partial(failed_records=[{**FAILED, "insert_id": ""}]),
     ],
     ids=[
         "documented",
@@ -65,7 +66,8 @@ del DOLLAR_ID["insert_id"]
         "status number",
         "id alone",
         "$insert_id",
-        "no count",
+        "two rules of one event",
+        "no id",
     ],
 )
 def test_a_partial_failure_names_its_event(answer: Reply) -> None:
@@ -80,16 +82,56 @@ def test_a_partial_failure_names_its_event(answer: Reply) -> None:
         partial(failed_records=None),
         partial(failed_records=[]),
         partial(failed_records=[FAILED | {"index": 7}]),
+        partial(failed_records=[FAILED | {"index": -1}]),
+        partial(failed_records=[FAILED | {"index": True}, FAILED]),
+        partial(failed_records=[FAILED | {"index": 0}]),
+        partial(failed_records=[FAILED | {"insert_id": ["id-1"]}]),
+        partial(failed_records=[FAILED, "and another"]),
         partial(num_records_imported=1),
+        partial(num_records_imported=3),
+        partial(num_records_imported=None),
+        partial(num_records_imported="2"),
+        partial(num_records_imported=3, failed_records=[]),
         reply(400, raw=b"<html>"),
         reply(400, raw=b"[]"),
         reply(200, {"code": 200, "num_records_imported": 2}),
     ],
-    ids=["texts", "null", "empty", "index out of range", "counts differ", "html",
+    ids=["texts", "null", "empty", "index out of range", "negative index",
+         "index no number", "index of another id", "odd id", "a text among them",
+         "too few", "too many", "no count", "count no number", "all imported", "html",
          "array", "fewer than sent"],
 )  # fmt: skip
 def test_where_nothing_is_proven_the_answer_is_vague(answer: Reply) -> None:
     assert read_reply(answer, SENT).vague
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, raw=b"<html>"),
+        reply(200, {"code": 200, "status": "OK"}),
+        reply(200, {"num_records_imported": 4}),
+        reply(200, {"num_records_imported": True}),
+        reply(200, raw=b"1"),
+    ],
+    ids=["html", "no count", "more than sent", "no number", "strict=0"],
+)
+def test_a_200_without_a_usable_count_is_tried_again(answer: Reply) -> None:
+    with pytest.raises(RetryableError) as caught:
+        read_reply(answer, SENT)
+    assert caught.value.reason == "mixpanel_unclear"
+
+
+def test_what_mixpanel_says_of_the_whole_request_is_told() -> None:
+    texts = partial(failed_records=["identity events are not allowed"])
+    assert read_reply(texts, SENT).told == "identity events are not allowed"
+    assert read_reply(partial(failed_records=None), SENT).told.startswith("some data")
+
+
+def test_a_403_of_the_network_is_not_a_refusal_of_the_login() -> None:
+    with pytest.raises(RetryableError) as caught:
+        read_reply(reply(403, raw=b"<html>Forbidden</html>"), SENT)
+    assert not isinstance(caught.value, CredentialsRefused)
 
 
 def test_an_id_that_stands_twice_proves_nothing() -> None:

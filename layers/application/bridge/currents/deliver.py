@@ -4,36 +4,27 @@ Order matters because the stream takes back a position, not a set: what is deliv
 after the first failure would only be delivered again.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
-
-from bridge.chunking import halves
-from bridge.currents.decode import Decoded, decode
-from bridge.currents.transform import MAPPING_VERSION, Filtered, transform
+from bridge.currents.decode import Decoded, read
+from bridge.currents.delivered import Delivered, counted_type
+from bridge.currents.memory import InPart, Memory
+from bridge.currents.prepare import FAULT, events_of, key_of, prepare
+from bridge.currents.transform import MAPPING_VERSION, Filtered
 from bridge.errors import MalformedInput, RetryableError, TooLarge
-from bridge.mixpanel.imports import (
-    BYTES_PER_CALL,
-    EVENTS_PER_CALL,
-    Failure,
-    ImportReply,
-    Outgoing,
-)
-from bridge.outcomes import Accounts
-from bridge.quarantine import QuarantinedItem
+from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
+from bridge.observability import plain_name
+from bridge.quarantine import Key, QuarantinedItem
 from bridge.settings import AnonymousUsers
 
 MARGIN_SECONDS = 15.0
-"""No chunk but the first begins with less time than this."""
+"""Once something is settled, no call begins with less time than this."""
 
-BREAKER_EVENTS = 50
-BREAKER_SHARE = 0.2
-"""Mixpanel refusing a fifth of so many events is a fault of its or ours, not theirs."""
-
-UNKNOWN_TYPE = "?"
+REFUSED = "refused"
+"""The reason that stands for Mixpanel's judgement."""
 
 
 class Importer(Protocol):
@@ -41,6 +32,10 @@ class Importer(Protocol):
 
     def import_events(self, events: Sequence[Outgoing]) -> ImportReply:
         """See `MixpanelClient.import_events`."""
+
+
+class MassRejection(RetryableError):
+    """More is refused than can be the events' own fault: a person has to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +50,40 @@ class StreamRecord:
 @dataclass(frozen=True, slots=True)
 class _Pending:
     record: int
-    position: str
+    index: int
     type: str
     raw: bytes
     outgoing: Outgoing
 
 
-@dataclass(slots=True)
-class Delivered:
-    """What became of a batch.
-
-    `retry_from` is the number of the first record with events that are not settled;
-    None if there is none. `quarantine` is by record; `drift` are names that the catalog
-    does not know.
-    """
-
-    accounts: Accounts = field(default_factory=Accounts)
-    by_event: dict[str, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )
-    quarantine: dict[int, list[QuarantinedItem]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    drift: Counter[str] = field(default_factory=Counter)
-    retry_from: int | None = None
-    error: RetryableError | None = None
-
-
 class Delivery:
-    """One batch on its way; `time_left` gives seconds."""
+    """One batch on its way; `time_left` gives seconds, `memory` outlives the batch.
+
+    With `breaker` a mass rejection stops the batch instead of being set aside.
+    """
 
     def __init__(
         self,
         importer: Importer,
         anonymous: AnonymousUsers,
         time_left: Callable[[], float],
+        memory: Memory,
+        *,
+        breaker: bool = True,
     ) -> None:
         self._importer = importer
         self._anonymous = anonymous
         self._time_left = time_left
+        self._memory = memory
+        self._breaker = breaker
+        self._records: list[StreamRecord] = []
         self._done = Delivered()
         self._chunk: list[_Pending] = []
         self._bytes = 0
-        self._sent_any = False
+        self._moved = False
+        # By number of the record: events that were judged, and those found wanting.
+        self._judged: Counter[int] = Counter()
+        self._spoilt: Counter[int] = Counter()
 
     def run(self, records: Iterable[StreamRecord]) -> Delivered:
         """Deliver until the end, or until the first chunk that has to wait.
@@ -106,150 +92,165 @@ class Delivery:
         """
         try:
             for number, record in enumerate(records):
-                for index, decoded in enumerate(decode(record.data)):
-                    self._take(number, index, record, decoded)
+                self._records.append(record)
+                part = self._resume(number, record)
+                for index, decoded in enumerate(events_of(record.data)):
+                    if index >= part.settled:
+                        self._take(number, index, record, decoded)
+                        self._done.accounts.received += 1
             self._flush()
+            self._watch(self._judged)
+        except MassRejection as error:
+            # What was refused is not set aside, nor what this batch sent before it.
+            first = min(self._spoilt)
+            self._done.give_back(first, error, [each.type for each in self._chunk])
         except RetryableError as error:
             self._give_back(error)
-        self._count_quarantined()
         return self._done
+
+    def _resume(self, number: int, record: StreamRecord) -> InPart:
+        part = self._memory.resume(record.position)
+        for item in part.aside:
+            self._done.accounts.received += 1
+            self._done.set_aside(number, item)
+        return part
 
     def _take(
         self, number: int, index: int, record: StreamRecord, decoded: Decoded
     ) -> None:
-        """Filter, quarantine, or add to the chunk."""
-        position = f"{record.position}/{index}"
-        self._done.accounts.received += 1
-        event_type = _type_of(decoded)
+        """Leave out, set aside, or add to the chunk; raises as `_flush`."""
         try:
-            if decoded.problem:
-                raise decoded.problem
-            result = transform(
-                decoded.event, decoded.raw, record.arrived, self._anonymous
-            )
-            if isinstance(result, Filtered):
-                self._done.accounts.filtered[result.rule] += 1
-                self._done.by_event[event_type]["filtered"] += 1
-                return
-            line = _dump(result.event)
+            prepared = prepare(decoded, record.arrived, self._anonymous)
         except MalformedInput as error:
+            if error.reason == FAULT:
+                self._judged[number] += 1
+                self._spoilt[number] += 1
             failure = Failure(error.field, str(error))
-            self._put_aside(
-                number, event_type, decoded.raw, position, error.reason, failure
-            )
+            self._set_aside(number, index, decoded, error.reason, failure)
             return
-        self._done.drift.update(result.drift)
+        event_type = counted_type(decoded.event.get("event_type"))
+        if isinstance(prepared, Filtered):
+            self._done.leave_out(event_type, prepared.rule)
+            return
+        line, result = prepared
+        if result.drift:
+            self._done.drift.update(result.drift)
+        full = len(self._chunk) == EVENTS_PER_CALL
+        if full or self._bytes + len(line) > self._memory.call_bytes:
+            self._flush()
         outgoing = Outgoing(line, result.event["properties"]["$insert_id"])
-        if self._bytes + len(line) > BYTES_PER_CALL:
-            self._flush()
-        self._chunk.append(
-            _Pending(number, position, event_type, decoded.raw, outgoing)
-        )
+        self._chunk.append(_Pending(number, index, event_type, decoded.raw, outgoing))
         self._bytes += len(line) + 1
-        if len(self._chunk) == EVENTS_PER_CALL:
-            self._flush()
 
     def _flush(self) -> None:
-        """Send the chunk; it stays if that raises."""
-        if not self._chunk:
-            return
-        if self._sent_any and self._time_left() < MARGIN_SECONDS:
-            raise RetryableError("out_of_time", "the rest follows in the next run")
-        refused = self._send([pending.outgoing for pending in self._chunk])
-        if len(self._chunk) >= BREAKER_EVENTS and len(refused) > BREAKER_SHARE * len(
-            self._chunk
-        ):
-            raise RetryableError(
-                "mass_rejection",
-                f"Mixpanel refuses {len(refused)} of {len(self._chunk)} events",
-            )
-        self._sent_any = True
-        for at, pending in enumerate(self._chunk):
-            if at in refused:
-                self._put_aside(
-                    pending.record,
-                    pending.type,
-                    pending.raw,
-                    pending.position,
-                    "refused",
-                    refused[at],
-                )
+        """Send the chunk, in parts where it must be; what is settled leaves it."""
+        sizes = [len(self._chunk)] if self._chunk else []
+        while sizes:
+            # Until something moved it is tried, or nothing ever would.
+            if self._moved and self._time_left() < MARGIN_SECONDS:
+                raise RetryableError("out_of_time", "the rest follows in the next run")
+            size = sizes.pop()
+            refused = self._send(self._chunk[:size])
+            if refused is None:
+                sizes += [size - size // 2, size // 2]
             else:
-                self._done.accounts.delivered += 1
-                self._done.by_event[pending.type]["delivered"] += 1
-        self._chunk, self._bytes = [], 0
+                self._settle(size, refused)
+        self._bytes = 0
 
-    def _send(self, events: Sequence[Outgoing]) -> dict[int, Failure]:
-        """Refused events by index; halves where Mixpanel does not say which."""
+    def _send(
+        self, part: Sequence[_Pending], *, again: bool = False
+    ) -> Mapping[int, Failure] | None:
+        """Refused events by index; None where smaller parts have to tell."""
+        alone = len(part) == 1
+        events = [each.outgoing for each in part]
         try:
             reply = self._importer.import_events(events)
         except TooLarge:
-            if len(events) == 1:
-                return {0: Failure("", "the event is too large for Mixpanel")}
-            return self._send_halves(events)
+            self._memory.too_large(sum(len(each.line) for each in events))
+            if not alone:
+                return None
+            # No event of that size should get a 413: it may have been a mishap.
+            too_large = Failure("", "the event is too large for Mixpanel")
+            return {0: too_large} if again else self._send(part, again=True)
         if not reply.vague:
-            return dict(reply.refused)
-        if len(events) == 1:
-            return dict(reply.refused) or {0: Failure("", "Mixpanel gave no reason")}
-        return self._send_halves(events)
+            return reply.refused
+        # A single event is judged by the status: no list has to name it.
+        told = Failure("", reply.told or "Mixpanel did not take it and gave no reason")
+        return {0: reply.refused.get(0, told)} if alone else None
 
-    def _send_halves(self, events: Sequence[Outgoing]) -> dict[int, Failure]:
-        first, second = halves(events)
-        refused = self._send(first)
-        for index, failure in self._send(second).items():
-            refused[len(first) + index] = failure
-        return refused
+    def _settle(self, size: int, refused: Mapping[int, Failure]) -> None:
+        """The first `size` events of the chunk are done."""
+        part = self._chunk[:size]
+        del self._chunk[:size]
+        for at, failure in refused.items():
+            each = part[at]
+            self._spoilt[each.record] += 1
+            key = key_of(each.outgoing.line)
+            event = read(each.raw)
+            self._set_aside(each.record, each.index, event, REFUSED, failure, key)
+        self._done.deliver(
+            Counter(each.type for at, each in enumerate(part) if at not in refused)
+        )
+        records = Counter(each.record for each in part)
+        self._judged.update(records)
+        self._moved = True
+        self._watch(records)
 
-    def _put_aside(
+    def _watch(self, records: Iterable[int]) -> None:
+        """Tell the breaker of these records; raises `MassRejection` if it opens."""
+        breaker = self._memory.breaker
+        for number in records:
+            breaker.note(
+                self._records[number].position,
+                self._judged[number],
+                self._spoilt[number],
+            )
+        if self._breaker and self._spoilt and breaker.open:
+            fields = Counter(
+                plain_name(item.field)
+                for items in self._done.quarantine.values()
+                for item in items
+            )
+            ((most, _),) = fields.most_common(1)
+            raise MassRejection(
+                "mass_rejection",
+                f"events of {breaker.spoilt} records are refused, most for {most}",
+            )
+
+    def _set_aside(
         self,
-        record: int,
-        event_type: str,
-        raw: bytes,
-        position: str,
+        number: int,
+        index: int,
+        decoded: Decoded,
         reason: str,
         failure: Failure,
+        key: Key | None = None,
     ) -> None:
+        record = self._records[number]
+        event = decoded.event
+        kind = event.get("event_type") if isinstance(event, dict) else None
         item = QuarantinedItem(
-            original=raw,
+            original=decoded.raw,
             reason=reason,
             field=failure.field,
             message=failure.message,
-            position=position,
-            kind=event_type,
+            position=f"{record.position}/{index}",
+            kind=kind if isinstance(kind, str) else "",
             mapping=MAPPING_VERSION,
+            arrived=record.arrived,
+            key=key,
         )
-        self._done.quarantine[record].append(item)
+        self._done.set_aside(number, item)
 
     def _give_back(self, error: RetryableError) -> None:
-        """What is not settled comes again with its record; it is not put aside now."""
-        done = self._done
-        done.error = error
-        done.retry_from = self._chunk[0].record
-        for pending in self._chunk:
-            self._count_retried(pending.type)
-        for record in [each for each in done.quarantine if each >= done.retry_from]:
-            for item in done.quarantine.pop(record):
-                self._count_retried(item.kind)
-
-    def _count_retried(self, event_type: str) -> None:
-        self._done.accounts.retried += 1
-        self._done.by_event[event_type]["retried"] += 1
-
-    def _count_quarantined(self) -> None:
-        for items in self._done.quarantine.values():
-            for item in items:
-                self._done.accounts.quarantined[item.reason] += 1
-                self._done.by_event[item.kind]["quarantined"] += 1
-
-
-def _dump(event: object) -> bytes:
-    try:
-        return orjson.dumps(event)
-    except orjson.JSONEncodeError:
-        raise MalformedInput("not_text", "a value is no valid text") from None
-
-
-def _type_of(decoded: Decoded) -> str:
-    event = decoded.event
-    found = event.get("event_type") if isinstance(event, dict) else None
-    return found if isinstance(found, str) and found else UNKNOWN_TYPE
+        """From the first event that is not settled; what lies before it is kept."""
+        first = self._chunk[0]
+        record = self._records[first.record]
+        aside = [
+            item
+            for item in self._done.quarantine.get(first.record, ())
+            if int(item.position.rpartition("/")[2]) < first.index
+        ]
+        if first.index:
+            self._memory.keep(record.position, InPart(first.index, aside))
+        self._done.give_back(first.record, error, [each.type for each in self._chunk])

@@ -10,6 +10,9 @@ from bridge.transport import Reply, RetryPolicy, Transport
 POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))
 """Mixpanel's own figures for 429, 502 and 503."""
 
+ANSWER_SECONDS = 45.0
+"""An answer may be slow; what takes longer than this is a call that hangs."""
+
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
 

@@ -2,12 +2,12 @@
 
 Source: Mixpanel docs, "Import Events". With strict=1 a 400 may still have imported most
 of the events, so its list of failures is read closely: the index counts, ids only help
-where there is none, and counts that do not add up mean that nothing is proven.
+where there is none, and unless `sent = imported + failed` nothing is proven.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -18,7 +18,8 @@ EVENTS_PER_CALL = 2_000
 BYTES_PER_CALL = 9_500_000
 """The limit is 10 MB before compression; brackets and commas need some of it."""
 
-REFUSING_STATUSES = frozenset({401, 403, 404})
+BYTES_PER_EVENT = 1_000_000
+"""An event must be below 1 MB; so a larger limit of requests is never needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why Mixpanel refused one event."""
+    """Why Mixpanel refused one event; `message` may quote what the event holds."""
 
     field: str
     message: str
@@ -39,10 +40,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ImportReply:
-    """Refused events by index; `vague` if some were and it is not known which."""
+    """Refused events by index; `vague` if it is not proven that these are all.
+
+    `told` is what Mixpanel says of the request as a whole.
+    """
 
     refused: Mapping[int, Failure] = field(default_factory=dict)
     vague: bool = False
+    told: str = ""
 
 
 def write_body(events: Sequence[Outgoing]) -> bytes:
@@ -55,21 +60,20 @@ def read_reply(reply: Reply, events: Sequence[Outgoing]) -> ImportReply:
 
     Raises `CredentialsRefused`, `TooLarge` or `RetryableError`.
     """
-    if reply.status in REFUSING_STATUSES:
+    if reply.status == 413:
+        raise TooLarge("mixpanel_too_large", "Mixpanel refuses the size of the request")
+    body = _body(reply.body)
+    # A 403 in HTML is an edge of the network's and says nothing of the login.
+    if reply.status == 401 or (reply.status in {403, 404} and body):
         raise CredentialsRefused(
             f"mixpanel_{reply.status}",
             f"Mixpanel refuses the credentials, or the region is another "
             f"(status {reply.status})",
         )
-    if reply.status == 413:
-        raise TooLarge("mixpanel_too_large", "Mixpanel refuses the size of the request")
-    body = _body(reply.body)
-    imported = body.get("num_records_imported")
-    if reply.status == 200:
-        # Fewer than were sent, and no list of failures: nothing says which.
-        return ImportReply(vague=isinstance(imported, int) and imported < len(events))
     if reply.status == 400:
-        return _partial(body.get("failed_records"), imported, events)
+        return _partial(body, events)
+    if reply.status == 200:
+        return _complete(body, len(events))
     raise RetryableError(
         f"mixpanel_{reply.status}", f"Mixpanel answered with status {reply.status}"
     )
@@ -84,32 +88,58 @@ def _body(content: bytes) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _partial(
-    failed: object, imported: object, events: Sequence[Outgoing]
-) -> ImportReply:
+def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
+    """A 200 counts for what it proves: fewer than were sent, and some are missing."""
+    imported = body.get("num_records_imported")
+    if not _is_count(imported) or imported > sent:
+        raise RetryableError("mixpanel_unclear", "Mixpanel's 200 has no usable count")
+    return ImportReply(vague=imported < sent)
+
+
+def _partial(body: Mapping[str, Any], events: Sequence[Outgoing]) -> ImportReply:
+    imported = body.get("num_records_imported")
+    failed = body.get("failed_records")
+    records = failed if isinstance(failed, list) else []
     refused: dict[int, Failure] = {}
-    by_id: dict[str, int] | None = None
-    for record in failed if isinstance(failed, list) else []:
+    told = [str(body.get("error") or "")]
+    by_id: dict[str, int | None] | None = None
+    named = True
+    for record in records:
         if not isinstance(record, dict):
-            return ImportReply(vague=True)
+            told.insert(0, str(record))
+            named = False
+            continue
         index = record.get("index")
-        if not isinstance(index, int) or isinstance(index, bool):
-            if by_id is None:
-                by_id = _unique_ids(events)
-            named = record.get("insert_id") or record.get("$insert_id")
-            index = by_id.get(str(named), -1)
-        if not 0 <= index < len(events):
-            return ImportReply(vague=True)
+        insert_id = str(record.get("insert_id") or record.get("$insert_id") or "")
+        if index is None:
+            by_id = _unique_ids(events) if by_id is None else by_id
+            index = by_id.get(insert_id)
+        if not _is_count(index) or index >= len(events):
+            named = False
+            continue
+        # The id is the cross-check: an index that means another event proves nothing.
+        if insert_id not in {"", events[index].insert_id}:
+            named = False
+            continue
         refused[index] = Failure(
             str(record.get("field") or ""), str(record.get("message") or "")
         )
-    adds_up = not isinstance(imported, int) or imported + len(refused) == len(events)
-    return ImportReply(refused, vague=not refused or not adds_up)
+    proven = (
+        named
+        and refused
+        and _is_count(imported)
+        and imported + len(refused) == len(events)
+    )
+    return ImportReply(refused, vague=not proven, told=told[0])
 
 
-def _unique_ids(events: Sequence[Outgoing]) -> dict[str, int]:
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _unique_ids(events: Sequence[Outgoing]) -> dict[str, int | None]:
     """Positions of the ids that stand once in the request."""
-    seen: dict[str, int] = {}
+    seen: dict[str, int | None] = {}
     for index, event in enumerate(events):
-        seen[event.insert_id] = -1 if event.insert_id in seen else index
+        seen[event.insert_id] = None if event.insert_id in seen else index
     return seen
