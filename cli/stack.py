@@ -28,6 +28,7 @@ class RunningStack:
     braze_url: str
     mixpanel_url: str
     aws: Mapping[str, Any]
+    rules_key: str = ""
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
@@ -53,7 +54,11 @@ class RunningStack:
         given = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
         region_of_project = MixpanelRegion(given["MixpanelRegion"])
         return cls(
-            resources, given["BrazeRestEndpoint"], region_of_project.ingestion_url, aws
+            resources,
+            given["BrazeRestEndpoint"],
+            region_of_project.ingestion_url,
+            aws,
+            given.get("EventRules", ""),
         )
 
     @classmethod
@@ -70,4 +75,10 @@ class RunningStack:
             "aws_access_key_id": told["aws_access_key_id"],
             "aws_secret_access_key": told["aws_secret_access_key"],
         }
-        return cls(told["resources"], told["braze_url"], told["mixpanel_url"], aws)
+        return cls(
+            told["resources"],
+            told["braze_url"],
+            told["mixpanel_url"],
+            aws,
+            told.get("rules_key", ""),
+        )

@@ -17,6 +17,7 @@ from bridge import aws
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.deliver import Delivered, Delivery, StreamRecord
 from bridge.currents.pack import compress
+from bridge.currents.rules_file import CachedMapper, RulesFile
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
 from bridge.mixpanel.client import POLICY, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, metrics
@@ -30,10 +31,12 @@ class Importer:
 
     def __init__(self) -> None:
         settings = CurrentsImporterSettings.load()
-        self.anonymous = settings.anonymous_users
         self.secret = Secret(settings.mixpanel_secret_arn, MixpanelCredentials)
         self.transport = Transport("mixpanel", settings.ingestion_url, policy=POLICY)
-        self.quarantine = Quarantine(aws.client("s3"), settings.data_bucket, "currents")
+        s3 = aws.client("s3")
+        self.quarantine = Quarantine(s3, settings.data_bucket, "currents")
+        rules = RulesFile(s3, settings.data_bucket, settings.rules_key)
+        self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
         self.reported: set[str] = set()
 
     def run(
@@ -41,7 +44,7 @@ class Importer:
     ) -> int | None:
         """Deliver and put aside; the number of the first record to come again."""
         client = MixpanelClient(self.transport, self.secret, compress, time_left)
-        done = Delivery(client, self.anonymous, time_left).run(records)
+        done = Delivery(client, self.mapper.get(), time_left).run(records)
         for number, items in done.quarantine.items():
             record = records[number]
             arrived = datetime.fromtimestamp(record.arrived, UTC)

@@ -149,6 +149,7 @@ class CurrentsImporterSettings(Settings):
     mixpanel_region: MixpanelRegion
     data_bucket: str
     anonymous_users: AnonymousUsers = AnonymousUsers.SKIP
+    rules_key: str = ""
     mixpanel_url: Annotated[str, AfterValidator(_loopback)] = ""
 
     @property

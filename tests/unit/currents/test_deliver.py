@@ -12,6 +12,7 @@ from bridge.currents.deliver import (
     Delivery,
     StreamRecord,
 )
+from bridge.currents.transform import Mapper
 from bridge.errors import CredentialsRefused, RetryableError, TooLarge
 from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
 from bridge.settings import AnonymousUsers
@@ -63,7 +64,9 @@ def run(
     mixpanel: Mixpanel, *records: StreamRecord, left: Sequence[float] = ()
 ) -> Delivered:
     seconds = iter(left)
-    delivery = Delivery(mixpanel, AnonymousUsers.SKIP, lambda: next(seconds, 300.0))
+    delivery = Delivery(
+        mixpanel, Mapper(AnonymousUsers.SKIP), lambda: next(seconds, 300.0)
+    )
     done = delivery.run(records)
     assert done.accounts.closed, done.accounts
     per_event = sum(sum(counts.values()) for counts in done.by_event.values())

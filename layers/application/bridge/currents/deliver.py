@@ -13,7 +13,7 @@ import orjson
 
 from bridge.chunking import halves
 from bridge.currents.decode import Decoded, decode
-from bridge.currents.transform import MAPPING_VERSION, Filtered, transform
+from bridge.currents.transform import Earlier, Filtered, Mapper
 from bridge.errors import MalformedInput, RetryableError, TooLarge
 from bridge.mixpanel.imports import (
     BYTES_PER_CALL,
@@ -24,7 +24,6 @@ from bridge.mixpanel.imports import (
 )
 from bridge.outcomes import Accounts
 from bridge.quarantine import QuarantinedItem
-from bridge.settings import AnonymousUsers
 
 MARGIN_SECONDS = 15.0
 """No chunk but the first begins with less time than this."""
@@ -88,11 +87,12 @@ class Delivery:
     def __init__(
         self,
         importer: Importer,
-        anonymous: AnonymousUsers,
+        mapper: Mapper,
         time_left: Callable[[], float],
     ) -> None:
         self._importer = importer
-        self._anonymous = anonymous
+        self._mapper = mapper
+        self._earlier: Earlier = {}
         self._time_left = time_left
         self._done = Delivered()
         self._chunk: list[_Pending] = []
@@ -106,6 +106,7 @@ class Delivery:
         """
         try:
             for number, record in enumerate(records):
+                self._earlier = {}
                 for index, decoded in enumerate(decode(record.data)):
                     self._take(number, index, record, decoded)
             self._flush()
@@ -124,8 +125,8 @@ class Delivery:
         try:
             if decoded.problem:
                 raise decoded.problem
-            result = transform(
-                decoded.event, decoded.raw, record.arrived, self._anonymous
+            result = self._mapper.transform(
+                decoded.event, decoded.raw, record.arrived, self._earlier
             )
             if isinstance(result, Filtered):
                 self._done.accounts.filtered[result.rule] += 1
@@ -216,7 +217,7 @@ class Delivery:
             message=failure.message,
             position=position,
             kind=event_type,
-            mapping=MAPPING_VERSION,
+            mapping=self._mapper.version,
         )
         self._done.quarantine[record].append(item)
 
