@@ -34,7 +34,7 @@ _AT_ONCE = 1_000_000
 _GZIP, _AVRO, _BOM = b"\x1f\x8b", b"Obj\x01", b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one an event: freezing would cost more than splitting
 class Decoded:
     """One event, or why these bytes are none."""
 

@@ -36,8 +36,12 @@ type Digest = Callable[[object], str]
 
 @dataclass(frozen=True, slots=True)
 class PropertyPlan:
-    """Actions by property, for the nested form and for the flat one."""
+    """Actions by property, for the nested form and for the flat one.
 
+    `names` are those of `nested` that are a name alone.
+    """
+
+    names: dict[str, str]
     nested: dict[str, Action]
     flat: dict[str, Action]
     unknown: Callable[[str], Action]
@@ -92,7 +96,8 @@ def plan_properties(event_type: str, rules: Rules, digest: Digest) -> PropertyPl
             new[name] = _action(target, None, _Ruling(rules, {name}), digest)
         return new[name]
 
-    return PropertyPlan(nested, flat, unknown)
+    names = {name: to for name, to in nested.items() if isinstance(to, str)}
+    return PropertyPlan(names, nested, flat, unknown)
 
 
 class _Ruling:

@@ -29,6 +29,7 @@ from bridge.settings import AnonymousUsers
 MAPPING_VERSION = "2"
 """Raised when an event that was sent before would get other values than before."""
 
+_NO_DEVICE: dict[str, Any] = {}
 DEVICE_PREFIX = "$device:"
 MOST_PLANS = 5_000
 """Types are some hundred; a producer that makes them up must not fill the memory."""
@@ -104,7 +105,7 @@ class Mapper:
         if time < EARLIEST:
             return Filtered("before_2010")
         # The rules for `device_id` hold where it becomes an id as well.
-        device = self._device_of(currents, plan.properties)
+        device = _device_of(currents, plan.properties)
         distinct_id = self._distinct_id(currents, plan, device)
         if isinstance(distinct_id, Filtered):
             return distinct_id
@@ -115,8 +116,9 @@ class Mapper:
             "distinct_id": distinct_id,
             "$insert_id": insert_id(currents.id, raw),
             "time": time,
-            **device,
         }
+        if device:
+            properties |= device
         unknown = _add_properties(properties, currents, plan.properties)
         sent = Sent(
             {"event": plan.name, "properties": properties},
@@ -177,16 +179,6 @@ class Mapper:
         self._plans[key] = plan
         return plan
 
-    def _device_of(self, event: CurrentsEvent, plan: PropertyPlan) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        if event.device_id is not None:
-            action = plan.nested["device_id"]
-            if isinstance(action, str):
-                out[action] = event.device_id
-            elif callable(action):
-                action(out, event.device_id)
-        return out
-
     def _distinct_id(
         self, event: CurrentsEvent, plan: _Plan, device: dict[str, Any]
     ) -> str | Filtered:
@@ -200,6 +192,20 @@ class Mapper:
                 if why_nobody(each) is None:
                     return f"{DEVICE_PREFIX}{each}"
         return Filtered(rule)
+
+
+def _device_of(event: CurrentsEvent, plan: PropertyPlan) -> dict[str, Any]:
+    """The property, as the rules have it, or nothing."""
+    device_id = event.device_id
+    if device_id is None:
+        return _NO_DEVICE
+    action = plan.nested["device_id"]
+    if isinstance(action, str):
+        return {action: device_id}
+    out: dict[str, Any] = {}
+    if callable(action):
+        action(out, device_id)
+    return out
 
 
 def _share_key(one: Sent, other: Sent) -> bool:
@@ -233,9 +239,17 @@ def _add_properties(
     out: dict[str, Any], event: CurrentsEvent, plan: PropertyPlan
 ) -> list[str]:
     """Write the properties; the names of those that the catalog does not know."""
+    given = event.properties
+    if not event.is_flat and not event.others and given.keys() <= plan.names.keys():
+        # Most events: nothing in them but what keeps or changes its name.
+        names = plan.names
+        for name, value in given.items():
+            if value is not None:
+                out[names[name]] = value
+        return []
     unknown: list[tuple[str, Any]] = []
     action_of: Any = (plan.flat if event.is_flat else plan.nested).get
-    for name, value in event.properties.items():
+    for name, value in given.items():
         if value is None:
             continue
         action = action_of(name)
@@ -245,13 +259,18 @@ def _add_properties(
             unknown.append((name, value))
         elif action:
             action(out, value)
-    if event.others:
-        unknown += [each for each in event.others.items() if each[1] is not None]
+    unknown += [each for each in event.others.items() if each[1] is not None]
     # Last, so that one that is newer than the catalog never stands in for a known one.
+    _add_unknown(out, unknown, plan)
+    return [name for name, _ in unknown]
+
+
+def _add_unknown(
+    out: dict[str, Any], unknown: list[tuple[str, Any]], plan: PropertyPlan
+) -> None:
     for name, value in unknown:
         action = plan.unknown(name)
         if isinstance(action, str):
             out[f"[Braze] {name}" if action in out else action] = value
         elif callable(action):
             action(out, value)
-    return [name for name, _ in unknown]
