@@ -82,6 +82,7 @@ def test_a_file_that_is_broken_off_is_gone_on_with_where_it_stands() -> None:
             break
         assert loaded.position > position, "each run gets on"
         position, runs = loaded.position, runs + 1
+        assert runs <= len(whole.records), "what is loaded is loaded again"
     assert runs == len(whole.records) > 3
     assert parts.records == whole.records
 
