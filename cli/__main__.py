@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from bridge.currents.rules import Rules, read_rules
 from bridge.currents.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
@@ -23,13 +24,17 @@ LOCAL = Path(".sandbox/description.json")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 1 if something is wrong."""
     options = _parser().parse_args(arguments)
+    result: int
+    if "without_stack" in options:
+        result = options.without_stack(options)
+        return result
     try:
         stack = (
             RunningStack.deployed(options.stack, options.region)
             if options.stack
             else RunningStack.local(options.description)
         )
-        result: int = options.run(stack, options)
+        result = options.run(stack, options)
     except (StackError, BridgeError) as error:
         console.print(f"[red]{error}[/]")
         return 1
@@ -114,6 +119,22 @@ def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     return 0
 
 
+def _rules(options: argparse.Namespace) -> int:
+    """Say what is wrong with a file of rules for events, or print their JSON schema."""
+    if options.file is None:
+        console.print_json(data=Rules.model_json_schema())
+        return 0
+    try:
+        rules = read_rules(options.file.read_bytes())
+    except (OSError, BridgeError) as error:
+        console.print(f"[red]wrong[/]  {options.file}: {escape(str(error))}")
+        return 1
+    for odd in rules.odd():
+        console.print(f"[yellow]odd[/]    {escape(odd)}")
+    console.print(f"[green]right[/]  {options.file} can be used")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cli", description=__doc__)
     parser.add_argument("--stack", help="name of a deployed stack")
@@ -134,6 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=run.__doc__)
         command.add_argument("--date", default="", help="one day alone, YYYY-MM-DD")
         command.set_defaults(run=run)
+    command = commands.add_parser("rules", help=_rules.__doc__)
+    command.add_argument("file", nargs="?", type=Path, help="without: the schema")
+    command.set_defaults(without_stack=_rules)
     return parser
 
 

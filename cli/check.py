@@ -20,6 +20,7 @@ from bridge.credentials import (
     WebhookCredentials,
 )
 from bridge.currents.pack import compress
+from bridge.currents.rules_file import RulesFile, hashing_key
 from bridge.errors import BridgeError
 from bridge.mixpanel.client import MixpanelClient
 from bridge.transport import RetryPolicy, Transport
@@ -49,6 +50,11 @@ def check(stack: RunningStack) -> Iterator[Finding]:
     for name, model in SECRETS.items():
         secret = _secret(stack, provider, name, model)
         yield _tried(f"{name} has a value of the right shape", secret.get)
+    if stack.rules_key:
+        yield _tried(
+            f"{stack.rules_key} has rules that can be used",
+            lambda: _read_rules(stack, provider),
+        )
     for what, ask in _braze_keys(stack, provider):
         yield _tried(what, ask)
     yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, provider))
@@ -66,6 +72,12 @@ def _secret[T: SecretModel](
     stack: RunningStack, provider: SecretsProvider, name: str, model: type[T]
 ) -> Secret[T]:
     return Secret(stack.resources[name], model, provider=provider)
+
+
+def _read_rules(stack: RunningStack, provider: SecretsProvider) -> None:
+    file = RulesFile(stack.client("s3"), stack.resources["DataBucket"], stack.rules_key)
+    secret = _secret(stack, provider, "MixpanelSecret", MixpanelCredentials)
+    hashing_key(file.read(), secret)
 
 
 def _braze_keys(

@@ -7,19 +7,23 @@ nothing, so a replay can be repeated. Objects stay where they are until they exp
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
 from bridge.aws import answering
 from bridge.cohorts.message import read as read_message
 from bridge.cohorts.stores import SqsQueue
+from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.arrival import partition_key
 from bridge.currents.decode import read
 from bridge.currents.pack import pack
 from bridge.currents.prepare import events_of, key_of, prepare
-from bridge.currents.transform import DEVICE_PREFIX, Filtered
+from bridge.currents.rules_file import RulesFile, hashing_key
+from bridge.currents.transform import DEVICE_PREFIX, Filtered, Mapper
 from bridge.errors import MalformedInput
 from bridge.quarantine import Key, QuarantinedItem, from_lines
 from bridge.settings import AnonymousUsers
@@ -71,6 +75,7 @@ def replay_events(
     The first arrival goes along, for it bounds the time and so belongs to the key.
     """
     done = ReplayedEvents()
+    mappers = _mappers(stack)
     kinesis: Any = stack.client("kinesis")
 
     def put(arrived: float, data: bytes) -> None:
@@ -84,7 +89,7 @@ def replay_events(
     for arrived, group in groupby(items, lambda item: item.arrived):
         events: list[bytes] = []
         for item in group:
-            problem = _judge(item, done)
+            problem = _judge(item, done, mappers)
             if problem:
                 done.counts[f"left: {problem}"] += 1
                 continue
@@ -99,7 +104,25 @@ def replay_events(
     return done
 
 
-def _judge(item: QuarantinedItem, done: ReplayedEvents) -> str:
+def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
+    """As the importer maps now, under the customer's rules; raises as they are read."""
+    rules = RulesFile(
+        stack.client("s3"), stack.resources["DataBucket"], stack.rules_key
+    ).read()
+    secret = Secret(
+        stack.resources["MixpanelSecret"],
+        MixpanelCredentials,
+        provider=SecretsProvider(boto3_client=stack.client("secretsmanager")),
+    )
+    key = hashing_key(rules, secret)
+    return {setting: Mapper(setting, rules, key) for setting in AnonymousUsers}
+
+
+def _judge(
+    item: QuarantinedItem,
+    done: ReplayedEvents,
+    mappers: Mapping[AnonymousUsers, Mapper],
+) -> str:
     """Why it is of no use to replay this; its change of key is noted."""
     # Whoever has a device for a key was taken along by the setting.
     as_device = item.key is not None and item.key[1].startswith(DEVICE_PREFIX)
@@ -107,7 +130,7 @@ def _judge(item: QuarantinedItem, done: ReplayedEvents) -> str:
     problem = "it holds no events"
     for decoded in events_of(item.original):
         try:
-            prepared = prepare(decoded, item.arrived or time.time(), anonymous)
+            prepared = prepare(decoded, item.arrived or time.time(), mappers[anonymous])
         except MalformedInput as error:
             problem = error.reason
             continue

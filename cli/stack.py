@@ -29,6 +29,7 @@ class RunningStack:
     mixpanel_url: str
     aws: Mapping[str, Any]
     partner: str = "mixpanel"
+    rules_key: str = ""
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
@@ -59,6 +60,7 @@ class RunningStack:
             region_of_project.ingestion_url,
             aws,
             given["BrazePartner"],
+            given.get("EventRules", ""),
         )
 
     @classmethod
@@ -75,4 +77,10 @@ class RunningStack:
             "aws_access_key_id": told["aws_access_key_id"],
             "aws_secret_access_key": told["aws_secret_access_key"],
         }
-        return cls(told["resources"], told["braze_url"], told["mixpanel_url"], aws)
+        return cls(
+            told["resources"],
+            told["braze_url"],
+            told["mixpanel_url"],
+            aws,
+            told.get("rules_key", ""),
+        )

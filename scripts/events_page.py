@@ -7,15 +7,22 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from bridge.currents.catalog import CUSTOM_EVENT, EVENTS, OLDER_SPELLINGS
+from bridge.currents.catalog import (
+    CUSTOM_EVENT,
+    CUSTOM_EVENT_PREFIX,
+    EVENTS,
+    OLDER_SPELLINGS,
+)
 from bridge.currents.properties import (
     FLOAT32,
     JSON_TEXT,
+    OWN_PROPERTIES,
+    PERSONAL,
     RENAMED,
     RENAMED_IN_PART,
+    TEXT_BOOLEANS,
     WITHHELD,
 )
-from bridge.currents.transform import CUSTOM_EVENT_PREFIX, OWN_PROPERTIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "events.md"
 
@@ -47,8 +54,13 @@ def page() -> str:
         lines.append(f"| each of `{name}` | `{prefix}` *name* |")
     for names, what in (
         (WITHHELD, "not sent"),
-        (FLOAT32, "rounded to seven digits"),
+        (FLOAT32, "the shortest decimal that is the same 32-bit float"),
         (JSON_TEXT, "parsed"),
+        (TEXT_BOOLEANS, "text, as in Braze"),
+        (
+            PERSONAL - WITHHELD,
+            "personal: sent, unless the [rules](configuration.md#rules) say else",
+        ),
     ):
         listed = ", ".join(f"`{name}`" for name in sorted(names))
         lines.append(f"| {listed} | {what} |")

@@ -20,6 +20,7 @@ from bridge.currents.deliver import Delivery, StreamRecord
 from bridge.currents.delivered import Delivered
 from bridge.currents.memory import Memory
 from bridge.currents.pack import compress
+from bridge.currents.rules_file import CachedMapper, RulesFile
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, metrics, plain_name
@@ -42,7 +43,6 @@ class Importer:
 
     def __init__(self) -> None:
         settings = CurrentsImporterSettings.load()
-        self.anonymous = settings.anonymous_users
         self.breaker = settings.mass_rejection is MassRejection.WAIT
         self.secret = Secret(settings.mixpanel_secret_arn, MixpanelCredentials)
         self.transport = Transport(
@@ -51,7 +51,10 @@ class Importer:
             policy=POLICY,
             read_timeout=ANSWER_SECONDS,
         )
-        self.quarantine = Quarantine(aws.client("s3"), settings.data_bucket, "currents")
+        s3 = aws.client("s3")
+        self.quarantine = Quarantine(s3, settings.data_bucket, "currents")
+        rules = RulesFile(s3, settings.data_bucket, settings.rules_key)
+        self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
         self.memory = Memory()
         self.reported: set[str] = set()
 
@@ -65,7 +68,7 @@ class Importer:
 
         client = MixpanelClient(self.transport, self.secret, compress, calling_time)
         done = Delivery(
-            client, self.anonymous, calling_time, self.memory, breaker=self.breaker
+            client, self.mapper.get(), calling_time, self.memory, breaker=self.breaker
         ).run(records)
         self._keep(done, records, time_left)
         self._report(done)

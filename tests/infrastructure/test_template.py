@@ -168,6 +168,15 @@ def test_everything_at_rest_is_encrypted_and_private(expanded: Template) -> None
         assert bucket["BucketEncryption"]
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
         assert bucket["LifecycleConfiguration"]["Rules"]
+
+
+def test_the_rules_for_events_never_expire(expanded: Template) -> None:
+    data = of_type(expanded, "AWS::S3::Bucket")["DataBucket"]
+    expiring = [rule["Prefix"] for rule in data["LifecycleConfiguration"]["Rules"]]
+    pattern = expanded["Parameters"]["EventRules"]["AllowedPattern"]
+    assert re.match(pattern, "rules/currents.json")
+    assert not any("rules/currents.json".startswith(prefix) for prefix in expiring)
+    assert {"pages/", "quarantine/", "aws/"} <= set(expiring)
     (table,) = of_type(expanded, "AWS::DynamoDB::Table").values()
     assert table["SSESpecification"]["SSEEnabled"] is True
     assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]

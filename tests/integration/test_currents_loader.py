@@ -8,6 +8,7 @@ import pytest
 
 from bridge.currents.decode import decode
 from bridge.errors import RetryableError
+from bridge.quarantine import from_lines
 from functions.currents_loader import app
 from sandbox.braze.currents import CurrentsSource, avro_file
 from tests.integration.stack import EVENTS, Context, Stack, sample, stack
@@ -40,7 +41,7 @@ def stored(stack: Stack) -> list[Any]:
 
 def test_the_events_of_a_file_are_packed_with_their_type(stack: Stack) -> None:
     put(stack, FILE)
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
     events = stored(stack)
     assert len(events) == 5
     assert {event["event_type"] for event in events} == {"users.messages.email.Open"}
@@ -57,7 +58,7 @@ def test_the_events_of_a_file_are_packed_with_their_type(stack: Stack) -> None:
 def test_old_and_odd_layouts_are_read(stack: Stack, key: str) -> None:
     event = CurrentsSource(["u"], 1).event("users.canvas.Entry")
     put(stack, avro_file("users.canvas.Entry", [event]), key)
-    app.handler(announced(key), Context())
+    app.handler(announced(key), Context(600))
     (found,) = stored(stack)
     assert found["event_type"] == "users.canvas.Entry"
 
@@ -73,7 +74,7 @@ def test_every_codec_of_avro_is_read(stack: Stack, codec: str) -> None:
     schema: Any = records.writer_schema
     fastavro.writer(content, schema, list(records), codec=codec)
     put(stack, content.getvalue())
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
     assert len(stored(stack)) == 5
 
 
@@ -81,7 +82,7 @@ def test_a_large_file_goes_in_records_of_bounded_size(stack: Stack) -> None:
     source = CurrentsSource(["u"], 1)
     opens = [source.event("users.messages.email.Open") for _ in range(6_000)]
     put(stack, avro_file("users.messages.email.Open", opens))
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
     assert len(stored(stack)) == 6_000
     assert len(stack.stream_records()) > 1
 
@@ -93,12 +94,12 @@ def test_a_file_that_is_damaged_is_put_aside_byte_for_byte(
     stack: Stack, content: bytes
 ) -> None:
     put(stack, content)
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
     assert stack.kept("quarantine/currents/") == [content]
 
 
 def test_a_file_that_is_gone_is_passed_over(stack: Stack) -> None:
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
     assert stored(stack) == []
 
 
@@ -112,13 +113,132 @@ def test_a_store_that_fails_makes_lambda_try_again(stack: Stack, store: str) -> 
         stack.s3.delete_object(Bucket="currents", Key=unquote_plus(key))
         stack.s3.delete_bucket(Bucket="currents")
     with pytest.raises(RetryableError, match="a file was not loaded"):
-        app.handler(announced(), Context())
+        app.handler(announced(), Context(600))
 
 
 def test_the_same_notification_twice_is_harmless(stack: Stack) -> None:
     put(stack, FILE)
-    app.handler(announced(), Context())
-    app.handler(announced(), Context())
+    app.handler(announced(), Context(600))
+    app.handler(announced(), Context(600))
     ids = [event["id"] for event in stored(stack)]
     assert len(ids) == 10
     assert len(set(ids)) == 5, "Mixpanel shows each once"
+
+
+# Broken off and gone on with
+
+
+class Clock(Context):
+    """A context whose time runs out after some questions."""
+
+    def __init__(self, chunks: int) -> None:
+        super().__init__()
+        self.chunks = chunks
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.chunks -= 1
+        return 600_000 if self.chunks > 0 else app.MARGIN_SECONDS * 1000 - 1
+
+
+def many(count: int) -> bytes:
+    source = CurrentsSource(["u"], 1)
+    kind = "users.messages.email.Open"
+    return avro_file(kind, [source.event(kind) for _ in range(count)])
+
+
+def progress(stack: Stack) -> list[bytes]:
+    return stack.kept("progress/")
+
+
+def test_when_time_runs_short_the_next_run_goes_on_where_it_stopped(
+    stack: Stack,
+) -> None:
+    put(stack, many(9_000))
+    with pytest.raises(RetryableError):
+        app.handler(announced(), Clock(1))
+    first = len(stored(stack))
+    assert 0 < first < 9_000
+    assert progress(stack) == [str(first).encode()]
+    with pytest.raises(RetryableError):
+        app.handler(announced(), Clock(2))
+    app.handler(announced(), Clock(100))
+    ids = [event["id"] for event in stored(stack)]
+    assert len(ids) == len(set(ids)) == 9_000, "nothing twice, nothing left out"
+    assert progress(stack) == []
+
+
+def test_a_file_that_was_replaced_is_read_from_its_start(stack: Stack) -> None:
+    put(stack, many(9_000))
+    with pytest.raises(RetryableError):
+        app.handler(announced(), Clock(1))
+    before = len(stored(stack))
+    put(stack, FILE)
+    app.handler(announced(), Clock(100))
+    assert len(stored(stack)) == before + 5
+
+
+def test_what_is_stored_when_the_stream_fails_is_not_stored_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(stack, many(9_000))
+    stream = app.loader().stream
+    real, calls = stream.put, []
+
+    def fails_once(records: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RetryableError("stream_throttled")
+        real(records)
+
+    monkeypatch.setattr(stream, "put", fails_once)
+    with pytest.raises(RetryableError):
+        app.handler(announced(), Context(600))
+    app.handler(announced(), Context(600))
+    ids = [event["id"] for event in stored(stack)]
+    assert len(ids) == len(set(ids)) == 9_000
+
+
+def test_a_notification_that_comes_twice_gives_the_same_records(stack: Stack) -> None:
+    """So that Mixpanel shows each event once, and nothing depends on the clock."""
+    put(stack, many(6_000))
+    app.handler(announced(), Context(600))
+    first = stack.stream_records()
+    app.handler(announced(), Context(600))
+    assert stack.stream_records()[len(first) :] == first
+
+
+def test_an_event_that_fits_nowhere_is_put_aside_alone(stack: Stack) -> None:
+    import random
+
+    source = CurrentsSource(["u"], 1)
+    kind = "users.messages.email.Open"
+    events = [source.event(kind) for _ in range(3)]
+    noise = random.Random(1).randbytes(1_500_000).hex()
+    events[1]["properties"]["user_agent"] = noise
+    put(stack, avro_file(kind, events))
+    app.handler(announced(), Context(600))
+    assert len(stored(stack)) == 2
+    ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
+    assert item.reason == "too_large"
+    assert json.loads(item.original)["user_agent"] == noise
+
+
+LAYOUTS = [
+    "currents/{source}/event_type={type}/date=2026-11-24-11/version=12/prod/{file}",
+    "currents/{source}/event_type={type}/date=2026-11-24-11/version=3/{file}",
+    "currents/{source}/event_type={type}/date=2026-11-24-11/{file}",
+    "our own/prefix/{source}/event_type={type}/date=2026-11-24-11/{file}",
+    "no type in it/{file}",
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_old_and_new_layouts_are_read(stack: Stack, layout: str) -> None:
+    source = "dataexport.prod-03.S3.integration.65a1b2c3"
+    kind = "users.canvas.exit.PerformedEvent"
+    key = layout.format(source=source, type=kind, file=f"{source}+0+000.avro")
+    event = CurrentsSource(["u"], 1).event("users.canvas.Entry")
+    put(stack, avro_file(kind, [event]), key)
+    app.handler(announced(key), Context(600))
+    (found,) = stored(stack)
+    assert found["event_type"] == kind

@@ -1,6 +1,7 @@
 """The function currents_receiver on moto: answers as Braze's connector expects them."""
 
 import base64
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -145,3 +146,58 @@ def test_no_token_and_no_user_is_logged(
     assert "call received" in logs
     for canary in (TOKEN, "cust-0001", "@example.com"):
         assert canary not in logs
+
+
+def test_an_event_that_fits_nowhere_is_put_aside_alone(
+    call: Call, stack: Stack
+) -> None:
+    import random
+
+    noise = random.Random(1).randbytes(1_500_000).hex()
+    body = f'{{"events": [{{"id": "1"}}, {{"id": "{noise}"}}, {{"id": "3"}}]}}'
+    status, answer = call(sample("currents_receiver") | {"body": body})
+    assert (status, answer["events"], answer["put_aside"]) == (200, 2, 1)
+    ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
+    assert (item.reason, noise.encode() in item.original) == ("too_large", True)
+    stored = [d.event for record in stack.stream_records() for d in decode(record)]
+    assert stored == [{"id": "1"}, {"id": "3"}]
+
+
+def test_of_a_body_that_is_cut_off_the_whole_events_go_on(
+    call: Call, stack: Stack
+) -> None:
+    event = sample("currents_receiver")
+    cut = event | {"body": event["body"][:-40]}
+    status, answer = call(cut)
+    assert (status, answer["events"], answer["put_aside"]) == (200, 4, 1)
+
+
+def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(
+    call: Call, stack: Stack
+) -> None:
+    event = sample("currents_receiver")
+    for content, events in ((event["body"].encode(), 5), (b"a" * 65_000_000, 0)):
+        body = base64.b64encode(gzip.compress(content)).decode()
+        status, answer = call(event | {"body": body, "isBase64Encoded": True})
+        assert (status, answer["events"]) == (200, events)
+    assert len(stack.kept("quarantine/currents/")) == 1
+
+
+def test_records_that_kinesis_never_takes_are_503(
+    call: Call, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Braze comes again; what was stored before is the same event to Mixpanel."""
+    stream = app.receiver().stream
+    refused = {"ErrorCode": "ProvisionedThroughputExceededException"}
+    monkeypatch.setattr(
+        stream._kinesis, "put_records", lambda **_: {"Records": [refused]}
+    )
+    monkeypatch.setattr(stream, "_sleep", lambda _: None)
+    assert call(sample("currents_receiver"))[0] == 503
+
+
+@pytest.mark.parametrize(
+    "body", ["", "x", "[" * 9_999, "\x00", '{"events": 7}', "null"]
+)
+def test_no_body_whatever_is_answered_400(call: Call, body: str) -> None:
+    assert call(sample("currents_receiver") | {"body": body})[0] == 200

@@ -11,8 +11,7 @@ import orjson
 import pytest
 import requests
 
-from bridge.currents import prepare
-from bridge.currents.transform import Filtered, Sent
+from bridge.currents.transform import Filtered, Mapper, Sent
 from bridge.quarantine import Key, QuarantinedItem
 from cli.replay import kept as kept_by_cli
 from cli.replay import replay_events
@@ -334,7 +333,7 @@ def test_b_replay(
             assert app.handler(call, Context()) == NONE_FAILED
     assert len(mixpanel.events) == 4 * size
     new = len(set(mixpanel.visible()) - first)
-    monkeypatch.setattr(prepare, "transform", renaming(prepare.transform))  # type: ignore[attr-defined]
+    monkeypatch.setattr(Mapper, "transform", renaming(Mapper.transform))
     report = replay_events(running, kept_by_cli(running, "currents", ""))
     affected = {key for key in first if key[0] == "Canvas Entry"}
     listed = {(each.before, each.now) for each in report.changed}

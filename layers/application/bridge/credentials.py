@@ -97,6 +97,8 @@ class MixpanelCredentials(SecretModel):
     project_id: str = ""
     project_token: SecretStr = SecretStr("")
     api_secret: SecretStr = SecretStr("")
+    hmac_key: SecretStr = SecretStr("")
+    """For the rules that hash: not a login, but kept where the logins are."""
 
     @model_validator(mode="after")
     def _one_is_complete(self) -> "MixpanelCredentials":

@@ -53,6 +53,7 @@ class Metric(StrEnum):
     # Both; each of these wakes somebody
     UNAUTHORIZED = "Unauthorized"
     CREDENTIALS_REFUSED = "CredentialsRefused"
+    RULES_UNUSABLE = "RulesUnusable"
     ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
     STORE_UNAVAILABLE = "StoreUnavailable"
     FAULTS = "Faults"

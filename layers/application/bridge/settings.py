@@ -231,6 +231,7 @@ class CurrentsImporterSettings(Settings):
     data_bucket: str
     anonymous_users: AnonymousUsers = AnonymousUsers.SKIP
     mass_rejection: MassRejection = MassRejection.WAIT
+    rules_key: str = ""
     mixpanel_url: Annotated[str, AfterValidator(_loopback)] = ""
 
     @property

@@ -11,8 +11,7 @@ from bridge.currents.breaker import SPOILT_RECORDS
 from bridge.currents.deliver import Delivery, StreamRecord
 from bridge.currents.delivered import Delivered
 from bridge.currents.memory import Memory
-from bridge.currents.transform import MAPPING_VERSION
-from bridge.currents.transform import transform as transform_event
+from bridge.currents.transform import MAPPING_VERSION, Mapper
 from bridge.errors import CredentialsRefused, RetryableError, TooLarge
 from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
 from bridge.settings import AnonymousUsers
@@ -70,7 +69,7 @@ def run(
     seconds = iter(left)
     done = Delivery(
         mixpanel,
-        AnonymousUsers.SKIP,
+        Mapper(AnonymousUsers.SKIP),
         lambda: next(seconds, 300.0),
         memory or Memory(),
         breaker=breaker,
@@ -245,7 +244,7 @@ def test_a_fault_of_ours_on_one_event_does_not_stop_the_shard(
 ) -> None:
     made = source()
     events = [made.event() for _ in range(3)]
-    monkeypatch.setattr(prepare, "transform", failing_on(events[1]["id"]))
+    monkeypatch.setattr(Mapper, "transform", failing_on(events[1]["id"]))
     done = run(Mixpanel(), record(0, *events))
     ((item,),) = done.quarantine.values()
     assert (item.reason, item.message) == ("fault", "RuntimeError")
@@ -256,7 +255,7 @@ def test_a_fault_of_ours_on_one_event_does_not_stop_the_shard(
 def test_a_fault_of_ours_on_every_event_is_a_mass_rejection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prepare, "transform", failing_on(None))
+    monkeypatch.setattr(Mapper, "transform", failing_on(None))
     records, _ = refused_records(SPOILT_RECORDS)
     done = run(Mixpanel(), *records)
     assert done.error is not None
@@ -265,10 +264,12 @@ def test_a_fault_of_ours_on_every_event_is_a_mass_rejection(
 
 
 def failing_on(event_id: str | None) -> Callable[..., Any]:
-    def transform(event: Any, *rest: Any) -> Any:
+    real = Mapper.transform
+
+    def transform(mapper: Mapper, event: Any, *rest: Any) -> Any:
         if event_id in {None, event["id"]}:
             raise RuntimeError("canary: may quote the event")
-        return transform_event(event, *rest)
+        return real(mapper, event, *rest)
 
     return transform
 

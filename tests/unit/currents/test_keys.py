@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.currents.arrival import first_arrival, partition_key
 from bridge.currents.pack import pack
 from bridge.currents.prepare import events_of, key_of, prepare
-from bridge.currents.transform import Filtered
+from bridge.currents.transform import Filtered, Mapper
 from bridge.errors import MalformedInput
 from bridge.quarantine import Key
 from bridge.settings import AnonymousUsers
@@ -36,6 +36,7 @@ events = st.fixed_dictionaries(
     },
     optional={"id": st.uuids().map(str) | odd},
 )
+MAPPER = Mapper(AnonymousUsers.DEVICE)
 blanks = st.sampled_from([b"", b" ", b"\n", b"\r\n", b"\t "])
 
 
@@ -44,12 +45,14 @@ def outcomes(data: bytes, arrived: float) -> list[Key | str]:
     found: list[Key | str] = []
     for decoded in events_of(data):
         try:
-            prepared = prepare(decoded, arrived, AnonymousUsers.DEVICE)
+            prepared = prepare(decoded, arrived, MAPPER)
         except MalformedInput as problem:
             found.append(problem.reason)
         else:
-            filtered = isinstance(prepared, Filtered)
-            found.append(prepared.rule if filtered else key_of(prepared[0]))  # type: ignore[union-attr,index]
+            if isinstance(prepared, Filtered):
+                found.append(prepared.rule)
+            else:
+                found.append(key_of(prepared[0]))
     return found
 
 

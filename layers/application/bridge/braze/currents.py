@@ -7,28 +7,32 @@ side by side, and the type is known from the file. Both become one `CurrentsEven
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.errors import MalformedInput
 
 _RECORD_NAME = re.compile(r"^dataexport\.\w+\.inner\.(?P<type>.+)$")
 _EVENT_TYPE = re.compile(r"(?:^|/)event_type=(?P<type>[^/]+)/")
-_FLAT_KEYS = frozenset(
-    {"event_type", "id", "time", "user_id", "external_user_id", "timezone"}
-)
-# In storage a custom event and a purchase have their own properties in one text.
-_FLAT_PROPERTIES = {
+NESTED_KEYS = frozenset({"event_type", "id", "time", "user", "properties"})
+USER_KEYS = frozenset({"external_user_id", "user_id", "device_id", "timezone"})
+FLAT_KEYS = frozenset({"event_type", "id", "time"}) | USER_KEYS
+"""What stands in an event of either form beside its properties."""
+
+FLAT_PROPERTIES = {
     "users.behaviors.CustomEvent": "custom_properties",
     "users.behaviors.Purchase": "purchase_properties",
 }
+"""In storage both have their own properties in one text that is named `properties`."""
 
 type Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentsEvent:
-    """One event; `properties` may hold None, `user` holds ids alone."""
+class CurrentsEvent(NamedTuple):
+    """One event, as it is read: the ids, and where its properties stand.
+
+    In the flat form `properties` is the whole event, FLAT_KEYS included; `others` are
+    keys of the nested form that are newer than this module.
+    """
 
     type: str
     id: object
@@ -37,57 +41,51 @@ class CurrentsEvent:
     user_id: object
     device_id: object
     properties: Json
+    is_flat: bool
+    others: Json
+
+
+_NONE: Json = {}
 
 
 def read_event(event: object) -> CurrentsEvent:
     """Read either form; raises `MalformedInput` naming the field."""
     if not isinstance(event, dict):
         raise MalformedInput("not_an_object", "an event must be a JSON object")
-    event_type = event.get("event_type")
+    get = event.get
+    event_type = get("event_type")
     if not isinstance(event_type, str) or not event_type:
         raise MalformedInput(
             "no_event_type", "the event has no event_type", field="event_type"
         )
-    properties = event.get("properties")
-    if "user" in event or isinstance(properties, dict):
-        return _nested(event_type, event, properties)
-    return _flat(event_type, event)
-
-
-def _nested(event_type: str, event: Json, properties: object) -> CurrentsEvent:
-    user = event.get("user") or {}
-    if properties is None:
-        properties = {}
+    properties = get("properties")
+    is_flat = not ("user" in event or isinstance(properties, dict))
+    user = event if is_flat else get("user") or _NONE
+    if is_flat:
+        properties = event
+    elif properties is None:
+        properties = _NONE
     if not isinstance(user, dict) or not isinstance(properties, dict):
         field = "properties" if isinstance(user, dict) else "user"
         raise MalformedInput("not_an_object", f"{field} must be an object", field=field)
+    others = _NONE
+    if not is_flat and not (
+        NESTED_KEYS.issuperset(event) and USER_KEYS.issuperset(user)
+    ):
+        others = {key: user[key] for key in user if key not in USER_KEYS} | {
+            key: event[key] for key in event if key not in NESTED_KEYS
+        }
+    of_user = user.get
     return CurrentsEvent(
         event_type,
-        event.get("id"),
-        event.get("time"),
-        user.get("external_user_id"),
-        user.get("user_id"),
-        user.get("device_id"),
+        get("id"),
+        get("time"),
+        of_user("external_user_id"),
+        of_user("user_id"),
+        of_user("device_id"),
         properties,
-    )
-
-
-def _flat(event_type: str, event: Json) -> CurrentsEvent:
-    inner = _FLAT_PROPERTIES.get(event_type)
-    properties = {
-        (inner if inner and key == "properties" else key): value
-        for key, value in event.items()
-        if key not in _FLAT_KEYS
-    }
-    device_id = properties.pop("device_id", None)
-    return CurrentsEvent(
-        event_type,
-        event.get("id"),
-        event.get("time"),
-        event.get("external_user_id"),
-        event.get("user_id"),
-        device_id,
-        properties,
+        is_flat,
+        others,
     )
 
 

@@ -8,15 +8,11 @@ out of the MTU count is spelt as Mixpanel's list spells it: docs/decisions/.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-MESSAGE, BEHAVIOR, CAMPAIGN, CANVAS, OTHER = (
-    "message",
-    "behavior",
-    "campaign",
-    "canvas",
-    "other",
-)
+FAMILIES = ("message", "behavior", "campaign", "canvas", "other")
+MESSAGE, BEHAVIOR, CAMPAIGN, CANVAS, OTHER = FAMILIES
 
 CUSTOM_EVENT = "users.behaviors.CustomEvent"
+CUSTOM_EVENT_PREFIX = "[Braze Custom Event]"
 PURCHASE = "users.behaviors.Purchase"
 
 
@@ -154,3 +150,30 @@ CATALOG: Mapping[str, Event] = {event.type: event for event in EVENTS} | {
     older: next(event for event in EVENTS if event.type == newer)
     for older, newer in OLDER_SPELLINGS.items()
 }
+
+NO_DEVICE_IN_STORAGE = frozenset(
+    {
+        "users.behaviors.InstallAttribution",
+        "users.behaviors.subscriptiongroup.StateChange",
+        "users.campaigns.Conversion",
+        "users.campaigns.EnrollInControl",
+        "users.canvas.Conversion",
+        "users.canvas.Entry",
+        "users.messages.email.Bounce",
+        "users.messages.email.Click",
+        "users.messages.email.Delivery",
+        "users.messages.email.MarkAsSpam",
+        "users.messages.email.Open",
+        "users.messages.email.Send",
+        "users.messages.email.SoftBounce",
+        "users.messages.email.Unsubscribe",
+        "users.messages.sms.CarrierSend",
+        "users.messages.sms.Delivery",
+        "users.messages.sms.DeliveryFailure",
+        "users.messages.sms.Rejection",
+        "users.messages.sms.Send",
+        "users.messages.sms.ShortLinkClick",
+        "users.messages.webhook.Send",
+    }
+)
+"""Have a device id over HTTP alone, so that it cannot tell who an anonymous user is."""

@@ -1,30 +1,40 @@
 """The bytes of a stream record → events, each with the bytes it came in.
 
-A record may be one event, an array, `{"events": […]}`, newline-separated JSON, each
-plain or gzipped, or an Avro container. What cannot be read is an item too, so that it
-can be put aside alone: one bad record must not hold up a shard.
+A record may be one event, an array, `{"events": […]}`, or several of these, a line
+each, plain or gzipped; an Avro container; or any of these as the Kinesis Producer
+Library packs them. What cannot be read is an item too, so that it can be put aside
+alone: one bad record must not hold up a shard, nor one bad event its neighbours.
 """
 
-import gzip
+import importlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import orjson
 
-from bridge.braze.currents import event_type_of
+from bridge.currents import aggregated
+from bridge.currents.pieces import pieces_of
 from bridge.errors import MalformedInput
+
+try:
+    _gzip_file = importlib.import_module("isal.igzip").IGzipFile
+    _damage = importlib.import_module("isal.isal_zlib").error
+except ImportError:  # no wheel for this machine
+    _gzip_file = importlib.import_module("gzip").GzipFile
+    _damage = zlib.error
 
 MAX_INFLATED = 64_000_000
 """Bytes; a record that inflates to more is a bomb and not a batch of events."""
 
-_GZIP, _AVRO = b"\x1f\x8b", b"Obj\x01"
+_AT_ONCE = 1_000_000
+_GZIP, _AVRO, _BOM = b"\x1f\x8b", b"Obj\x01", b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one an event: freezing would cost more than splitting
 class Decoded:
     """One event, or why these bytes are none."""
 
@@ -43,6 +53,19 @@ _read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def decode(data: bytes) -> Iterator[Decoded]:
     """Yield the events of one record, and what is none with its reason."""
+    if not data.startswith(aggregated.MAGIC):
+        yield from _decode(data)
+        return
+    try:
+        records = aggregated.user_records(data)
+    except MalformedInput as error:
+        yield Decoded(data, problem=error)
+        return
+    for record in records:
+        yield from _decode(record)
+
+
+def _decode(data: bytes) -> Iterator[Decoded]:
     try:
         content = inflate(data)
         if content.startswith(_AVRO):
@@ -57,42 +80,51 @@ def decode(data: bytes) -> Iterator[Decoded]:
 
 
 def inflate(data: bytes) -> bytes:
-    """Undo gzip, if it is; raises `MalformedInput`."""
+    """Undo gzip, if it is, up to a limit; raises `MalformedInput`."""
     if not data.startswith(_GZIP):
         return data
+    parts: list[bytes] = []
+    size = 0
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            content = stream.read(MAX_INFLATED + 1)
-    except (OSError, EOFError, zlib.error):
+        with _gzip_file(fileobj=io.BytesIO(data)) as stream:
+            while part := stream.read(_AT_ONCE):
+                size += len(part)
+                if size > MAX_INFLATED:
+                    raise MalformedInput(
+                        "too_large", f"inflates to over {MAX_INFLATED} bytes"
+                    )
+                parts.append(part)
+    except (OSError, EOFError, zlib.error, _damage):
         raise MalformedInput("bad_gzip", "the gzip stream is damaged") from None
-    if len(content) > MAX_INFLATED:
-        raise MalformedInput("too_large", f"inflates to over {MAX_INFLATED} bytes")
-    return content
+    return b"".join(parts)
 
 
 def split(content: bytes) -> Iterable[bytes]:
     """The bytes of each event; raises `MalformedInput` if it is not JSON at all.
 
-    What came line by line is not proven to be JSON: see `read`.
+    Where the whole is broken the pieces are not proven to be JSON: see `read`.
     """
-    content = content.strip()
+    content = content.removeprefix(_BOM).strip()
     if not content:
         raise MalformedInput("empty", "there are no bytes")
+    if content[:1] not in {b"[", b"{"}:
+        raise MalformedInput("not_json", "the record is neither JSON nor Avro nor gzip")
+    whole = _split_whole(content)
+    return pieces_of(content, _split_whole) if whole is None else whole
+
+
+def _split_whole(content: bytes) -> list[bytes] | None:
+    """The events of one JSON document; None if it is broken, or not one alone."""
     try:
         if content.startswith(b"["):
             return [bytes(raw) for raw in _read_array(content)]
-        if content.startswith(b"{"):
-            events = _read_envelope(content).events
-            # An object without `events` is one event.
-            return [content] if events is msgspec.UNSET else [*map(bytes, events)]
+        events = _read_envelope(content).events
     except msgspec.ValidationError:
         return [content]  # `events` is not a list: no envelope of Braze's
     except (msgspec.DecodeError, RecursionError):
-        # Several documents, one a line; a single broken one is judged by itself.
-        lines = content.split(b"\n")
-        if len(lines) > 1 or content.startswith(b"{"):
-            return [line for line in lines if line.strip()]
-    raise MalformedInput("not_json", "the record is neither JSON nor Avro nor gzip")
+        return None
+    # An object without `events` is one event.
+    return [content] if events is msgspec.UNSET else [*map(bytes, events)]
 
 
 def read(raw: bytes) -> Decoded:
@@ -105,28 +137,11 @@ def read(raw: bytes) -> Decoded:
 
 
 def _avro(content: bytes) -> Iterator[Decoded]:
-    from fastavro import reader  # loaded only where Avro comes
+    from bridge.currents import avro  # loaded only where Avro comes
 
     try:
-        records = reader(io.BytesIO(content))
-        event_type = event_type_of("", schema_name(records))
-        for record in records:
-            event = {"event_type": event_type} | cast("dict[str, Any]", record)
-            yield Decoded(orjson.dumps(event, default=_text), event)
+        avro.check_size(content, MAX_INFLATED)
+        for event in avro.read_events("", io.BytesIO(content)):
+            yield Decoded(avro.to_json(event), event)
     except MalformedInput as error:
         yield Decoded(content, problem=error)
-    except Exception:  # noqa: BLE001 - fastavro raises what it stumbles over
-        problem = MalformedInput("bad_avro", "the Avro container is damaged")
-        yield Decoded(content, problem=problem)
-
-
-def schema_name(records: Any) -> str:
-    """Full name of the record type of an open Avro container."""
-    schema = records.writer_schema
-    name = schema.get("name", "") if isinstance(schema, Mapping) else ""
-    space = schema.get("namespace", "") if isinstance(schema, Mapping) else ""
-    return f"{space}.{name}" if space and "." not in name else str(name)
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -6,6 +6,7 @@ after the first failure would only be delivered again.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,12 +14,11 @@ from bridge.currents.decode import Decoded, read
 from bridge.currents.delivered import Delivered, counted_type
 from bridge.currents.memory import InPart, Memory
 from bridge.currents.prepare import FAULT, events_of, key_of, prepare
-from bridge.currents.transform import MAPPING_VERSION, Filtered
+from bridge.currents.transform import Earlier, Filtered, Mapper, Sent
 from bridge.errors import MalformedInput, RetryableError, TooLarge
 from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
 from bridge.observability import plain_name
 from bridge.quarantine import Key, QuarantinedItem
-from bridge.settings import AnonymousUsers
 
 MARGIN_SECONDS = 15.0
 """Once something is settled, no call begins with less time than this."""
@@ -65,14 +65,15 @@ class Delivery:
     def __init__(
         self,
         importer: Importer,
-        anonymous: AnonymousUsers,
+        mapper: Mapper,
         time_left: Callable[[], float],
         memory: Memory,
         *,
         breaker: bool = True,
     ) -> None:
         self._importer = importer
-        self._anonymous = anonymous
+        self._mapper = mapper
+        self._earlier: Earlier = {}
         self._time_left = time_left
         self._memory = memory
         self._breaker = breaker
@@ -93,11 +94,14 @@ class Delivery:
         try:
             for number, record in enumerate(records):
                 self._records.append(record)
+                self._earlier = {}
                 part = self._resume(number, record)
                 for index, decoded in enumerate(events_of(record.data)):
                     if index >= part.settled:
                         self._take(number, index, record, decoded)
                         self._done.accounts.received += 1
+                    else:
+                        self._pass(record, decoded)
             self._flush()
             self._watch(self._judged)
         except MassRejection as error:
@@ -115,12 +119,22 @@ class Delivery:
             self._done.set_aside(number, item)
         return part
 
+    def _prepare(
+        self, record: StreamRecord, decoded: Decoded
+    ) -> tuple[bytes, Sent] | Filtered:
+        return prepare(decoded, record.arrived, self._mapper, self._earlier)
+
+    def _pass(self, record: StreamRecord, decoded: Decoded) -> None:
+        """Settled before; but one that shares an id with it has to know of it."""
+        with suppress(MalformedInput):
+            self._prepare(record, decoded)
+
     def _take(
         self, number: int, index: int, record: StreamRecord, decoded: Decoded
     ) -> None:
         """Leave out, set aside, or add to the chunk; raises as `_flush`."""
         try:
-            prepared = prepare(decoded, record.arrived, self._anonymous)
+            prepared = self._prepare(record, decoded)
         except MalformedInput as error:
             if error.reason == FAULT:
                 self._judged[number] += 1
@@ -236,7 +250,7 @@ class Delivery:
             message=failure.message,
             position=f"{record.position}/{index}",
             kind=kind if isinstance(kind, str) else "",
-            mapping=MAPPING_VERSION,
+            mapping=self._mapper.version,
             arrived=record.arrived,
             key=key,
         )

@@ -1,71 +1,60 @@
-"""Read one Avro file of Currents into the stream, in bounded memory.
+"""Read one Avro file of Currents into the stream, in bounded memory and in steps.
 
 A file that cannot be read is not tried again: it is copied to the quarantine as it is,
 after the events before the damage have been taken.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO
 
-import orjson
-from fastavro import reader
-
-from bridge.braze.currents import event_type_of
-from bridge.currents.decode import schema_name
-from bridge.currents.pack import Stream, pack
-from bridge.errors import BridgeError, MalformedInput
+from bridge.currents.avro import read_events, to_json
+from bridge.currents.pack import Stream, chunks, records_of
+from bridge.errors import MalformedInput
 
 
 @dataclass(slots=True)
 class Loaded:
-    """How many events were stored; `problem` if the file broke off there."""
+    """How far a file is read.
 
-    events: int = 0
+    `position` counts the events that are safe, so that reading can go on behind them;
+    `too_large` are events that no record of the stream can hold, `problem` is where the
+    file broke off.
+    """
+
+    position: int = 0
+    finished: bool = False
+    too_large: list[bytes] = field(default_factory=list)
     problem: MalformedInput | None = None
 
 
-def load(key: str, content: IO[bytes], stream: Stream) -> Loaded:
-    """Store the events of one file.
+def load(
+    key: str,
+    content: IO[bytes],
+    stream: Stream,
+    loaded: Loaded,
+    is_late: Callable[[], bool] = lambda: False,
+) -> None:
+    """Store the events of one file from `loaded.position` on, until it is late.
 
-    Raises `RetryableError` when they are not all safe: the file has to be read again,
-    which Mixpanel's de-duplication makes harmless.
+    Raises `RetryableError` when some are not safe; `loaded` says which are. The same
+    file gives the same records, wherever reading was broken off.
     """
-    loaded = Loaded()
     # Lazily: one record is packed and sent at a time, however long the file is.
-    for record in pack(_events(key, content, loaded)):
-        stream.put([record])
-    return loaded
+    for chunk in chunks(_events(key, content, loaded)):
+        for record in records_of(chunk, loaded.too_large.append):
+            stream.put([record])
+        loaded.position += len(chunk)
+        if is_late():
+            return
+    loaded.finished = True
 
 
 def _events(key: str, content: IO[bytes], loaded: Loaded) -> Iterator[bytes]:
     """The events as flat JSON, until the end or the damage."""
     try:
-        records = reader(content)
-        event_type = event_type_of(key, schema_name(records))
-        for record in records:
-            yield _dump(event_type, record)
-            loaded.events += 1
+        for event in islice(read_events(key, content), loaded.position, None):
+            yield to_json(event)
     except MalformedInput as error:
         loaded.problem = error
-    except BridgeError:
-        raise
-    except Exception as error:
-        if _is_interrupted(error):
-            raise
-        loaded.problem = MalformedInput("bad_avro", "the Avro file is damaged")
-
-
-def _dump(event_type: str, record: Any) -> bytes:
-    if not isinstance(record, dict):
-        raise MalformedInput("bad_avro", "the Avro file does not hold records")
-    return orjson.dumps({"event_type": event_type, **record}, default=_text)
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _is_interrupted(error: Exception) -> bool:
-    """Whether reading failed on the way from S3, not on what was read."""
-    return type(error).__module__.startswith(("botocore", "urllib3"))

@@ -33,25 +33,44 @@ TRIES = 5
 
 
 def compress(content: bytes) -> bytes:
-    """Gzip at the level at which speed is cheapest."""
-    return bytes(_gzip(content, 1))
+    """Gzip at the level at which speed is cheapest; no time of day is in it."""
+    return bytes(_gzip(content, 1, mtime=0))
 
 
-def pack(events: Iterable[bytes]) -> Iterator[bytes]:
-    """Records of many events each; `MalformedInput` for an event that fits nowhere."""
-    for chunk in by_size(events, EVENTS_PER_RECORD, BYTES_PER_RECORD, len):
-        yield from _records(chunk)
+def _refuse(_: bytes) -> None:
+    raise too_large()
 
 
-def _records(chunk: Sequence[bytes]) -> Iterator[bytes]:
+def too_large() -> MalformedInput:
+    """Why an event is put aside that fits nowhere; Braze drops those above 900 KB."""
+    return MalformedInput("too_large", "the event exceeds a Kinesis record")
+
+
+def pack(
+    events: Iterable[bytes], refused: Callable[[bytes], None] = _refuse
+) -> Iterator[bytes]:
+    """Records of many events each; `refused` is told of an event that fits nowhere."""
+    for chunk in chunks(events):
+        yield from records_of(chunk, refused)
+
+
+def chunks(events: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The events of one record each, or of some if they do not compress."""
+    return by_size(events, EVENTS_PER_RECORD, BYTES_PER_RECORD, len)
+
+
+def records_of(
+    chunk: Sequence[bytes], refused: Callable[[bytes], None]
+) -> Iterator[bytes]:
+    """One record, or as many as it takes; the same events give the same bytes."""
     record = compress(b"[" + b",".join(chunk) + b"]")
     if len(record) <= MAX_RECORD:
         yield record
     elif len(chunk) == 1:
-        raise MalformedInput("too_large", "the event exceeds a Kinesis record")
+        refused(chunk[0])
     else:
         for half in halves(chunk):
-            yield from _records(half)
+            yield from records_of(half, refused)
 
 
 class Stream:

@@ -10,12 +10,11 @@ from itertools import islice
 import orjson
 
 from bridge.currents.decode import Decoded, decode
-from bridge.currents.transform import Filtered, Sent, transform
+from bridge.currents.transform import Earlier, Filtered, Mapper, Sent
 from bridge.errors import MalformedInput
 from bridge.mixpanel.imports import BYTES_PER_EVENT
 from bridge.observability import log_fault
 from bridge.quarantine import Key
-from bridge.settings import AnonymousUsers
 
 FAULT = "fault"
 """The reason that stands for a fault of ours."""
@@ -35,14 +34,18 @@ def events_of(data: bytes) -> Iterator[Decoded]:
 
 
 def prepare(
-    decoded: Decoded, arrived: float, anonymous: AnonymousUsers
+    decoded: Decoded, arrived: float, mapper: Mapper, earlier: Earlier | None = None
 ) -> tuple[bytes, Sent] | Filtered:
-    """The event as JSON and as it was mapped; raises `MalformedInput`."""
+    """The event as JSON and as it was mapped; raises `MalformedInput`.
+
+    `earlier` are events of the same record; see `Mapper.transform`.
+    """
     if decoded.problem:
         raise decoded.problem
     try:
         # Stripped, as the bytes are when they come again by themselves.
-        result = transform(decoded.event, decoded.raw.strip(), arrived, anonymous)
+        raw = decoded.raw.strip()
+        result = mapper.transform(decoded.event, raw, arrived, earlier)
         if isinstance(result, Filtered):
             return result
         line = orjson.dumps(result.event)

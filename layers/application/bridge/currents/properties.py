@@ -4,9 +4,15 @@ The names are Braze's; what its own Mixpanel connector renames or leaves out is 
 and left out here, so that reports go on as they were.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import orjson
+
+from bridge.currents.catalog import CUSTOM_EVENT
+
+_FLOAT = struct.Struct("<f")
 
 RENAMED = {"device_model": "$device", "os_version": "$os"}
 
@@ -21,11 +27,14 @@ RENAMED_IN_PART: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 WITHHELD = frozenset(
     {
-        # Left out by Braze's connector. The ids of the user stand under `user`.
+        # Left out by Braze's connector.
         "button_action_type",
         "button_string",
+        "external_user_id",
         "phone_number",
         "sending_ip",
+        "timezone",
+        "user_id",
         # Deprecated twins of ids, always null.
         "app_api_id",
         "app_group_api_id",
@@ -37,18 +46,19 @@ WITHHELD = frozenset(
     }
 )
 
-FLOAT32 = frozenset(
-    {
-        "alt_accuracy",
-        "altitude",
-        "duration",
-        "latitude",
-        "ll_accuracy",
-        "longitude",
-        "price",
-    }
-)
-"""Avro floats: 3.14 reads as 3.140000104904175 and has seven digits that mean much."""
+FLOAT32 = {
+    "alt_accuracy": "users.behaviors.Location",
+    "altitude": "users.behaviors.Location",
+    "duration": "users.behaviors.app.SessionEnd",
+    "latitude": "users.behaviors.Location",
+    "ll_accuracy": "users.behaviors.Location",
+    "longitude": "users.behaviors.Location",
+    "price": "users.behaviors.Purchase",
+}
+"""Avro floats, and the one type in which each is one: 3.14 reads as 3.140000104904175.
+
+(The `duration` of an agent is a whole number of milliseconds.)
+"""
 
 JSON_TEXT = frozenset(
     {
@@ -62,6 +72,56 @@ JSON_TEXT = frozenset(
     }
 )
 """JSON in a text; kept as it is where it does not parse, which samples show."""
+
+TEXT_BOOLEANS = frozenset({"machine_open"})
+"""The text "true" in Braze; a real boolean becomes that text too."""
+
+OWN_PROPERTIES = {
+    "custom_properties": "[Custom event property]",
+    "purchase_properties": "[Purchase property]",
+}
+"""The customer's own, each under this prefix and a space (requirement R12)."""
+
+PERSONAL = frozenset(
+    {
+        # Marked as personal in Braze's event glossary.
+        "abort_log",
+        "ad_id",
+        "altitude",
+        "bounce_reason",
+        "channel_identifier",
+        "country",
+        "deferral_reason",
+        "dob",
+        "email_address",
+        "first_name",
+        "flow_response_json",
+        "gender",
+        "home_city",
+        "input",
+        "language",
+        "last_name",
+        "latitude",
+        "locale_key",
+        "longitude",
+        "message_extras",
+        "native_line_id",
+        "output",
+        "phone_number",
+        "template_name",
+        "to_phone_number",
+        "user_phone_number",
+        # Not marked, but what a person wrote or is known by.
+        "answer_long_string",
+        "bsuid",
+        "custom_attributes",
+        "message_body",
+    }
+)
+"""What the rule `personal` drops or hashes."""
+
+RESERVED = frozenset({"alias", "bucket", "distinct_id", "ip", "time", "token"})
+"""Mean something to Mixpanel, as does every name that begins with `$`."""
 
 UNCHANGED = frozenset(
     """
@@ -78,7 +138,7 @@ UNCHANGED = frozenset(
     completion_tokens content content_length content_optimizer_step_id
     conversion_behavior_index conversion_type country currency deferral_reason
     destination_api_id destination_name destination_type
-    destination_variant_type destination_variation_name device_class device_os
+    destination_variant_type destination_variation_name device_class device_id device_os
     dispatch_id dob element_label element_type email_address endpoint_url error
     esp exit_reason experiment_split_id experiment_split_name experiment_step_id
     feature_flag_id_name first_name float_custom_attributes flow_id from_domain
@@ -90,7 +150,7 @@ UNCHANGED = frozenset(
     landing_page_api_id landing_page_name language last_name line_channel_id
     line_channel_name link_alias link_aliasing_enabled link_id liquid_enabled
     live_activity_event_outcome live_activity_event_type llm_owned_by_customer
-    locale_key machine_open mailbox_provider media_id media_urls message_body
+    locale_key mailbox_provider media_id media_urls message_body
     message_id message_variation_id message_variation_name model_name
     model_provider name native_line_id new_app_version next_step_id
     number_custom_attributes old_app_version orphaned_by_id output platform
@@ -114,9 +174,75 @@ UNCHANGED = frozenset(
 )
 
 
-def round_float32(value: object) -> object:
-    """Seven significant digits; anything but a float stays as it is."""
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+type Read = Callable[[object], object]
+
+
+def mapped_properties(event_type: str) -> dict[str, tuple[str, Read | None]]:
+    """Each known property of such events: its name in Mixpanel, and how it is read.
+
+    An empty name means that it is left out.
+    """
+    mapped: dict[str, tuple[str, Read | None]] = {
+        name: (name, None) for name in UNCHANGED
+    }
+    mapped |= {name: (renamed, None) for name, renamed in RENAMED.items()}
+    for name, (beginnings, renamed) in RENAMED_IN_PART.items():
+        applies = event_type.startswith(beginnings)
+        mapped[name] = (renamed if applies else name, None)
+    mapped |= dict.fromkeys(WITHHELD, ("", None))
+    for name, only in FLOAT32.items():
+        mapped[name] = (name, shortest_float32 if event_type == only else None)
+    mapped |= {name: (name, parse_json_text) for name in JSON_TEXT}
+    mapped |= {name: (name, as_text) for name in TEXT_BOOLEANS}
+    mapped |= {
+        name: (prefix, parse_json_text) for name, prefix in OWN_PROPERTIES.items()
+    }
+    if event_type == CUSTOM_EVENT:
+        mapped["name"] = ("", None)
+    return mapped
+
+
+@cache
+def known_properties() -> frozenset[str]:
+    """All names that are known, those in Mixpanel included."""
+    in_part = {renamed for _, renamed in RENAMED_IN_PART.values()}
+    mapped = mapped_properties("")
+    return frozenset({*mapped, *(target for target, _ in mapped.values())} | in_part)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Mixpanel would take the property for one of its own."""
+    return name in RESERVED or name.startswith("$")
+
+
+def shortest_float32(value: object) -> object:
+    """The shortest decimal that is the same 32-bit float; no number stays as it is.
+
+    Over HTTP the number has more digits than in storage, and it has to be the same in
+    Mixpanel: both go through 32 bits. Unlike a rounding to seven digits this keeps the
+    cents of 123456.78.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        single = _float32(value)
+    except OverflowError:
+        return value
+    for digits in (6, 7, 8):
+        short = float(f"{single:.{digits}g}")
+        if _float32(short) == single:
+            return short
+    return float(f"{single:.9g}")
+
+
+def _float32(value: float) -> float:
+    (single,) = _FLOAT.unpack(_FLOAT.pack(value))
+    return float(single)
+
+
+def as_text(value: object) -> object:
+    """A boolean as JSON spells it; anything else stays as it is."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def parse_json_text(value: object) -> object:

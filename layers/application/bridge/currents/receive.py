@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.currents.decode import inflate, read, split
-from bridge.currents.pack import Stream, pack
+from bridge.currents.pack import Stream, pack, too_large
 from bridge.errors import MalformedInput
 from bridge.quarantine import QuarantinedItem
 
@@ -52,12 +52,13 @@ def receive(body: bytes, request: str, stream: Stream, put_aside: PutAside) -> R
                 keep(piece, problem, f"/{number}")
             else:
                 events.append(piece)
-        records = list(pack(events))
     except MalformedInput as error:
-        aside.clear()
         keep(body, error)
-        events, records = [], []
+    too_long: list[bytes] = []
+    records = list(pack(events, too_long.append))
+    for number, event in enumerate(too_long):
+        keep(event, too_large(), f"/long/{number}")
     if aside:
         put_aside(aside)
     stream.put(records)
-    return Received(len(events), len(aside))
+    return Received(len(events) - len(too_long), len(aside))

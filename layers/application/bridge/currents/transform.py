@@ -2,202 +2,275 @@
 
 The four values by which Mixpanel de-duplicates (event, distinct_id, time, $insert_id)
 are a function of the event and its arrival in the stream alone: any "now" or random id
-here would show every retry a second time.
+here would show every retry a second time. What depends on the type alone is planned
+once a type, for this runs for every event.
 """
 
-import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from bridge.braze.currents import CurrentsEvent, read_event
-from bridge.currents.catalog import CATALOG, CUSTOM_EVENT
-from bridge.currents.properties import (
-    FLOAT32,
-    JSON_TEXT,
-    RENAMED,
-    RENAMED_IN_PART,
-    UNCHANGED,
-    WITHHELD,
-    parse_json_text,
-    round_float32,
+from bridge.currents.catalog import (
+    CATALOG,
+    CUSTOM_EVENT,
+    CUSTOM_EVENT_PREFIX,
+    NO_DEVICE_IN_STORAGE,
 )
+from bridge.currents.key_values import EARLIEST, event_time, insert_id, why_nobody
+from bridge.currents.plan import PropertyPlan, keyed_digest, plan_properties
+from bridge.currents.properties import is_reserved
+from bridge.currents.rules import Rules, is_sampled
 from bridge.errors import MalformedInput
-from bridge.mixpanel.identifiers import is_placeholder
 from bridge.settings import AnonymousUsers
 
-MAPPING_VERSION = "1"
+MAPPING_VERSION = "2"
 """Raised when an event that was sent before would get other values than before."""
 
-CUSTOM_EVENT_PREFIX = "[Braze Custom Event]"
-OWN_PROPERTIES = {
-    "custom_properties": "[Custom event property]",
-    "purchase_properties": "[Purchase property]",
-}
-"""Requirement R12. What separates prefix and name is not documented: a space."""
-
-EARLIEST = 1_262_304_000
-"""2010-01-01 in epoch seconds (requirement R7)."""
-
-REDACTED = "[REDACTED]"
+_NO_DEVICE: dict[str, Any] = {}
 DEVICE_PREFIX = "$device:"
-_INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
+MOST_PLANS = 5_000
+"""Types are some hundred; a producer that makes them up must not fill the memory."""
+
+type Earlier = dict[object, bytes]
+"""Bytes of events of one record, by `$insert_id`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filtered:
+class Filtered(NamedTuple):
     """The event is not sent; `rule` says by which rule."""
 
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A Mixpanel event, and what it held that the catalog does not know."""
 
     event: dict[str, Any]
     drift: tuple[str, ...] = ()
 
 
-def transform(
-    event: object, raw: bytes, arrived: float, anonymous: AnonymousUsers
-) -> Sent | Filtered:
-    """Map one event; `raw` are its bytes, `arrived` is in epoch seconds.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What holds for all events of one name."""
 
-    Raises `MalformedInput` naming the field.
-    """
-    currents = read_event(event)
-    time = _time(currents.time)
-    if time < EARLIEST:
-        return Filtered("before_2010")
-    distinct_id = _distinct_id(currents, anonymous)
-    if isinstance(distinct_id, Filtered):
-        return distinct_id
-    properties: dict[str, Any] = {
-        "$partner_id": "braze",
-        "distinct_id": distinct_id,
-        "$insert_id": _insert_id(currents.id, raw),
-        # A time to come would be overwritten with the time of import, another one at
-        # each retry; the arrival is the same at each.
-        "time": min(time, int(arrived)),
-    }
-    if currents.device_id is not None:
-        properties["device_id"] = currents.device_id
-    unknown = _add_properties(properties, currents)
-    name, known = _name(currents)
-    if not known:
-        unknown.append(currents.type)
-    return Sent({"event": name, "properties": properties}, tuple(unknown))
+    name: str
+    filtered: Filtered | None
+    share: float
+    sampled_out: Filtered
+    properties: PropertyPlan
+    device_tells: bool
+    unknown: tuple[str, ...]
 
 
-def _time(value: object) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return int(value)
-        except (ValueError, OverflowError):
-            pass
-    raise MalformedInput("bad_time", "time must be epoch seconds", field="time")
+class Mapper:
+    """The mapping under the customer's rules; `hmac_key` is for those that hash."""
+
+    def __init__(
+        self,
+        anonymous: AnonymousUsers,
+        rules: Rules | None = None,
+        hmac_key: str = "",
+    ) -> None:
+        self._rules = rules or Rules()
+        self._device = anonymous is AnonymousUsers.DEVICE
+        self._digest = keyed_digest(hmac_key.encode())
+        self._plans: dict[str, _Plan] = {}
+        self._properties: dict[str, PropertyPlan] = {}
+        as_json = self._rules.model_dump_json(exclude_defaults=True)
+        ruled = sha256(f"{anonymous}{as_json}{hmac_key}".encode()).hexdigest()[:8]
+        is_plain = not rules and anonymous is AnonymousUsers.SKIP
+        self.version = MAPPING_VERSION if is_plain else f"{MAPPING_VERSION}-{ruled}"
+        """Changes whenever an event may get other values than before."""
+
+    def transform(
+        self,
+        event: object,
+        raw: bytes,
+        arrived: float,
+        earlier: Earlier | None = None,
+    ) -> Sent | Filtered:
+        """Map one event; `raw` are its bytes, `arrived` is in epoch seconds.
+
+        `earlier` are the events of the same stream record that were mapped before, for
+        two that share an id. Raises `MalformedInput` naming the field.
+        """
+        currents = read_event(event)
+        key = _custom_name(currents) if currents.type == CUSTOM_EVENT else currents.type
+        plan = self._plans.get(key) or self._plan(currents.type, key)
+        if plan.filtered:
+            return plan.filtered
+        time = event_time(currents.time, arrived)
+        if time < EARLIEST:
+            return Filtered("before_2010")
+        # The rules for `device_id` hold where it becomes an id as well.
+        device = _device_of(currents, plan.properties)
+        distinct_id = self._distinct_id(currents, plan, device)
+        if isinstance(distinct_id, Filtered):
+            return distinct_id
+        if plan.share < 1 and not is_sampled(distinct_id, plan.share):
+            return plan.sampled_out
+        properties: dict[str, Any] = {
+            "$partner_id": "braze",
+            "distinct_id": distinct_id,
+            "$insert_id": insert_id(currents.id, raw),
+            "time": time,
+        }
+        if device:
+            properties |= device
+        unknown = _add_properties(properties, currents, plan.properties)
+        sent = Sent(
+            {"event": plan.name, "properties": properties},
+            plan.unknown + tuple(unknown) if unknown else plan.unknown,
+        )
+        if earlier is not None:
+            shared = properties["$insert_id"]
+            if earlier.setdefault(shared, raw) is not raw:
+                self._tell_apart(sent, raw, arrived, earlier)
+        return sent
+
+    def _tell_apart(
+        self, sent: Sent, raw: bytes, arrived: float, earlier: Earlier
+    ) -> None:
+        """Another event with an id that was there before gets an id of its own.
+
+        Another is one that says something else, not one that says more: the same event
+        may come twice, and in both forms. Decision 0021.
+        """
+        event, properties = sent.event["event"], sent.event["properties"]
+        shared = properties["$insert_id"]
+        first = self.transform(orjson.loads(earlier[shared]), earlier[shared], arrived)
+        key = (event, properties["distinct_id"], shared)
+        if isinstance(first, Sent) and not _share_key(first, sent):
+            # Mixpanel tells them apart already; but a third may be like this one.
+            if earlier.setdefault(key, raw) is raw:
+                return
+            first = self.transform(orjson.loads(earlier[key]), earlier[key], arrived)
+        if isinstance(first, Sent) and _contradict(first, sent):
+            digest = sha256(shared.encode() + raw).hexdigest()
+            properties["$insert_id"] = digest[:36]
+
+    def _plan(self, event_type: str, key: str) -> _Plan:
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+            self._properties.clear()
+        row = CATALOG.get(event_type)
+        name = key if row is None or row.type == CUSTOM_EVENT else row.name
+        if row is None and is_reserved(name):
+            # `$merge` for one would join two users for good.
+            raise MalformedInput("reserved_type", "the type is reserved by Mixpanel")
+        rules, family = self._rules, row.family if row else ""
+        filtered = rules.filtering(event_type, name, family)
+        sample = rules.sampling(event_type, name, family)
+        if event_type not in self._properties:
+            known = row.type if row else event_type
+            self._properties[event_type] = plan_properties(known, rules, self._digest)
+        renamed = rules.rename_events
+        plan = _Plan(
+            renamed.get(name) or renamed.get(event_type) or name,
+            Filtered(filtered) if filtered else None,
+            sample.keep if sample else 1,
+            Filtered(f"sample {' '.join(sample.events)}" if sample else ""),
+            self._properties[event_type],
+            event_type not in NO_DEVICE_IN_STORAGE,
+            () if row else (event_type,),
+        )
+        self._plans[key] = plan
+        return plan
+
+    def _distinct_id(
+        self, event: CurrentsEvent, plan: _Plan, device: dict[str, Any]
+    ) -> str | Filtered:
+        """Requirements R9 and R10; an id that stands for nobody is none."""
+        rule = why_nobody(event.external_user_id)
+        if rule is None:
+            return str(event.external_user_id)
+        if self._device:
+            devices = device.values() if plan.device_tells else ()
+            for each in (*devices, event.user_id):
+                if why_nobody(each) is None:
+                    return f"{DEVICE_PREFIX}{each}"
+        return Filtered(rule)
 
 
-def _distinct_id(event: CurrentsEvent, anonymous: AnonymousUsers) -> str | Filtered:
-    """Requirements R9 and R10; an id that stands for nobody is none."""
-    external_id = event.external_user_id
-    if external_id is None or external_id == "":
-        rule = "no_external_id"
-    elif external_id == REDACTED:
-        rule = "redacted_external_id"
-    elif is_placeholder(str(external_id)):
-        rule = "placeholder_external_id"
-    else:
-        return str(external_id)
-    if anonymous is AnonymousUsers.DEVICE:
-        device_id = event.device_id or event.user_id
-        if device_id and device_id != REDACTED and not is_placeholder(str(device_id)):
-            return f"{DEVICE_PREFIX}{device_id}"
-    return Filtered(rule)
+def _device_of(event: CurrentsEvent, plan: PropertyPlan) -> dict[str, Any]:
+    """The property, as the rules have it, or nothing."""
+    device_id = event.device_id
+    if device_id is None:
+        return _NO_DEVICE
+    action = plan.nested["device_id"]
+    if isinstance(action, str):
+        return {action: device_id}
+    out: dict[str, Any] = {}
+    if callable(action):
+        action(out, device_id)
+    return out
 
 
-def _insert_id(event_id: object, raw: bytes) -> str:
-    """The event's id if Mixpanel takes it, else a digest of it, or of the bytes."""
-    if isinstance(event_id, str) and event_id:
-        if _INSERT_ID.fullmatch(event_id) and not is_placeholder(event_id):
-            return event_id
-        raw = event_id.encode("utf-8", "surrogatepass")
-    return sha256(raw).hexdigest()[:36]
+def _share_key(one: Sent, other: Sent) -> bool:
+    ones, others = one.event, other.event
+    return (ones["event"], ones["properties"]["distinct_id"]) == (
+        others["event"],
+        others["properties"]["distinct_id"],
+    )
 
 
-def _name(event: CurrentsEvent) -> tuple[str, bool]:
-    """The name in Mixpanel, and whether the catalog knows the type."""
-    row = CATALOG.get(event.type)
-    if row is None:
-        return event.type, False
-    if row.type == CUSTOM_EVENT:
-        name = event.properties.get("name")
-        if not isinstance(name, str) or not name.strip():
-            raise MalformedInput(
-                "no_event_name", "a custom event needs a name", field="properties.name"
-            )
-        return f"{CUSTOM_EVENT_PREFIX} {name}", True
-    return row.name, True
+def _contradict(one: Sent, other: Sent) -> bool:
+    """Whether a property that both have differs; as JSON, where NaN is null."""
+    ones, others = one.event["properties"], other.event["properties"]
+    shared = ones.keys() & others.keys()
+    sort = orjson.OPT_SORT_KEYS
+    return orjson.dumps({name: ones[name] for name in shared}, option=sort) != (
+        orjson.dumps({name: others[name] for name in shared}, option=sort)
+    )
 
 
-type Rule = str | Callable[[str, object], Iterator[tuple[str, object]]] | None
-"""The new name, nothing for what is left out, or what yields names and values."""
+def _custom_name(event: CurrentsEvent) -> str:
+    name = event.properties.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise MalformedInput(
+            "no_event_name", "a custom event needs a name", field="properties.name"
+        )
+    return f"{CUSTOM_EVENT_PREFIX} {name}"
 
 
-@cache
-def _plan(event_type: str) -> dict[str, Rule]:
-    """What becomes of each known property in events of one type."""
-    plan: dict[str, Rule] = {name: name for name in UNCHANGED}
-    plan |= RENAMED
-    for name, (beginnings, renamed) in RENAMED_IN_PART.items():
-        plan[name] = renamed if event_type.startswith(beginnings) else name
-    plan |= dict.fromkeys(WITHHELD)
-    plan |= dict.fromkeys(FLOAT32, _rounded)
-    plan |= dict.fromkeys(JSON_TEXT, _parsed)
-    plan |= dict.fromkeys(OWN_PROPERTIES, _own)
-    if event_type == CUSTOM_EVENT:
-        plan["name"] = None
-    return plan
-
-
-def _add_properties(out: dict[str, Any], event: CurrentsEvent) -> list[str]:
+def _add_properties(
+    out: dict[str, Any], event: CurrentsEvent, plan: PropertyPlan
+) -> list[str]:
     """Write the properties; the names of those that the catalog does not know."""
-    plan = _plan(event.type if event.type in CATALOG else "")
-    unknown: list[str] = []
-    for name, value in event.properties.items():
+    given = event.properties
+    if not event.is_flat and not event.others and given.keys() <= plan.names.keys():
+        # Most events: nothing in them but what keeps or changes its name.
+        names = plan.names
+        for name, value in given.items():
+            if value is not None:
+                out[names[name]] = value
+        return []
+    unknown: list[tuple[str, Any]] = []
+    action_of: Any = (plan.flat if event.is_flat else plan.nested).get
+    for name, value in given.items():
         if value is None:
             continue
-        rule = plan.get(name, "")
-        if rule == "":
-            # A field that is newer than the catalog goes through under its own name.
-            unknown.append(name)
-            if name not in out:
-                out[name] = value
-        elif isinstance(rule, str):
-            out[rule] = value
-        elif rule is not None:
-            out.update(rule(name, value))
-    return unknown
+        action = action_of(name)
+        if action.__class__ is str:
+            out[action] = value
+        elif action is None:
+            unknown.append((name, value))
+        elif action:
+            action(out, value)
+    unknown += [each for each in event.others.items() if each[1] is not None]
+    # Last, so that one that is newer than the catalog never stands in for a known one.
+    _add_unknown(out, unknown, plan)
+    return [name for name, _ in unknown]
 
 
-def _rounded(name: str, value: object) -> Iterator[tuple[str, object]]:
-    yield name, round_float32(value)
-
-
-def _parsed(name: str, value: object) -> Iterator[tuple[str, object]]:
-    yield name, parse_json_text(value)
-
-
-def _own(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """The customer's own properties, each under its prefix."""
-    prefix = OWN_PROPERTIES[name]
-    inner = parse_json_text(value)
-    if not isinstance(inner, dict):
-        yield prefix, inner
-        return
-    for key, each in inner.items():
-        if each is not None:
-            yield f"{prefix} {key}", each
+def _add_unknown(
+    out: dict[str, Any], unknown: list[tuple[str, Any]], plan: PropertyPlan
+) -> None:
+    for name, value in unknown:
+        action = plan.unknown(name)
+        if isinstance(action, str):
+            out[f"[Braze] {name}" if action in out else action] = value
+        elif callable(action):
+            action(out, value)

@@ -1,0 +1,115 @@
+"""Avro containers of Currents: from a file, or within a stream record.
+
+fastavro reads them; before it reads what stands in a stream record, the blocks are
+looked through, for a container of a kilobyte can inflate to what no function can hold.
+"""
+
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import orjson
+from fastavro import reader, schemaless_reader
+
+from bridge.braze.currents import event_type_of
+from bridge.errors import BridgeError, MalformedInput
+
+MAGIC = b"Obj\x01"
+CODECS = frozenset({"null", "deflate", "snappy"})
+_AT_ONCE = 1_000_000
+_HEADER: Any = {
+    "type": "record",
+    "name": "Header",
+    "fields": [
+        {"name": "magic", "type": {"type": "fixed", "name": "magic", "size": 4}},
+        {"name": "meta", "type": {"type": "map", "values": "bytes"}},
+        {"name": "sync", "type": {"type": "fixed", "name": "sync", "size": 16}},
+    ],
+}
+
+
+def read_events(key: str, content: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of a container, each with its type.
+
+    Raises `MalformedInput` at the damage, and what fails on the way from S3 as it is.
+    """
+    try:
+        records = reader(content)
+        event_type = event_type_of(key, _schema_name(records))
+        for record in records:
+            yield {"event_type": event_type, **_record(record)}
+    except BridgeError:
+        raise
+    except Exception as error:
+        if type(error).__module__.startswith(("botocore", "urllib3")):
+            raise
+        # fastavro raises what it stumbles over.
+        raise MalformedInput("bad_avro", "the Avro container is damaged") from None
+
+
+def to_json(event: dict[str, Any]) -> bytes:
+    """The flat form as bytes; the same for the same event."""
+    return orjson.dumps(event, default=_text)
+
+
+def check_size(content: bytes, limit: int) -> None:
+    """Look through the blocks; raises `MalformedInput` if they inflate beyond it."""
+    source = io.BytesIO(content)
+    try:
+        header: Any = schemaless_reader(source, _HEADER, None)
+        codec = header["meta"].get("avro.codec", b"null").decode()
+        left = limit
+        while source.tell() < len(content):
+            count: Any = schemaless_reader(source, "long", None)
+            block: Any = schemaless_reader(source, "bytes", None)
+            source.seek(16, io.SEEK_CUR)
+            size = _inflated_size(codec, block, left)
+            left -= size
+            # Records of no bytes at all would never end.
+            if left < 0 or count > size:
+                _refuse_size(limit)
+    except BridgeError:
+        raise
+    except Exception:  # noqa: BLE001 - what is before the damage can still be read
+        return
+
+
+def _refuse_size(limit: int) -> None:
+    raise MalformedInput("too_large", f"inflates to over {limit} bytes")
+
+
+def _record(record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise MalformedInput("bad_avro", "the Avro file does not hold records")
+    return record
+
+
+def _inflated_size(codec: str, block: bytes, limit: int) -> int:
+    if codec not in CODECS:
+        raise MalformedInput("bad_avro", "the codec is none that Currents writes")
+    if codec == "deflate":
+        stream, size = zlib.decompressobj(-15), 0
+        while size <= limit and (part := stream.decompress(block, _AT_ONCE)):
+            size += len(part)
+            block = stream.unconsumed_tail
+        return size
+    if codec == "snappy":
+        size = 0
+        for position, byte in enumerate(block[:5]):
+            size |= (byte & 0x7F) << 7 * position
+            if byte < 0x80:
+                break
+        return size
+    return len(block)
+
+
+def _schema_name(records: Any) -> str:
+    schema = records.writer_schema
+    name = schema.get("name", "") if isinstance(schema, Mapping) else ""
+    space = schema.get("namespace", "") if isinstance(schema, Mapping) else ""
+    return f"{space}.{name}" if space and "." not in name else str(name)
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

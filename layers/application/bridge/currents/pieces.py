@@ -1,0 +1,74 @@
+"""Events out of JSON that is broken somewhere: every one that can be told apart.
+
+Brackets and quotes alone are followed here. So a bad event is one piece and its
+neighbours are others, and what was cut off is the last piece.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+type SplitWhole = Callable[[bytes], list[bytes] | None]
+
+# A string that does not end reaches to the end: each byte is looked at once.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_ARRAY = re.compile(rb'\s*(?:\{\s*"events"\s*:\s*)?\[')
+_NOTHING = b" \t\r\n,]}"
+
+
+def pieces_of(content: bytes, split_whole: SplitWhole) -> Iterator[bytes]:
+    """Yield the bytes of each event and of each part that is none."""
+    lines = [line.strip() for line in content.split(b"\n")]
+    by_line = len(lines) > 1 and any(
+        line[:1] in {b"[", b"{"} and split_whole(line) is not None for line in lines
+    )
+    for document in lines if by_line else [content]:
+        for part in _documents(document):
+            whole = split_whole(part) if part[:1] in {b"[", b"{"} else [part]
+            yield from _elements(part) if whole is None else whole
+
+
+def _documents(content: bytes) -> Iterator[bytes]:
+    """What is in brackets, and what is between."""
+    depth = start = 0
+    for token in _TOKEN.finditer(content):
+        mark = token[0]
+        if mark in {b"{", b"["}:
+            if depth == 0:
+                yield from _meaningful(content[start : token.start()])
+                start = token.start()
+            depth += 1
+        elif mark in {b"}", b"]"} and depth:
+            depth -= 1
+            if depth == 0:
+                yield content[start : token.end()]
+                start = token.end()
+    yield from _meaningful(content[start:])
+
+
+def _meaningful(part: bytes) -> Iterator[bytes]:
+    if part.strip(_NOTHING):
+        yield part.strip()
+
+
+def _elements(document: bytes) -> list[bytes]:
+    """The elements of a broken array or envelope; of anything else the whole."""
+    array = _ARRAY.match(document)
+    if not array:
+        return [document]
+    found: list[bytes] = []
+    depth, start = 0, array.end()
+    for token in _TOKEN.finditer(document, start):
+        mark = token[0]
+        if mark in {b"{", b"["}:
+            depth += 1
+        elif depth and mark in {b"}", b"]"}:
+            depth -= 1
+        elif depth == 0 and mark in {b",", b"]", b"}"}:
+            found.append(document[start : token.start()].strip())
+            start = token.end()
+            if mark != b",":
+                break
+    else:
+        found.append(document[start:].strip())
+    found = [each for each in found if each]
+    return found if len(found) > 1 else [document]
