@@ -72,18 +72,18 @@ def _map(path: str, key: str, times: int) -> int:
     from fastavro import reader  # noqa: PLC0415 - each contender loads its own
 
     from bridge.braze.currents import event_type_of  # noqa: PLC0415
-    from bridge.currents.transform import Sent, transform  # noqa: PLC0415
+    from bridge.currents.transform import Mapper, Sent  # noqa: PLC0415
     from bridge.settings import AnonymousUsers  # noqa: PLC0415
 
     content = Path(path).read_bytes()
     event_type = event_type_of(key, "")
-    arrived, anonymous = 1_800_000_000.0, AnonymousUsers.SKIP
+    arrived, mapper = 1_800_000_000.0, Mapper(AnonymousUsers.SKIP)
     sent = 0
     for _ in range(times):
         for record in reader(io.BytesIO(content)):
             event: Any = record
             event["event_type"] = event_type
-            sent += isinstance(transform(event, b"", arrived, anonymous), Sent)
+            sent += isinstance(mapper.transform(event, b"", arrived), Sent)
     return sent
 
 
