@@ -59,6 +59,11 @@ TRAPS = [
     VALID.replace(b"add_members", b'add_members", "action": "remove_members'),
     VALID.replace(b'"email":', b'"mixpanel_distinct_id": "u-2", "email":'),
     VALID.replace(b"u-1", b"\\ud800"),
+    VALID.replace(b"Trial", b"\\udc00 trial"),
+    VALID.replace(b"8120045", b"\\ud800"),
+    VALID.replace(b"6f0b1f0e", b"\\ud800"),
+    json.dumps(page() | {"action": []}).encode(),
+    json.dumps(page() | {"action": {"a": 1}}).encode(),
     VALID.replace(b"Trial", b'\\u0000\\u001b[31m\\r\\n{\\"level\\": \\"ERROR\\"}'),
     VALID.replace(b"u-1", b"\\u0000\\u0001"),
     VALID.replace(b"6f0b1f0e", b"\\u0000"),
@@ -104,7 +109,7 @@ PARAMETERS = [*page()["parameters"], "mixpanel_cohort_description", "$x"]
 odd_pages = st.builds(
     lambda changes, action: json.dumps(page(**changes) | {"action": action}).encode(),
     st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=3),
-    st.sampled_from(["members", "add_members", "remove_members"]) | scalars,
+    st.sampled_from(["members", "add_members", "remove_members"]) | values,
 )
 members = st.lists(
     st.dictionaries(

@@ -51,14 +51,24 @@ def _as_text(value: object) -> object:
     return value
 
 
+def _encodable(text: str) -> str:
+    """JSON can hold half a character, which no store takes."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds half a character (a lone surrogate)")
+    return text
+
+
 Id = Annotated[
-    str, BeforeValidator(_as_text), Field(min_length=1, max_length=MAX_ID_LENGTH)
+    str,
+    BeforeValidator(_as_text),
+    Field(min_length=1, max_length=MAX_ID_LENGTH),
+    AfterValidator(_encodable),
 ]
 
 
-def _cut(name: str) -> str:
-    """A name is for reading; a huge one must not be more than the ledger can hold."""
-    return name[:MAX_NAME_LENGTH]
+def _readable(name: str) -> str:
+    """A name is for reading: a huge or broken one must not stop the sync."""
+    return name[:MAX_NAME_LENGTH].encode("utf-8", "replace").decode()
 
 
 class PageInfo(BaseModel):
@@ -84,7 +94,7 @@ class Parameters(BaseModel):
     mixpanel_project_id: Id
     mixpanel_cohort_id: Id
     mixpanel_session_id: Id
-    mixpanel_cohort_name: Annotated[str, AfterValidator(_cut)] = ""
+    mixpanel_cohort_name: Annotated[str, AfterValidator(_readable)] = ""
     page_info: PageInfo | None = None
 
 
@@ -135,7 +145,7 @@ def action_of(body: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     action = data.get("action") if isinstance(data, dict) else None
-    return action if action in set(Action) else None
+    return action if isinstance(action, str) and action in set(Action) else None
 
 
 def success(action: str) -> dict[str, Any]:
