@@ -14,7 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from bridge.braze.track import OBJECTS_PER_CALL
 from bridge.cohorts.attribute_route import AttributeRoute
-from bridge.cohorts.ledger import SHARDS
+from bridge.cohorts.items import SHARDS
 from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
 from bridge.currents.deliver import MARGIN_SECONDS
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL

@@ -39,6 +39,10 @@ LATE = "the message is redriven after the next sync"
 LAST = "the message is redriven after the last sync"
 FAULTS = (REPEATED, BEFORE, AFTER, CRASH, TWICE, LATE, LAST)
 
+UNASKED = frozenset({"pushed_at", "at", "called_at"})
+"""Times that no rule asks for within two hours and without restarts: states that differ
+in them alone have the same future."""
+
 type Changes = frozenset[tuple[str, bool]]
 
 
@@ -340,7 +344,8 @@ class Walk:
 
 @cache
 def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*(each.name for each in fields(kind)))
+    names = [each.name for each in fields(kind) if each.name not in UNASKED]
+    return attrgetter(*names)
 
 
 def _values(value: Any) -> tuple[Any, ...]:

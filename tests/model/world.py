@@ -7,7 +7,7 @@ from typing import Any
 from bridge.cohorts.accept import Accepted, accept
 from bridge.cohorts.consume import consume
 from bridge.cohorts.identity import Identifier, parse_sources
-from bridge.cohorts.ledger import _page
+from bridge.cohorts.items import page_of
 from bridge.cohorts.memory import MemoryLedger, MemoryPageStore, MemoryQueue
 from bridge.cohorts.message import CohortKey, Message, PageMessage
 from bridge.cohorts.ports import Ledger
@@ -127,7 +127,7 @@ class World:
             pages = ledger._at(message.key).pages
             pages[at] = replace(pages[at], sent=False)
         else:
-            page = _page(message)
+            page = page_of(message)
             page.assign("sent", False)
             ledger._table.update(page)
 
