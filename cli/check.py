@@ -7,8 +7,7 @@ it has accepted the login.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from typing import TYPE_CHECKING
 
 from bridge.braze.client import BrazeClient, PartnerClient
 from bridge.credentials import (
@@ -25,6 +24,9 @@ from bridge.errors import BridgeError
 from bridge.mixpanel.client import MixpanelClient
 from bridge.transport import RetryPolicy, Transport
 from cli.stack import RunningStack
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 SECRETS: dict[str, type[SecretModel]] = {
     "WebhookSecret": WebhookCredentials,
@@ -46,18 +48,18 @@ class Finding:
 
 def check(stack: RunningStack) -> Iterator[Finding]:
     """Look at each thing in turn."""
-    provider = SecretsProvider(boto3_client=stack.client("secretsmanager"))
+    secrets = stack.client("secretsmanager")
     for name, model in SECRETS.items():
-        secret = _secret(stack, provider, name, model)
+        secret = _secret(stack, secrets, name, model)
         yield _tried(f"{name} has a value of the right shape", secret.get)
     if stack.rules_key:
         yield _tried(
             f"{stack.rules_key} has rules that can be used",
-            lambda: _read_rules(stack, provider),
+            lambda: _read_rules(stack, secrets),
         )
-    for what, ask in _braze_keys(stack, provider):
+    for what, ask in _braze_keys(stack, secrets):
         yield _tried(what, ask)
-    yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, provider))
+    yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, secrets))
 
 
 def _tried(what: str, attempt: Callable[[], object]) -> Finding:
@@ -69,23 +71,23 @@ def _tried(what: str, attempt: Callable[[], object]) -> Finding:
 
 
 def _secret[T: SecretModel](
-    stack: RunningStack, provider: SecretsProvider, name: str, model: type[T]
+    stack: RunningStack, secrets: "SecretsManagerClient", name: str, model: type[T]
 ) -> Secret[T]:
-    return Secret(stack.resources[name], model, provider=provider)
+    return Secret(stack.resources[name], model, client=secrets)
 
 
-def _read_rules(stack: RunningStack, provider: SecretsProvider) -> None:
+def _read_rules(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
     file = RulesFile(stack.client("s3"), stack.resources["DataBucket"], stack.rules_key)
-    secret = _secret(stack, provider, "MixpanelSecret", MixpanelCredentials)
+    secret = _secret(stack, secrets, "MixpanelSecret", MixpanelCredentials)
     hashing_key(file.read(), secret)
 
 
 def _braze_keys(
-    stack: RunningStack, provider: SecretsProvider
+    stack: RunningStack, secrets: "SecretsManagerClient"
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """What to ask Braze for each route that the secret has keys for."""
     transport = Transport("braze", stack.braze_url, policy=ONE_TRY)
-    secret = _secret(stack, provider, "BrazeSecret", BrazeCredentials)
+    secret = _secret(stack, secrets, "BrazeSecret", BrazeCredentials)
     rest = BrazeClient(transport, secret, lambda: SECONDS)
     partner = PartnerClient(transport, secret, lambda: SECONDS, stack.partner)
     try:
@@ -100,8 +102,8 @@ def _braze_keys(
         yield ask, lambda: partner.change("bridge-check", [])
 
 
-def _ask_mixpanel(stack: RunningStack, provider: SecretsProvider) -> None:
+def _ask_mixpanel(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
     transport = Transport("mixpanel", stack.mixpanel_url, policy=ONE_TRY)
-    secret = _secret(stack, provider, "MixpanelSecret", MixpanelCredentials)
+    secret = _secret(stack, secrets, "MixpanelSecret", MixpanelCredentials)
     client = MixpanelClient(transport, secret, compress, lambda: SECONDS)
     client.import_events([])

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-
 from bridge.aws import answering
 from bridge.cohorts.message import read as read_message
 from bridge.cohorts.stores import SqsQueue
@@ -112,7 +110,7 @@ def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
     secret = Secret(
         stack.resources["MixpanelSecret"],
         MixpanelCredentials,
-        provider=SecretsProvider(boto3_client=stack.client("secretsmanager")),
+        client=stack.client("secretsmanager"),
     )
     key = hashing_key(rules, secret)
     return {setting: Mapper(setting, rules, key) for setting in AnonymousUsers}

@@ -1,5 +1,6 @@
 """The AWS resources of both flows on moto, and the environment of the functions."""
 
+import gc
 import io
 import json
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import clear_caches
 from moto import mock_aws
 
+from bridge.credentials import Secret
 from bridge.observability import logger
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ def create_ledger_table(client: "DynamoDBClient") -> None:
 
 def forget_secrets() -> None:
     """Let five minutes pass for the cache of secrets."""
-    clear_caches()  # type: ignore[no-untyped-call]
+    for held in gc.get_objects():
+        if type(held) is Secret:
+            held._fetched_at = float("-inf")
 
 
 @pytest.fixture

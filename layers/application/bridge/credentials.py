@@ -7,24 +7,33 @@ must not become a stream of calls to Secrets Manager.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
+from bridge import aws
 from bridge.errors import CredentialsRefused, RetryableError
 from bridge.observability import register_secret
 
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
 CACHE_SECONDS = 300
 REFRESH_SECONDS = 30
+CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
 
 
 class SecretModel(BaseModel):
-    """Base of the credentials; unknown keys are ignored so that they can be added."""
+    """Base of the credentials; unknown keys are ignored so that they can be added.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    Each function needs one of them only, which `Secret` then builds.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True
+    )
 
 
 class BasicCredential(SecretModel):
@@ -141,44 +150,49 @@ class Secret[T: SecretModel]:
         arn: str,
         model: type[T],
         *,
-        provider: SecretsProvider | None = None,
+        client: "SecretsManagerClient | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._arn = arn
+        model.model_rebuild()
         self._model = model
-        self._provider = provider or SecretsProvider(
-            boto_config=Config(
-                connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}
-            )
-        )
+        self._client = client or aws.client("secretsmanager", CONFIG)
         self._clock = clock
+        self._text = ""
+        self._fetched_at = float("-inf")
         self._refreshed_at = float("-inf")
 
     def get(self) -> T:
         """The credentials, at most five minutes old."""
-        return self._read(force=False)
+        now = self._clock()
+        if now - self._fetched_at >= CACHE_SECONDS:
+            self._fetch(now)
+        return self._read()
 
     def refreshed(self) -> T:
         """The credentials as they are now, unless they were refreshed just before."""
         now = self._clock()
-        fresh = now - self._refreshed_at >= REFRESH_SECONDS
-        if fresh:
-            self._refreshed_at = now
-        return self._read(force=fresh)
+        if now - self._refreshed_at < REFRESH_SECONDS:
+            return self.get()
+        self._refreshed_at = now
+        self._fetch(now)
+        return self._read()
 
-    def _read(self, *, force: bool) -> T:
+    def _fetch(self, now: float) -> None:
         try:
-            text = self._provider.get(
-                self._arn, max_age=CACHE_SECONDS, force_fetch=force
-            )
-        except GetParameterError:
+            answer = self._client.get_secret_value(SecretId=self._arn)
+        except (BotoCoreError, ClientError):
             raise RetryableError(
                 "secret_unavailable",
                 f"Secrets Manager gives no value for {self._arn}: is it set, and may "
                 "this function read it?",
             ) from None
+        self._text = answer.get("SecretString", "")
+        self._fetched_at = now
+
+    def _read(self) -> T:
         try:
-            value = self._model.model_validate_json(str(text or ""))
+            value = self._model.model_validate_json(self._text)
         except ValidationError as error:
             wrong = "; ".join(
                 f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip()

@@ -136,9 +136,12 @@ def _loopback(url: str) -> str:
 
 
 class Settings(BaseModel):
-    """Base: fields are environment variables in lower case."""
+    """Base: fields are environment variables in lower case.
 
-    model_config = ConfigDict(frozen=True)
+    A function builds its own model only, when it loads it.
+    """
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None) -> Self:

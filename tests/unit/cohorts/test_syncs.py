@@ -273,9 +273,10 @@ def test_a_sync_that_is_decided_is_repeated_in_vain() -> None:
 
 
 def test_what_is_decided_leaves_the_list() -> None:
-    verdict = judge(cohort(diff(5), diff(6), diff(7)))
+    verdict = judge(cohort(*(diff(seq) for seq in range(5, 10))))
     assert verdict.finished == {5, 6}
     assert not verdict.settle
+    assert judge(cohort(full(4), diff(5))).finished == {4}, "nothing repeats a full one"
 
 
 def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from bridge.credentials import (
+    CACHE_SECONDS,
     REFRESH_SECONDS,
     BrazeCredentials,
     CurrentsCredentials,
@@ -19,31 +20,36 @@ from bridge.errors import RetryableError
 from bridge.observability import redact
 
 
-class Provider:
-    """Stands where Powertools' SecretsProvider does; remembers what was forced."""
+class Secrets:
+    """Stands where the client of Secrets Manager does; counts what it is asked."""
 
     def __init__(self, value: str | Exception) -> None:
         self.value = value
-        self.forced: list[bool] = []
+        self.calls = 0
 
-    def get(self, name: str, max_age: int, force_fetch: bool) -> str:
-        self.forced.append(force_fetch)
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803
+        self.calls += 1
         if isinstance(self.value, Exception):
             raise self.value
-        return self.value
+        return {"ARN": SecretId, "SecretString": self.value}
 
 
-def secret[T: SecretModel](model: type[T], value: Any) -> tuple[Secret[T], Provider]:
+class Clock:
+    """A clock that is set by hand."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def secret[T: SecretModel](
+    model: type[T], value: Any, clock: Clock | None = None
+) -> tuple[Secret[T], Secrets]:
     text = value if isinstance(value, str | Exception) else json.dumps(value)
-    provider = Provider(text)
-    clock = iter(range(0, 10_000, 20))
-    made = Secret(
-        "arn:secret",
-        model,
-        provider=provider,  # type: ignore[arg-type]
-        clock=lambda: float(next(clock)),
-    )
-    return made, provider
+    secrets = Secrets(text)
+    client: Any = secrets
+    return Secret("arn:secret", model, client=client, clock=clock or Clock()), secrets
 
 
 def test_one_credential_and_a_list_of_them_are_both_taken() -> None:
@@ -109,19 +115,56 @@ def test_an_unusable_secret_is_retried_and_says_what_is_wrong_but_not_what_it_ho
     assert "canary" not in str(caught.value)
 
 
-def test_a_secret_without_value_is_retried_and_named() -> None:
-    made, _ = secret(BrazeCredentials, GetParameterError("canary"))
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ClientError({"Error": {"Message": "canary"}}, "GetSecretValue"),
+        ConnectTimeoutError(endpoint_url="https://canary"),
+    ],
+)
+def test_a_secret_without_value_is_retried_and_named(failure: Exception) -> None:
+    made, _ = secret(BrazeCredentials, failure)
     with pytest.raises(RetryableError, match="arn:secret: is it set") as caught:
         made.get()
     assert "canary" not in str(caught.value)
 
 
+def test_a_secret_is_read_again_after_five_minutes() -> None:
+    clock = Clock()
+    made, secrets = secret(BrazeCredentials, {"rest_api_key": "old"}, clock)
+    for clock.seconds in (0, CACHE_SECONDS - 1):
+        assert made.get().need("rest_api_key") == "old"
+        secrets.value = json.dumps({"rest_api_key": "new"})
+    clock.seconds = CACHE_SECONDS
+    assert made.get().need("rest_api_key") == "new"
+    assert (CACHE_SECONDS, secrets.calls) == (300, 2)
+
+
 def test_a_refresh_is_forced_at_most_every_half_minute() -> None:
-    made, provider = secret(BrazeCredentials, {"rest_api_key": "k"})
-    assert REFRESH_SECONDS == 30  # the clock of this test moves by 20
-    for _ in range(4):
+    clock = Clock()
+    made, secrets = secret(BrazeCredentials, {"rest_api_key": "k"}, clock)
+    calls = []
+    for clock.seconds in (0, REFRESH_SECONDS - 1, REFRESH_SECONDS, 31):
         made.refreshed()
-    assert provider.forced == [True, False, True, False]
+        calls.append(secrets.calls)
+    assert (REFRESH_SECONDS, calls) == (30, [1, 1, 2, 2])
+
+
+def test_a_refresh_that_fails_leaves_what_was_known() -> None:
+    made, secrets = secret(BrazeCredentials, {"rest_api_key": "k"})
+    made.get()
+    secrets.value = ClientError({}, "GetSecretValue")
+    with pytest.raises(RetryableError, match="is it set"):
+        made.refreshed()
+    assert made.get().need("rest_api_key") == "k"
+
+
+def test_an_unusable_secret_is_not_asked_for_at_every_call() -> None:
+    made, secrets = secret(BrazeCredentials, "not JSON")
+    for _ in range(2):
+        with pytest.raises(RetryableError, match="not usable"):
+            made.get()
+    assert secrets.calls == 1
 
 
 def test_what_was_read_is_struck_from_everything_that_is_logged() -> None:

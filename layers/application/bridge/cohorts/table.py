@@ -7,9 +7,9 @@ answer, for it says that somebody was faster or that the thing was done before.
 from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from bridge.attribute_values import deserialize, serialize
 from bridge.aws import answering, error_code
 from bridge.chunking import by_count
 from bridge.errors import RetryableError
@@ -24,18 +24,16 @@ WRITE_ITEMS = 25
 BATCH_TRIES = 8
 
 type Item = dict[str, Any]
-_to_dynamo = TypeSerializer().serialize
-_from_dynamo = TypeDeserializer().deserialize
 
 
 def pack(item: Mapping[str, Any]) -> Any:
     """Python values to DynamoDB's."""
-    return {name: _to_dynamo(value) for name, value in item.items()}
+    return {name: serialize(value) for name, value in item.items()}
 
 
 def unpack(item: Mapping[str, Any]) -> Item:
     """DynamoDB's values to Python's."""
-    return {name: _from_dynamo(value) for name, value in item.items()}
+    return {name: deserialize(value) for name, value in item.items()}
 
 
 class Update:

@@ -4,13 +4,17 @@ Mixpanel diffs against its last *successful* sync and never repeats what a faile
 had said, so what a failed sync changed must be rolled back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
 
 from bridge.cohorts.syncs import Cohort, Sync, is_complete
 
 DOUBT_SYNCS = 48
 """A day of syncs: time enough for a sender of empty lists to send one."""
+
+WITNESSES = 3
+"""Later syncs that can show by a repeat that a diff did not count. One that changes
+nothing shows nothing, and its own last answer may be lost as well."""
 
 GUARDED_MEMBERS = 1_000
 """Smaller cohorts may be emptied at once."""
@@ -73,25 +77,13 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
         for later in done
         if earlier.seq in later.repeats
     }
-    # From the oldest on: a sync behind one that waits is still needed as its next.
-    superseded = {
-        earlier.seq
-        for earlier, _ in takewhile(
-            lambda pair: (
-                pair[0].is_processed
-                and pair[1].is_processed
-                and not _in_doubt(pair[0], cohort)
-            ),
-            pairwise(complete),
-        )
-    }
     below = {s.seq for s in cohort.syncs if s.seq < floor}
     return Verdict(
         floor,
         weighed=full if weigh else cohort.weighed,
         held=cohort.held,
         died=frozenset(died),
-        finished=frozenset(gone | died | superseded | below),
+        finished=frozenset(gone | died | _superseded(complete, cohort) | below),
         settle=floor != cohort.floor or bool(died),
         weigh=weigh,
     )
@@ -114,6 +106,22 @@ def weighed(cohort: Cohort, stay: int, leave: int, max_fraction: float) -> Verdi
 def released(cohort: Cohort) -> Verdict:
     """An operator lets a held sweep go on."""
     return Verdict(cohort.held, weighed=cohort.weighed, settle=True)
+
+
+def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
+    """Syncs that enough later ones have followed.
+
+    From the oldest on: a sync behind one that waits is still needed as its witness.
+    """
+    superseded: set[int] = set()
+    for position, sync in enumerate(complete):
+        witnesses = 1 if sync.full else WITNESSES
+        told = complete[position : position + 1 + witnesses]
+        settled = len(told) > witnesses and all(each.is_processed for each in told)
+        if not settled or _in_doubt(sync, cohort):
+            break
+        superseded.add(sync.seq)
+    return superseded
 
 
 def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
