@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import CohortKey, SettleMessage
-from bridge.cohorts.push import following
+from bridge.cohorts.message import CohortKey, ReleaseMessage, SettleMessage
 from bridge.cohorts.stores import SqsQueue
 from bridge.cohorts.table import Table
-from bridge.cohorts.verdict import released
-from cli.stack import RunningStack, StackError
+from cli.stack import RunningStack
 
 
 @dataclass(frozen=True)
@@ -40,23 +38,13 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
 
 
 def release(stack: RunningStack, cohort_id: str) -> int:
-    """Let the held sweeps of a cohort go on; how many cohorts of this id had one.
-
-    Raises `StackError` when the cohort changes at this very moment.
-    """
+    """Let the held sweeps of a cohort go on; how many cohorts of this id have one."""
     ledger, queue = _ledger(stack), _queue(stack)
-    done = 0
-    for key in _keys(ledger, cohort_id):
-        cohort = ledger.cohort(key)
-        if not cohort.held:
-            continue
-        verdict = released(cohort)
-        for message in following(key, cohort, verdict):
-            queue.send(message)
-        if not ledger.advance(key, cohort, verdict):
-            raise StackError("a sync has just come for the cohort: try again")
-        done += 1
-    return done
+    held = [(key, ledger.cohort(key).held) for key in _keys(ledger, cohort_id)]
+    messages = [ReleaseMessage(key=key, seq=seq) for key, seq in held if seq]
+    for message in messages:
+        queue.send(message)
+    return len(messages)
 
 
 def reassert(stack: RunningStack, cohort_id: str) -> int:

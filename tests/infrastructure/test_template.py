@@ -365,3 +365,37 @@ def test_every_function_folder_is_in_the_template(template: Template) -> None:
     folders = {f"functions/{app.parent.name}/" for app in root.glob("*/app.py")}
     functions = of_type(template, "AWS::Serverless::Function").values()
     assert {function["CodeUri"] for function in functions} == folders
+
+
+LEDGER = {
+    "CohortWebhook": {"BatchGetItem", "Query", "UpdateItem"},
+    "CohortConsumer": {"BatchGetItem", "BatchWriteItem", "Query", "UpdateItem"},
+    "CohortSweeper": {"BatchGetItem", "Query", "UpdateItem"},
+}
+"""What each function calls of DynamoDB; the local cloud checks no permission."""
+
+
+@pytest.mark.parametrize("function", LEDGER)
+def test_a_role_allows_what_its_function_does_to_the_ledger(
+    expanded: Template, function: str
+) -> None:
+    allowed = {
+        action.removeprefix("dynamodb:")
+        for name, statement in statements(expanded)
+        if name.startswith(f"{function}Role")
+        for action in as_list(statement["Action"])
+        if action.startswith("dynamodb:")
+    }
+    assert allowed == LEDGER[function]
+
+
+@pytest.mark.parametrize("function", ["CohortConsumer", "CurrentsLoader"])
+def test_who_reads_objects_may_list_them(expanded: Template, function: str) -> None:
+    """Without that S3 calls an object that is gone forbidden."""
+    actions = {
+        action
+        for name, statement in statements(expanded)
+        if name.startswith(f"{function}Role")
+        for action in as_list(statement["Action"])
+    }
+    assert "s3:ListBucket" in actions

@@ -351,7 +351,7 @@ def test_a_long_weighing_goes_on_in_further_messages(world: World) -> None:
     world.call("members", crowd(0, 800), session="s2")
     world.step()
     assert isinstance(world.queue.waiting[0], WeighMessage)
-    world.seconds_left = [5.0]
+    world.seconds_left = [60.0, 5.0]
     world.step()
     assert len(world.queue.waiting) == 1, "a continuation"
     world.seconds_left = ()

@@ -219,3 +219,22 @@ def test_only_so_many_devices_are_remembered() -> None:
         devices.find(braze, device)  # type: ignore[arg-type]
     assert braze.looked_up == [*"abcd", "a"]
     assert len(devices._known) == 3
+
+
+def test_a_device_that_braze_refuses_is_refused_alone() -> None:
+    braze = Braze()
+
+    def find(device_id: str) -> Sequence[Mapping[str, object]]:
+        raise Rejected("braze_400")
+
+    braze.find_device = find  # type: ignore[method-assign]
+    told = route(braze).push(
+        "7",
+        "Trial",
+        [
+            (Identifier(Kind.DEVICE, "d"), True),
+            (Identifier(Kind.EXTERNAL_ID, "u"), True),
+        ],
+    )
+    assert told == ["braze_400", None]
+    assert len(braze.calls) == 1

@@ -59,10 +59,9 @@ class Provider:
     def __init__(self, *values: dict[str, str]) -> None:
         self.values = list(values)
 
-    def get(self, *_: Any, force_fetch: bool = False, **__: Any) -> str:
-        if force_fetch and len(self.values) > 1:
-            self.values.pop(0)
-        return json.dumps(self.values[0])
+    def get_secret_value(self, **_: Any) -> dict[str, str]:
+        value = self.values.pop(0) if len(self.values) > 1 else self.values[0]
+        return {"SecretString": json.dumps(value)}
 
 
 def client(
@@ -81,7 +80,7 @@ def client(
         session=session,
         sleep=(slept if slept is not None else []).append,
     )
-    secret = Secret("arn", MixpanelCredentials, provider=provider)
+    secret = Secret("arn", MixpanelCredentials, client=provider)
     return MixpanelClient(transport, secret, gzip.compress, lambda: left)
 
 

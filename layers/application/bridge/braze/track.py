@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from bridge.errors import (
     CredentialsRefused,
-    PermanentError,
     Rejected,
     RetryableError,
     TooLarge,
@@ -117,5 +116,5 @@ def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:
     read_reply(reply, 0)
     users = _body(reply.body).get("users")
     if not isinstance(users, list):
-        raise PermanentError("braze_export", "Braze answered without users")
+        raise RetryableError("braze_export", "Braze answered without users")
     return [user for user in users if isinstance(user, dict)]

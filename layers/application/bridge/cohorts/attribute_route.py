@@ -93,7 +93,10 @@ class AttributeRoute:
                 }
                 return {"user_alias": alias}
             case Kind.DEVICE:
-                braze_id, reason = self.devices.find(self.braze, identifier.value)
+                try:
+                    braze_id, reason = self.devices.find(self.braze, identifier.value)
+                except Rejected as error:
+                    return error.reason
                 return {"braze_id": braze_id} if braze_id else reason
 
     def _send(

@@ -1,8 +1,13 @@
 """Take one message of the queue."""
 
-from bridge.cohorts.message import Message, PageMessage, SettleMessage
+from bridge.cohorts.message import (
+    Message,
+    PageMessage,
+    SettleMessage,
+    WeighMessage,
+)
 from bridge.cohorts.push import Pushed, Pusher
-from bridge.cohorts.settle import settle, weigh
+from bridge.cohorts.settle import release, settle, weigh
 from bridge.cohorts.touch import touch_page
 
 
@@ -16,4 +21,6 @@ def consume(pusher: Pusher, message: Message, received: int = 1) -> Pushed:
         return touch_page(pusher, message, received)
     if isinstance(message, SettleMessage):
         return settle(pusher, message)
-    return weigh(pusher, message)
+    if isinstance(message, WeighMessage):
+        return weigh(pusher, message)
+    return release(pusher, message)

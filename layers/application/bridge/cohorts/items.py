@@ -5,6 +5,7 @@ COHORTS                     project#cohort          when it was called last
 C#project#cohort            HEAD                    newest, floor, undecided, dead
 C#project#cohort            S#seq                   a sync, its pages and counts
 C#project#cohort            P#seq#action#page       the content, when it came, sent
+C#project#cohort            A#seq#action#page       how far a page that crashed came
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
 """
@@ -124,8 +125,9 @@ def head_update(
     news: dict[str, Any] = {}
     if name not in {"", cohort.name}:
         news["name"] = name
-    if not cohort.label and (name or cohort.name):
-        news["label"] = name or cohort.name
+    if not cohort.label:
+        # Without a name the id stands in, as it does in an attribute.
+        news["label"] = name or cohort.name or f"mixpanel_{key.cohort}"
     if shows_empty_calls(page) and not cohort.sends_empty:
         news["sends_empty"] = True
     if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
@@ -181,6 +183,11 @@ def sync_sk(seq: int) -> str:
 def page_sk(seq: int, action: Action, page: str) -> str:
     """Sort key of a page."""
     return f"P#{seq:015d}#{action}#{page}"
+
+
+def progress_sk(message: PageMessage) -> str:
+    """Sort key of a page's progress, apart from the page: not every message has one."""
+    return f"A{page_sk(message.seq, message.action, message.page)[1:]}"
 
 
 def numbers(values: Any) -> frozenset[int]:

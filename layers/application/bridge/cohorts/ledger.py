@@ -21,6 +21,7 @@ from bridge.cohorts.items import (
     page_of,
     page_sk,
     page_update,
+    progress_sk,
     read_cohort,
     read_member,
     read_page,
@@ -140,6 +141,7 @@ class DynamoLedger:
         """See `ports.Ledger.begin_day`."""
         known = Update(COHORTS, cohort_pk(key)[2:])
         known.assign("reasserted", day)
+        known.only_if_exists(True)
         self._table.update(known)
 
     def rename(self, key: CohortKey, name: str) -> None:
@@ -156,26 +158,28 @@ class DynamoLedger:
         page = page_of(message)
         page.assign("sent", True)
         page.assign("at", at)
+        page.only_if_exists(True)
         self._table.update(page)
 
     def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
         """See `ports.Ledger.mark_called`."""
         sync = Update(cohort_pk(key), sync_sk(seq))
         sync.assign("last_page_at", at)
+        sync.only_if_exists(True)
         self._table.update(sync)
 
     def progress(self, message: PageMessage) -> Progress:
         """See `ports.Ledger.progress`."""
-        sk = page_sk(message.seq, message.action, message.page)
-        found = self._table.get([(cohort_pk(message.key), sk)])
-        progress = found[0].get("progress", {}) if found else {}
+        found = self._table.get([(cohort_pk(message.key), progress_sk(message))])
+        progress = found[0]["progress"] if found else {}
         return Progress(**{name: int(value) for name, value in progress.items()})
 
     def save_progress(self, message: PageMessage, progress: Progress) -> None:
         """See `ports.Ledger.save_progress`."""
-        page = page_of(message)
-        page.assign("progress", asdict(progress))
-        self._table.update(page)
+        update = Update(cohort_pk(message.key), progress_sk(message))
+        update.assign("progress", asdict(progress))
+        update.assign("expires_at", self._expires_at)
+        self._table.update(update)
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """See `ports.Ledger.save`."""

@@ -11,11 +11,15 @@ from itertools import takewhile
 
 
 class Confirmed(StrEnum):
-    """What Braze is known to hold of a member; `UNKNOWN` around every call."""
+    """What Braze is known to hold of a member; `UNKNOWN` around every call.
+
+    `ASIDE` is one who ended the process: Braze is not told of him but by a replay.
+    """
 
     IN = "in"
     OUT = "out"
     UNKNOWN = "unknown"
+    ASIDE = "aside"
 
 
 type Versions = Mapping[int, bool]
@@ -37,7 +41,9 @@ class Member:
 
     def held_by(self, destination: str) -> Confirmed:
         """What is known of the member there; of another place nothing is."""
-        return self.confirmed if self.destination == destination else Confirmed.UNKNOWN
+        if self.destination == destination or self.confirmed is Confirmed.ASIDE:
+            return self.confirmed
+        return Confirmed.UNKNOWN
 
     def is_due(self, day: int, days: int) -> bool:
         """Whether a rolling re-assertion over so many days has come to the member."""

@@ -125,7 +125,7 @@ class MemoryLedger:
         at.head = replace(
             at.head,
             name=name or at.head.name,
-            label=at.head.label or name or at.head.name,
+            label=at.head.label or name or at.head.name or f"mixpanel_{key.cohort}",
             sends_empty=at.head.sends_empty or shows_empty_calls(page),
             shares_sessions=at.head.shares_sessions or shared,
         )

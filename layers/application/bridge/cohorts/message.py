@@ -94,9 +94,27 @@ class WeighMessage(BaseModel):
         return _hash(self.key.group, "weigh", str(self.seq), *step)
 
 
-type Message = PageMessage | SettleMessage | WeighMessage
+class ReleaseMessage(BaseModel):
+    """An operator lets the held sweep of sync `seq` go on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["release"] = "release"
+    key: CohortKey
+    seq: int
+
+    @property
+    def deduplication_id(self) -> str:
+        """Once is enough."""
+        return _hash(self.key.group, "release", str(self.seq))
+
+
+type Message = PageMessage | SettleMessage | WeighMessage | ReleaseMessage
 _adapter: TypeAdapter[Message] = TypeAdapter(
-    Annotated[PageMessage | SettleMessage | WeighMessage, Field(discriminator="kind")]
+    Annotated[
+        PageMessage | SettleMessage | WeighMessage | ReleaseMessage,
+        Field(discriminator="kind"),
+    ]
 )
 
 

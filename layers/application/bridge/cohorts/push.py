@@ -15,7 +15,7 @@ from bridge.cohorts.membership import Confirmed, Member
 from bridge.cohorts.message import CohortKey, Message, SettleMessage, WeighMessage
 from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
 from bridge.cohorts.syncs import Cohort
-from bridge.cohorts.verdict import Verdict, judge
+from bridge.cohorts.verdict import MAX_DEATHS, Verdict, judge
 from bridge.errors import Rejected, RetryableError
 
 MARGIN_SECONDS = 20.0
@@ -71,17 +71,22 @@ class Pusher:
         members: Sequence[Member],
         done: Pushed,
         again: Callable[[Member], bool] = lambda _: False,
+        *,
+        replays: bool = False,
     ) -> None:
         """Save members, telling Braze of those whose membership it does not hold.
 
-        With `again` those who are in are told of even so.
+        With `again` those who are in are told of even so. Who was put aside is told of
+        by a replay alone.
         """
         destination = self.route.destination()
         changes: list[tuple[Member, bool]] = []
         for member in members:
             wanted = member.is_in(cohort.floor, cohort.dead)
-            holds = member.held_by(destination) is confirmed(wanted)
-            if not holds or (wanted and again(member)):
+            held = member.held_by(destination)
+            if held is Confirmed.ASIDE and not replays:
+                continue
+            if held is not confirmed(wanted) or (wanted and again(member)):
                 changes.append((member, wanted))
         if changes:
             self._keep_apart([member for member, _ in changes])
@@ -128,7 +133,12 @@ class Pusher:
         if cohort.destination != destination:
             if cohort.destination:
                 self.queue.send(
-                    SettleMessage(key=key, floor=cohort.floor, destination=destination)
+                    SettleMessage(
+                        key=key,
+                        floor=cohort.floor,
+                        # A move back within minutes is another one.
+                        destination=f"{destination} {cohort.revision}",
+                    )
                 )
             self.ledger.direct(key, destination)
         told = f"{destination} {cohort.name}"
@@ -158,7 +168,8 @@ class Pusher:
                 return verdict
             for message in following(key, cohort, verdict):
                 self.queue.send(message)
-            if self.ledger.advance(key, cohort, verdict):
+            written = self.ledger.advance(key, cohort, verdict)
+            if written and len(verdict.died) < MAX_DEATHS:
                 return verdict
         raise RetryableError("ledger_contention", "the cohort changes all the time")
 

@@ -7,11 +7,17 @@ Its order against later pages does not matter: each sync has versions of its own
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bridge.cohorts.membership import Member, prune
-from bridge.cohorts.message import CohortKey, Message, SettleMessage, WeighMessage
+from bridge.cohorts.membership import Confirmed, Member, prune
+from bridge.cohorts.message import (
+    CohortKey,
+    Message,
+    ReleaseMessage,
+    SettleMessage,
+    WeighMessage,
+)
 from bridge.cohorts.push import MARGIN_SECONDS, Pushed, Pusher, confirmed
 from bridge.cohorts.syncs import Cohort
-from bridge.cohorts.verdict import weighed
+from bridge.cohorts.verdict import released, weighed
 
 type Place = tuple[int, str]
 """Where the next step begins: shard, and the key after which."""
@@ -19,9 +25,11 @@ type Place = tuple[int, str]
 
 def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
     """Push every member whose effective value is not the confirmed one."""
+    pusher.need_time()
     done = Pushed()
     key = message.key
     cohort = pusher.ledger.cohort(key)
+    pusher.address(key, cohort, done)
     undecided = [sync.seq for sync in cohort.syncs]
     destination = pusher.route.destination()
 
@@ -43,15 +51,18 @@ def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
 
 def weigh(pusher: Pusher, message: WeighMessage) -> Pushed:
     """Count who would leave by a sweep, then let it go on or hold it."""
+    pusher.need_time()
     done = Pushed()
     key = message.key
     cohort = pusher.ledger.cohort(key)
     if cohort.weighed != message.seq:
         return done  # a newer full sync is weighed, or it was decided before
     stay, leave = message.stay, message.leave
+    # Whom the weighed sync itself has added was not there to stay.
+    before = cohort.dead | {message.seq}
     for found, place in _scan(pusher, key, message.shard, message.after):
         for member in found:
-            if member.is_in(cohort.floor, cohort.dead):
+            if member.is_in(cohort.floor, before):
                 remains = member.is_in(message.seq, cohort.dead)
                 stay, leave = stay + remains, leave + (not remains)
         counted = message.model_copy(update={"stay": stay, "leave": leave})
@@ -61,6 +72,13 @@ def weigh(pusher: Pusher, message: WeighMessage) -> Pushed:
     verdict = pusher.decide(key, lambda now: weighed(now, stay, leave, fraction))
     done.held_sweeps = int(bool(verdict.held))
     return done
+
+
+def release(pusher: Pusher, message: ReleaseMessage) -> Pushed:
+    """Let a held sweep go on, if it is still the one that an operator looked at."""
+    if pusher.ledger.cohort(message.key).held == message.seq:
+        pusher.decide(message.key, released)
+    return Pushed()
 
 
 def _scan(
@@ -105,6 +123,7 @@ def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
     matter no more are dropped when the member is written for a reason.
     """
     wanted = confirmed(member.is_in(cohort.floor, cohort.dead))
-    return member.held_by(destination) is not wanted or any(
+    held = member.held_by(destination)
+    return held not in {wanted, Confirmed.ASIDE} or any(
         not cohort.dead.isdisjoint(versions) for versions in member.profiles.values()
     )

@@ -27,7 +27,7 @@ class Page:
     @property
     def name(self) -> str:
         """What tells the page from the others of its sync and action."""
-        return self.digest if self.number is None else str(self.number)
+        return self.digest[:12] if self.number is None else str(self.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Every failure is `RetryableError`, but for a condition that does not hold: that 
 answer, for it says that somebody was faster or that the thing was done before.
 """
 
-from collections.abc import Iterable, Mapping, Set
+import time
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -22,6 +23,7 @@ WRITE_ITEMS = 25
 """DynamoDB's limits of BatchGetItem and BatchWriteItem."""
 
 BATCH_TRIES = 8
+CONFLICT_TRIES = 6
 
 type Item = dict[str, Any]
 
@@ -75,9 +77,11 @@ class Update:
         self._condition = f"attribute_not_exists({self._name(attribute)})"
 
     def unless_contains(self, attribute: str, value: str) -> None:
-        """Only if a set does not hold this value."""
+        """Only if the item is there and a set of it does not hold this value."""
         name, placeholder = self._name(attribute), self._value(value)
-        self._condition = f"NOT contains({name}, {placeholder})"
+        self._condition = (
+            f"attribute_exists(pk) AND NOT contains({name}, {placeholder})"
+        )
 
     def arguments(self, table: str) -> Any:
         """As UpdateItem and TransactWriteItems take it."""
@@ -114,9 +118,15 @@ class Update:
 class Table:
     """One table with the keys `pk` and `sk`."""
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        name: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._name = name
+        self._sleep = sleep
 
     def get(self, keys: Iterable[tuple[str, str]]) -> list[Item]:
         """Read items consistently; those that do not exist are left out."""
@@ -143,15 +153,24 @@ class Table:
                 f"{condition} AND sk > :after",
                 values | {":after": after},
             )
-        with answering("ledger"):
-            answer = self._client.query(
-                TableName=self._name,
-                KeyConditionExpression=condition,
-                ExpressionAttributeValues=pack(values),
-                ConsistentRead=True,
-                Limit=limit,
-            )
-        return [unpack(item) for item in answer["Items"]]
+        items: list[Item] = []
+        start: Any = {}
+        # An answer ends at 1 MB, however many were asked for.
+        while len(items) < limit:
+            with answering("ledger"):
+                answer = self._client.query(
+                    TableName=self._name,
+                    KeyConditionExpression=condition,
+                    ExpressionAttributeValues=pack(values),
+                    ConsistentRead=True,
+                    Limit=limit - len(items),
+                    **start,
+                )
+            items += map(unpack, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                break
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return items
 
     def query_all(self, pk: str, prefix: str = "") -> list[Item]:
         """All items of a partition whose `sk` begins so."""
@@ -184,14 +203,21 @@ class Table:
 
     def update(self, update: Update) -> bool:
         """Carry out one update; False where its condition does not hold."""
-        with answering("ledger"):
-            try:
-                self._client.update_item(**update.arguments(self._name))
-            except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
-                    return False
-                raise
-        return True
+        arguments = update.arguments(self._name)
+        for attempt in range(CONFLICT_TRIES):
+            with answering("ledger"):
+                try:
+                    self._client.update_item(**arguments)
+                except ClientError as error:
+                    if error_code(error) == "ConditionalCheckFailedException":
+                        return False
+                    if error_code(error) != "TransactionConflictException":
+                        raise
+                else:
+                    return True
+            # The other side registers a page of the same sync; that is soon over.
+            self._sleep(0.02 * 2**attempt)
+        raise RetryableError("ledger_contention", "an item is written all the time")
 
     def transact(self, updates: Iterable[Update]) -> bool:
         """Updates, all or none; False where somebody was faster."""

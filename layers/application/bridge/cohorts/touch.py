@@ -12,16 +12,20 @@ from dataclasses import dataclass, replace
 from bridge.chunking import by_count
 from bridge.cohorts.accept import write_page
 from bridge.cohorts.identity import Identifier, Matched
-from bridge.cohorts.membership import Member, prune, touch
+from bridge.cohorts.membership import Confirmed, Member, prune, touch
 from bridge.cohorts.message import PageMessage
 from bridge.cohorts.ports import Progress
-from bridge.cohorts.push import Pushed, Pusher, confirmed
+from bridge.cohorts.push import Pushed, Pusher
 from bridge.cohorts.syncs import Cohort, Sync
 from bridge.cohorts.syncs import repeats as says_again
 from bridge.errors import BridgeError, PermanentError
 
-MAX_PROFILES = 500
-"""Mixpanel profiles behind one Braze user; more is a shared id, not a person."""
+MAX_PROFILE_BYTES = 200_000
+"""Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
+and DynamoDB takes 400 KB an item."""
+
+VERSIONS_BYTES = 200
+"""About what the versions of one profile take."""
 
 FRESH_MS = 86_400_000
 """Who was pushed within a day is not asserted again by a full sync."""
@@ -49,7 +53,7 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
     if message.page not in sync.processed.get(message.action, ()):
         # What is dead or below the floor counts for nothing. Any other page, however
         # late, fills in what nothing newer has touched.
-        if not sync.dead and message.seq >= cohort.floor:
+        if message.again or (not sync.dead and message.seq >= cohort.floor):
             pusher.address(key, cohort, done)
             users = by_user(pusher.pages.get(key, message.digest))
             work = _Page(pusher, message, cohort, sync, done)
@@ -97,7 +101,14 @@ class _Page:
             touched.append(new)
         # Repeats first: the page is not processed before they are known.
         self._mark(repeats)
-        pusher.apply(message.key, self.cohort, touched, self.done, self._again())
+        pusher.apply(
+            message.key,
+            self.cohort,
+            touched,
+            self.done,
+            self._again(),
+            replays=message.again,
+        )
 
     def _touched(
         self, member: Member, distinct_ids: Iterable[str], repeats: set[tuple[int, int]]
@@ -106,10 +117,13 @@ class _Page:
         message, cohort = self.message, self.cohort
         undecided = [sync.seq for sync in cohort.syncs]
         profiles = dict(member.profiles)
+        size = sum(map(_size, profiles))
         for distinct_id in distinct_ids:
-            if distinct_id not in profiles and len(profiles) >= MAX_PROFILES:
-                self.done.skipped["shared_identifier"] += 1
-                continue
+            if distinct_id not in profiles:
+                size += _size(distinct_id)
+                if size > MAX_PROFILE_BYTES:
+                    self.done.skipped["shared_identifier"] += 1
+                    continue
             versions, pairs = touch(
                 profiles.get(distinct_id, {}), message.seq, message.action.present
             )
@@ -162,21 +176,16 @@ class _Page:
     def _put_aside(self, user: User, number: int) -> None:
         """Keep one member as a page of its own, which a replay can bring back.
 
-        In the ledger it counts as told, like one that Braze refuses: no later scan of
-        the cohort must meet it again.
+        In the ledger it is marked, so that no later scan of the cohort tells of it.
         """
         identifier, distinct_ids = user
-        pusher, cohort = self.pusher, self.cohort
+        pusher = self.pusher
         known = pusher.ledger.members(self.message.key, [identifier.key])
         member = self._touched(
             known.get(identifier.key, Member(identifier.key)), distinct_ids, set()
         )
-        told = replace(
-            member,
-            confirmed=confirmed(member.is_in(cohort.floor, cohort.dead)),
-            destination=pusher.route.destination(),
-        )
-        pusher.ledger.save(self.message.key, [told])
+        marked = replace(member, confirmed=Confirmed.ASIDE)
+        pusher.ledger.save(self.message.key, [marked])
         content = write_page([Matched(each, identifier) for each in distinct_ids])
         digest = hashlib.sha256(content).hexdigest()[:32]
         pusher.pages.put(self.message.key, digest, content)
@@ -189,6 +198,10 @@ class _Page:
         )
         pusher.put_aside(alone, "ends_the_process")
         self.done.rejected["ends_the_process"] += 1
+
+
+def _size(distinct_id: str) -> int:
+    return len(distinct_id.encode()) + VERSIONS_BYTES
 
 
 def by_user(members: Iterable[Matched]) -> list[User]:

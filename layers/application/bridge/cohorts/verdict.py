@@ -16,6 +16,9 @@ WITNESSES = 3
 """Later syncs that can show by a repeat that a diff did not count. One that changes
 nothing shows nothing, and its own last answer may be lost as well."""
 
+MAX_DEATHS = 90
+"""At a time: DynamoDB takes a hundred items in one transaction."""
+
 GUARDED_MEMBERS = 1_000
 """Smaller cohorts may be emptied at once."""
 
@@ -77,6 +80,7 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
         for later in done
         if earlier.seq in later.repeats
     }
+    died = set(sorted(died)[:MAX_DEATHS])
     below = {s.seq for s in cohort.syncs if s.seq < floor}
     return Verdict(
         floor,

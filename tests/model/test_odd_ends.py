@@ -1,0 +1,187 @@
+"""Ways in which a cohort once stood still or ended wrong, each on both ledgers."""
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from bridge.cohorts.identity import parse_sources
+from bridge.cohorts.items import shard_of
+from bridge.cohorts.ledger import DynamoLedger
+from bridge.cohorts.message import ReleaseMessage
+from bridge.cohorts.push import Policy
+from bridge.cohorts.sweep import PATIENCE_MS, sweep
+from bridge.cohorts.table import Table
+from bridge.errors import RetryableError
+from tests.integration.stack import create_ledger_table
+from tests.model.world import KEY, World
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def world(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    if request.param == "memory":
+        yield World()
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("dynamodb", "eu-west-1")
+        create_ledger_table(client)
+        yield World(DynamoLedger(Table(client, "ledger"), now=0))
+
+
+def crowd(first: int, last: int) -> list[str]:
+    return [f"u{number:04}" for number in range(first, last)]
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crash_on(world: World, person: str, **page: tuple[int, int]) -> None:
+    """A page of ten of whom one ends the process, worked off to the end."""
+
+    def on_call(changes: list[tuple[str, bool]]) -> None:
+        if person in dict(changes):
+            raise Crash
+
+    world.braze.on_call = on_call
+    world.call("members", crowd(0, 10), page=page.get("page", (1, 1)))
+    crashes = 0
+    while world.queue.waiting:
+        try:
+            world.handle(world.queue.waiting[0], received=crashes + 1)
+            world.queue.waiting.pop(0)
+        except Crash:
+            crashes += 1
+            assert crashes < 50
+
+
+def test_a_list_of_the_right_length_with_the_wrong_people_is_held(
+    world: World,
+) -> None:
+    world.full(*crowd(0, 1_100), session="s1")
+    world.wait()
+    world.call("members", crowd(2_000, 3_100), session="s2")
+    assert world.drain().held_sweeps == 1
+    assert set(crowd(0, 1_100)) <= world.braze.members
+
+
+def test_an_operator_releases_a_held_sweep(world: World) -> None:
+    world.full(*crowd(0, 1_100), session="s1")
+    world.full(session="s2")
+    held = world.ledger.cohort(KEY).held
+    world.queue.send(ReleaseMessage(key=KEY, seq=held - 1))
+    world.drain()
+    assert world.braze.members, "another sync than the one that is held"
+    world.queue.send(ReleaseMessage(key=KEY, seq=held))
+    world.drain()
+    assert world.braze.members == set()
+
+
+def test_a_hundred_failed_syncs_are_rolled_back(world: World) -> None:
+    """DynamoDB takes a hundred items in one transaction."""
+    world.full("a", session="s0")
+    for number in range(100):
+        world.wait()
+        world.call("add_members", ["x"], page=(1, 2), session=f"f{number}")
+        world.drain()
+    world.diff(["b"], [], session="good")
+    assert world.braze.members == {"a", "b"}
+
+
+def test_a_scan_goes_on_where_an_answer_ends_at_its_size(world: World) -> None:
+    world.braze.step = 1_000
+    people = (f"{'i' * 900}{number:05}" for number in range(16 * 1_150))
+    one_shard = [each for each in people if shard_of(f"e:{each}") == 3][:990]
+    world.policy = Policy(max_sweep_fraction=1)
+    world.full(*one_shard, session="s1")
+    world.full(one_shard[0], session="s2")
+    assert world.braze.members == {one_shard[0]}
+
+
+def test_no_later_round_meets_who_was_put_aside(world: World) -> None:
+    crash_on(world, "u0003")
+    for _ in range(30):
+        world.now += 86_400_000
+        sweep(world.ledger, world.queue, world.now, 30)
+        world.drain()
+    assert world.braze.members == set(crowd(0, 10)) - {"u0003"}
+
+
+def test_a_replay_brings_back_who_was_put_aside_below_a_newer_floor(
+    world: World,
+) -> None:
+    crash_on(world, "u0003")
+    world.braze.on_call = lambda _: None
+    world.full(*crowd(0, 10), session="s9")
+    assert "u0003" not in world.braze.members
+    ((message, _),) = world.aside
+    world.handle(message)
+    assert "u0003" in world.braze.members
+
+
+def test_a_replay_that_crashes_again_leaves_the_sweeper_alone(world: World) -> None:
+    world.call("members", ["zz"], page=(2, 3))
+    world.queue.waiting.clear()
+    crash_on(world, "u0003", page=(1, 3))
+    ((message, _),) = world.aside
+    for received in range(4, 6):
+        with pytest.raises(Crash):
+            world.handle(message, received=received)
+    world.now += 2 * PATIENCE_MS
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+
+
+def test_a_scan_begins_no_step_without_time(world: World) -> None:
+    world.full(*crowd(0, 20), session="s1")
+    world.call("members", ["u0000"], session="s2")
+    world.step()
+    world.seconds_left = [1.0] * 9
+    with pytest.raises(RetryableError, match="next run"):
+        world.step()
+    world.seconds_left = ()
+    world.drain()
+    assert world.braze.members == {"u0000"}
+
+
+def test_a_scan_names_the_cohort_before_it_pushes(world: World) -> None:
+    world.full("a", session="s1")
+    world.braze.workspace = "elsewhere"
+    world.braze.names.clear()
+    named: list[bool] = []
+    world.braze.on_call = lambda _: named.append(bool(world.braze.names))
+    world.now += 86_400_000
+    sweep(world.ledger, world.queue, world.now, 1)
+    world.drain()
+    assert named
+    assert all(named)
+
+
+def test_an_id_that_too_many_share_is_skipped_and_holds_up_nobody(
+    world: World,
+) -> None:
+    """An item of DynamoDB takes 400 KB."""
+    world.sources = parse_sources("external_id=ref")
+    profiles = [
+        {"mixpanel_distinct_id": f"{number:04}{'d' * 1000}", "ref": "same"}
+        for number in range(500)
+    ]
+    world.call("members", [], members=[*profiles, {"ref": "other"}])
+    assert world.drain().skipped["shared_identifier"] > 200
+    assert world.braze.members == {"same", "other"}
+
+
+def test_the_label_is_decided_by_the_first_sync(world: World) -> None:
+    """Else the value in Braze would change under those who are in."""
+    world.call("add_members", ["a"], name="")
+    world.call("remove_members", [], name="")
+    world.drain()
+    world.wait()
+    world.call("add_members", [], session="s2", name="Trial")
+    world.call("remove_members", ["a"], session="s2", name="Trial")
+    world.drain()
+    assert world.ledger.cohort(KEY).label == "mixpanel_7"
