@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from bridge.currents.rules import Rules, read_rules
 from bridge.currents.transform import MAPPING_VERSION
@@ -17,8 +17,17 @@ from cli.cohorts import overviews, reassert, release
 from cli.replay import kept, redrive, replay_events, replay_pages
 from cli.stack import RunningStack, StackError
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, soft_wrap=True)
 LOCAL = Path(".sandbox/description.json")
+
+
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
+
+def say(text: str, label: str = "", color: str = "") -> None:
+    """Print a line; names and reasons from outside cannot steer the terminal in it."""
+    shown = "".join(each if each.isprintable() else UNPRINTABLE for each in text)
+    console.print(Text.assemble((f"{label}  " if label else "", color), shown))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         result = options.run(stack, options)
     except (StackError, BridgeError) as error:
-        console.print(f"[red]{error}[/]")
+        say(str(error), "wrong", "red")
         return 1
     return result
 
@@ -47,9 +56,9 @@ def _check(stack: RunningStack, _: argparse.Namespace) -> int:
     for finding in check(stack):
         if finding.problem:
             wrong += 1
-            console.print(f"[red]wrong[/]  {finding.what}: {finding.problem}")
+            say(f"{finding.what}: {finding.problem}", "wrong", "red")
         else:
-            console.print(f"[green]right[/]  {finding.what}")
+            say(finding.what, "right", "green")
     return 1 if wrong else 0
 
 
@@ -64,38 +73,38 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
                 "ApproximateNumberOfMessagesNotVisible",
             ],
         )["Attributes"]
-        console.print(f"{sum(map(int, counts.values())):8,}  messages in {name}")
+        say(f"{sum(map(int, counts.values())):8,}  messages in {name}")
     for flow in ("cohorts", "currents"):
         reasons = Counter(item.reason for item in kept(stack, flow, options.date))
         for reason, number in reasons.most_common():
-            console.print(f"{number:8,}  put aside in {flow}: {reason}")
+            say(f"{number:8,}  put aside in {flow}: {reason}")
     return 0
 
 
 def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
     """Every cohort: its newest sync, and who was skipped there and why."""
     for cohort in overviews(stack):
-        held = "  [red]sweep held[/]" if cohort.held else ""
-        console.print(
+        held = "  (sweep held)" if cohort.held else ""
+        say(
             f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "
-            f"{escape(cohort.name)}{held}"
+            f"{cohort.name}{held}"
         )
         for reason, number in sorted(cohort.skipped.items()):
-            console.print(f"{number:>12,}  skipped: {reason}")
+            say(f"{number:>12,}  skipped: {reason}")
     return 0
 
 
 def _release(stack: RunningStack, options: argparse.Namespace) -> int:
     """Let a held sweep of a cohort go on."""
     done = release(stack, options.cohort)
-    console.print(f"{done:8,}  sweeps of cohort {options.cohort} released")
+    say(f"{done:8,}  sweeps of cohort {options.cohort} released")
     return 0 if done else 1
 
 
 def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
     """Tell Braze of all members of a cohort again (a write each)."""
     done = reassert(stack, options.cohort)
-    console.print(f"{done:8,}  cohorts with the id {options.cohort} are told again")
+    say(f"{done:8,}  cohorts with the id {options.cohort} are told again")
     return 0 if done else 1
 
 
@@ -103,19 +112,19 @@ def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     """Bring back what was put aside, and the dead-letter queue."""
     events = replay_events(stack, kept(stack, "currents", options.date))
     for what, number in events.counts.items():
-        console.print(f"{number:8,}  events {what}")
+        say(f"{number:8,}  events {what}")
     if events.changed:
-        console.print(
+        say(
             f"{len(events.changed):8,}  of these are another event for Mixpanel under "
             f"mapping {MAPPING_VERSION}; one that it has already will stand twice:"
         )
     for each in events.changed:
         told = f"{each.position} (mapping {each.mapping}): {each.before} → {each.now}"
-        console.print(told, markup=False)
+        say(told)
     done = replay_pages(stack, kept(stack, "cohorts", options.date))
     for what, number in done.items():
-        console.print(f"{number:8,}  pages {what}")
-    console.print(f"{redrive(stack):8,}  pages from the dead-letter queue")
+        say(f"{number:8,}  pages {what}")
+    say(f"{redrive(stack):8,}  pages from the dead-letter queue")
     return 0
 
 
@@ -127,11 +136,11 @@ def _rules(options: argparse.Namespace) -> int:
     try:
         rules = read_rules(options.file.read_bytes())
     except (OSError, BridgeError) as error:
-        console.print(f"[red]wrong[/]  {options.file}: {escape(str(error))}")
+        say(f"{options.file}: {error}", "wrong", "red")
         return 1
     for odd in rules.odd():
-        console.print(f"[yellow]odd[/]    {escape(odd)}")
-    console.print(f"[green]right[/]  {options.file} can be used")
+        say(odd, "odd  ", "yellow")
+    say(f"{options.file} can be used", "right", "green")
     return 0
 
 

@@ -61,7 +61,8 @@ class Webhook:
             postback = parse(body)
         except MalformedInput as error:
             original = body or request.encoded.encode("utf-8", "surrogatepass")
-            self._keep(request, original, error)
+            # It may be a call of the other protocol, with its keys, gone astray.
+            self._keep(request, cohort_import.without_keys(original, None), error)
             return 400, failure(action_of(body), 400, str(error))
         accepted = accept(
             postback,
@@ -76,6 +77,9 @@ class Webhook:
 
     def _import(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
         """One call of the cohort import; the keys are judged before all else."""
+        if not self._opens_import():
+            count(Metric.UNAUTHORIZED)
+            return 401, {"message": cohort_import.WRONG_PARTNER_KEY}
         body, data = b"", None
         try:
             body = request.body()
@@ -118,6 +122,10 @@ class Webhook:
 
     def _ledger(self, request: gateway.Request) -> DynamoLedger:
         return DynamoLedger(self.table, request.arrived_ms / 1000)
+
+    def _opens_import(self) -> bool:
+        """Whether there are keys at all; without, no body is worth reading."""
+        return self.secret.get().opens_import or self.secret.refreshed().opens_import
 
     def _refusal(self, keys: cohort_import.Keys) -> str | None:
         """Why the keys do not open the cohort import, in Braze's words."""

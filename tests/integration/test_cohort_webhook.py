@@ -277,3 +277,15 @@ def test_no_secret_and_no_member_is_logged(
     assert "page accepted" in logs
     for canary in (PASSWORD, "canary-pw", "ada@example.com", "cust-00017"):
         assert canary not in logs
+
+
+def test_a_call_of_the_other_protocol_is_kept_without_its_keys(
+    call: Call, stack: Stack
+) -> None:
+    event = sample("cohort_webhook")
+    astray = {"partner_api_key": "canary-partner", "client_secret": "canary-import"}
+    status, _ = call(event | {"body": json.dumps(astray)})
+    assert status == 400
+    kept = b"".join(stack.kept("quarantine/"))
+    (item,) = from_lines(kept)
+    assert b"canary" not in item.original

@@ -54,6 +54,11 @@ class WebhookCredentials(SecretModel):
     partner_api_keys: tuple[SecretStr, ...] = ()
     data_import_keys: tuple[SecretStr, ...] = ()
 
+    @property
+    def opens_import(self) -> bool:
+        """Whether there are keys of both kinds for the cohort import."""
+        return bool(self.partner_api_keys and self.data_import_keys)
+
     @model_validator(mode="before")
     @classmethod
     def _single(cls, data: Any) -> Any:

@@ -5,10 +5,10 @@ not as a failure deep in a run. Secrets never come this way: see `credentials`.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -102,29 +102,17 @@ def _custom_attribute(name: str) -> str:
 
 
 def _is_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    return (
-        parts.scheme == "http"
-        and parts.hostname == "127.0.0.1"
-        and not parts.username
-        and parts.path in {"", "/"}
-    )
+    return bool(_LOOPBACK.fullmatch(url))
+
+
+# As the template has it; an URL parser and an HTTP client may read an odd one apart.
+_BRAZE_HOST = re.compile(r"https://rest\.[a-z0-9-]+\.braze\.(com|eu)/?")
+_LOOPBACK = re.compile(r"http://127\.0\.0\.1(:[0-9]{1,5})?/?")
 
 
 def _braze_endpoint(url: str) -> str:
     """Keys go only to Braze's own hosts, or to a stand-in on this machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    ours = (
-        parts.scheme == "https"
-        and parts.netloc == host
-        and host.startswith("rest.")
-        and host.endswith((".braze.com", ".braze.eu"))
-        and parts.path in {"", "/"}
-        and not parts.query
-        and not parts.fragment
-    )
-    if not (ours or _is_loopback(url)):
+    if not (_BRAZE_HOST.fullmatch(url) or _is_loopback(url)):
         raise ValueError("must be https://rest.<instance>.braze.com or .braze.eu")
     return url.rstrip("/")
 

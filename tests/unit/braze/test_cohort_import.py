@@ -142,3 +142,10 @@ def test_a_body_that_is_cut_off_keeps_no_key_and_its_keys_can_be_read(cut: int) 
 def test_keys_do_not_show() -> None:
     keys = cohort_import.keys_of({"partner_api_key": "canary", "client_secret": "x"})
     assert "canary" not in repr(keys)
+
+
+def test_a_key_that_never_ends_is_read_in_passing() -> None:
+    """Anybody may send it; going back byte by byte would take a gigabyte."""
+    body = b'x"client_secret":"' + b"a" * 3_000_000
+    assert cohort_import.keys_in(body + b"\\").client_secret is None
+    assert cohort_import.without_keys(body, None) == b'x"client_secret":"[secret]"'

@@ -66,3 +66,16 @@ def test_groups_are_by_project_and_cohort() -> None:
 def test_what_is_none_of_ours_is_malformed(text: str) -> None:
     with pytest.raises(MalformedInput):
         read(text)
+
+
+@pytest.mark.parametrize("cohort", ["\U0001f984" * 100, "..", "."])
+def test_an_odd_cohort_has_a_place_in_every_store(cohort: str) -> None:
+    key = CohortKey(project="1", cohort=cohort)
+    assert key.place == key.group
+
+
+def test_an_ordinary_cohort_can_be_read_in_its_place() -> None:
+    assert CohortKey(project="3300471", cohort="8120045").place == "3300471#8120045"
+    assert CohortKey(project="a#b", cohort="c").place != (
+        CohortKey(project="a", cohort="b#c").place
+    )

@@ -60,3 +60,54 @@ def test_a_partners_name_is_a_plain_part_of_a_path(name: str) -> None:
 def test_a_route_that_does_not_exist_is_refused() -> None:
     with pytest.raises(SettingsError, match="COHORT_ROUTE"):
         load(COHORT_ROUTE="segment")
+
+
+HOSTILE = [
+    "https://rest.evil.example\\.braze.com",
+    "https://rest.evil.example%2f.braze.com",
+    "https://rest.evil.example;.braze.com",
+    "https://rest.evil.example .braze.com",
+    "https://rest.evil.example\t.braze.com",
+    "https://rest.evil.example。braze.com",
+    "https://rest..braze.com",
+    "https://rest.iad-01.braze.com.evil.example",
+    "https://rest.iad-01.braze.com@evil.example",
+    "https://evil.example/rest.iad-01.braze.com",
+    "https://evil.example#rest.iad-01.braze.com",
+    "https://rest.iad-01.braze.com:8443",
+    "https://user@rest.iad-01.braze.com",
+    "https://user:pass@rest.iad-01.braze.com",
+    "https://rest.iad-01.braze.com?",
+    "https://rest.iad-01.braze.com#",
+    "https://rest.iad-01.braze.com//",
+    "https://rest.iad-01.braze.com/users",
+    " https://rest.iad-01.braze.com",
+    "https://rest.iad-01.braze.com\n",
+    "http://rest.iad-01.braze.com",
+    "ftp://rest.iad-01.braze.com",
+    "//rest.iad-01.braze.com",
+    "https://REST.IAD-01.BRAZE.COM",
+    "https://rest.iad-01.brazeXcom",
+    "https://rest.iad-01.braze.net",
+    "https://braze.com",
+    "https://169.254.169.254",
+    "https://[::1]",
+    "https://localhost",
+    "http://localhost:80",
+    "http://127.0.0.1:80/path",
+    "http://127.0.0.1:80?x",
+    "http://127.0.0.1:80#x",
+    "http://user@127.0.0.1:80",
+    "http://127.0.0.1:80@evil.example",
+    "http://127.0.0.1.evil.example",
+    "http://127.1",
+    "http://2130706433",
+    "file:///etc/passwd",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", HOSTILE)
+def test_a_key_goes_to_no_other_host(url: str) -> None:
+    with pytest.raises(SettingsError, match="BRAZE_REST_ENDPOINT"):
+        load(BRAZE_REST_ENDPOINT=url)

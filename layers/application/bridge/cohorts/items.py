@@ -13,7 +13,6 @@ M#project#cohort#shard      identifier              a member's versions, confirm
 import hashlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from bridge.cohorts.membership import Confirmed, Member
 from bridge.cohorts.message import CohortKey, PageMessage
@@ -162,7 +161,7 @@ def only_as_read(head: Update, cohort: Cohort) -> None:
 
 def cohort_pk(key: CohortKey) -> str:
     """Partition of a cohort's syncs and pages."""
-    return f"C#{quote(key.project, safe='')}#{quote(key.cohort, safe='')}"
+    return f"C#{key.place}"
 
 
 def member_pk(key: CohortKey, shard: int) -> str:

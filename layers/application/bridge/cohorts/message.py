@@ -6,11 +6,15 @@ cohort and a cohort in trouble holds up no other.
 
 import hashlib
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
+
+MAX_PLACE = 200
+"""Characters; a sort key of DynamoDB and a key of S3 have a thousand for all."""
 
 
 class CohortKey(BaseModel):
@@ -20,6 +24,15 @@ class CohortKey(BaseModel):
 
     project: str
     cohort: str
+
+    @property
+    def place(self) -> str:
+        """Names the cohort in the keys of stores; a hash where that would be long."""
+        names = quote(self.project, safe=""), quote(self.cohort, safe="")
+        text = "#".join(names)
+        # A store may take dots for a folder above.
+        odd = len(text) > MAX_PLACE or not all(name.strip(".") for name in names)
+        return self.group if odd else text
 
     @property
     def group(self) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
@@ -67,5 +66,4 @@ class SqsQueue:
 
 
 def _path(key: CohortKey, digest: str) -> str:
-    project, cohort = quote(key.project, safe=""), quote(key.cohort, safe="")
-    return f"pages/{project}/{cohort}/{digest}.json"
+    return f"pages/{key.place.replace('#', '/')}/{digest}.json"
