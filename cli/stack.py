@@ -59,8 +59,8 @@ class RunningStack:
             given["BrazeRestEndpoint"],
             region_of_project.ingestion_url,
             aws,
-            given["BrazePartner"],
-            given.get("EventRules", ""),
+            partner=given["BrazePartner"],
+            rules_key=given["EventRules"],
         )
 
     @classmethod
@@ -82,5 +82,5 @@ class RunningStack:
             told["braze_url"],
             told["mixpanel_url"],
             aws,
-            told.get("rules_key", ""),
+            rules_key=told.get("rules_key", ""),
         )
