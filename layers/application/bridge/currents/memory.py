@@ -24,6 +24,9 @@ class InPart:
     aside: Sequence[QuarantinedItem] = ()
 
 
+_FROM_THE_START = InPart()
+
+
 @dataclass(slots=True)
 class Memory:
     """`call_bytes` is the largest request that Mixpanel is believed to take."""
@@ -48,4 +51,4 @@ class Memory:
 
     def resume(self, position: str) -> InPart:
         """Where to begin with this record; this is forgotten by it."""
-        return self._in_part.pop(position, InPart())
+        return self._in_part.pop(position, _FROM_THE_START)
