@@ -27,7 +27,7 @@ _NO_ID = Filtered("no_external_id")
 _KEYS = len(NESTED_KEYS)
 
 
-def express(
+def express(  # noqa: C901, PLR0912 - one function, for each call would cost
     event: Any, arrived: float, mapper: Mapper, earlier: Earlier | None
 ) -> Line | Filtered | None:
     """As `prepare`; None, or whatever exception, for what has to go the whole way.
@@ -48,9 +48,10 @@ def express(
         return None
     plan = mapper.plans.get(event_type)
     if plan is None:
-        if event_type != CUSTOM_EVENT or given["name"].__class__ is not str:
+        name = given.get("name")
+        if event_type != CUSTOM_EVENT or name.__class__ is not str:
             return None
-        plan = mapper.plans[f"{CUSTOM_EVENT_PREFIX} {given['name']}"]
+        plan = mapper.plans[f"{CUSTOM_EVENT_PREFIX} {name}"]
     if plan.filtered:
         return plan.filtered
     if time.__class__ is not int:

@@ -46,7 +46,7 @@ class Lane:
         if self._plain:
             names = self._names
             try:
-                out: Any = {
+                out: dict[Any, Any] = {
                     names[name]: value
                     for name, value in given.items()
                     if value is not None
@@ -63,14 +63,14 @@ class Lane:
         for name, value in given.items():
             if value is None:
                 continue
-            action = self._actions.get(name)
+            action: Any = self._actions.get(name)
             if action.__class__ is str:
-                out[action] = value  # type: ignore[index]
+                out[action] = value
             elif action is None:
                 self._learn(given)
                 return None
             elif action:
-                action(out, value)  # type: ignore[operator]
+                action(out, value)
         # A type of which one event holds what takes some work has more of these.
         self._plain = False
         return out
