@@ -151,13 +151,11 @@ def _record(record: dict[str, Any]) -> StreamRecord:
         data = pybase64.b64decode(kinesis["data"], validate=True)
     except (binascii.Error, ValueError):
         data = str(kinesis["data"]).encode()
-    shard = record.get("eventID", "").partition(":")[0]
-    arrived = float(kinesis["approximateArrivalTimestamp"])
-    return StreamRecord(
-        f"{shard}:{kinesis['sequenceNumber']}",
-        first_arrival(kinesis.get("partitionKey", ""), arrived),
-        data,
+    arrived = first_arrival(
+        kinesis.get("partitionKey", ""), float(kinesis["approximateArrivalTimestamp"])
     )
+    shard = record.get("eventID", "").partition(":")[0]
+    return StreamRecord(f"{shard}:{kinesis['sequenceNumber']}", arrived, data)
 
 
 @metrics.log_metrics

@@ -1,4 +1,4 @@
-"""The short way is the whole way with fewer steps: both give the same, for any event."""
+"""The short way is the whole way with fewer steps: both give the same for any event."""
 
 import json
 from collections.abc import Sequence
@@ -15,11 +15,13 @@ from bridge.currents.decode import Decoded, decode, parse
 from bridge.currents.deliver import Delivery, StreamRecord
 from bridge.currents.delivered import Delivered
 from bridge.currents.express import express
+from bridge.currents.key_values import REDACTED
 from bridge.currents.lane import MOST_LEARNT
 from bridge.currents.memory import Memory
 from bridge.currents.prepare import prepare
 from bridge.currents.rules import Rules
 from bridge.currents.transform import Filtered, Mapper
+from bridge.mixpanel.identifiers import PLACEHOLDERS
 from bridge.mixpanel.imports import Failure, ImportReply
 from bridge.settings import AnonymousUsers
 from tests.unit.currents.braze_events import BRAZE_EVENTS, BrazeEvent, both_forms
@@ -124,6 +126,51 @@ def test_both_ways_end_alike_for_an_event_alone(event: Any, mapper: Mapper) -> N
     with patch("bridge.currents.deliver.express", return_value=None):
         expected = delivered(mapper, data)
     assert delivered(mapper, data) == expected
+
+
+(OPEN,) = (
+    each for each in BRAZE_EVENTS if each.type == "users.messages.pushnotification.Open"
+)
+ODD: list[dict[str, Any]] = [
+    *(
+        {"id": each}
+        for each in [*sorted(PLACEHOLDERS), "a_b", "a" * 37, " a", "A-", 7, None]
+    ),
+    *(
+        {"external_user_id": each}
+        for each in [*sorted(PLACEHOLDERS), " Null ", " ", 5, True]
+    ),
+    *({"external_user_id": each} for each in [REDACTED, REDACTED.lower(), "", None]),
+    *({"time": each} for each in [1.5, True, "5", -1, 10**9, 10**13, 10**40, None]),
+    *({"device_id": each} for each in ["there", "", 7, None]),
+    *({"event_type": each} for each in ["", "new", "$merge", CUSTOM_EVENT, 5, []]),
+    *({"name": each, "event_type": CUSTOM_EVENT} for each in ["n", "5", 5, " ", None]),
+    {"campaign_name": "known", "wingspan": "a name that a rule gives to the other"},
+    {"url": "x" * 1_000_000},
+]
+
+
+@pytest.mark.parametrize("mapper", MAPPERS, ids=["skip", "device", "rules"])
+@pytest.mark.parametrize("form", ["nested", "flat"])
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:50])
+def test_both_ways_end_alike_for_what_is_odd(
+    odd: dict[str, Any], form: str, mapper: Mapper
+) -> None:
+    usual = both_forms(OPEN, 1)[form == "flat"]
+    event = json.loads(json.dumps(usual))
+    user, given = event.get("user", event), event.get("properties", event)
+    for name, value in odd.items():
+        part = event if name in {"id", "time", "event_type"} else given
+        (user if name in {"external_user_id", "device_id"} else part)[name] = value
+    # Beside a good one, and twice: with a contradiction, one of the two is another.
+    other = json.loads(json.dumps(event))
+    other.get("properties", other)["mood"] = "changed"
+    event.get("properties", event)["mood"] = "first"
+    data = json.dumps([usual, usual, event, other, event]).encode()
+    with patch("bridge.currents.deliver.express", return_value=None):
+        expected = delivered(mapper, data)
+    for _ in range(3):
+        assert delivered(mapper, data) == expected
 
 
 every_type = pytest.mark.parametrize("kind", BRAZE_EVENTS, ids=lambda kind: kind.type)

@@ -87,10 +87,11 @@ class Delivery:
 
         Raises nothing: what has to wait is told by `retry_from` and `error`.
         """
+        memory = self._memory
         try:
             for number, record in enumerate(records):
                 self._records.append(record)
-                settled = self._resume(number, record)
+                settled = self._resume(number, record) if memory.in_part else 0
                 events = parse(record.data)
                 if events is None:
                     earlier: Earlier = {}
@@ -98,9 +99,10 @@ class Delivery:
                         is_new = index >= settled
                         self._take(number, index, decoded, earlier, is_new=is_new)
                 else:
-                    self._take_all(number, events, settled)
+                    self._take_all(number, record, events, settled)
             self._flush()
-            self._watch(self._judged)
+            if self._spoilt:
+                self._watch(self._judged)
         except MassRejection as error:
             # What was refused is not set aside, nor what this batch sent before it.
             first = min(self._spoilt)
@@ -117,25 +119,22 @@ class Delivery:
             self._done.set_aside(number, item)
         return part.settled
 
-    def _take_all(self, number: int, events: list[Any], settled: int) -> None:
+    def _take_all(
+        self, number: int, record: StreamRecord, events: list[Any], settled: int
+    ) -> None:
         """Take the events of one record, most of them without a detour."""
-        arrived, mapper, accounts = (
-            self._records[number].arrived,
-            self._mapper,
-            self._done.accounts,
-        )
-        earlier: Earlier = {}
-        others = earlier if len(events) > 1 else None
+        arrived, mapper, accounts = record.arrived, self._mapper, self._done.accounts
+        earlier: Earlier | None = None if len(events) == 1 else {}
         for index, event in enumerate(events):
             try:
-                made = express(event, arrived, mapper, others)
+                made = express(event, arrived, mapper, earlier)
             except Exception:  # noqa: BLE001 - found out below, by `prepare`
                 made = None
-            is_new = index >= settled
             if made is None:
                 decoded = Decoded(self._original(number, index), event)
-                self._take(number, index, decoded, earlier, is_new=is_new)
-            elif is_new:
+                shared = {} if earlier is None else earlier
+                self._take(number, index, decoded, shared, is_new=index >= settled)
+            elif index >= settled:
                 if isinstance(made, Filtered):
                     self._done.leave_out(counted_type(event["event_type"]), made.rule)
                 else:
