@@ -54,7 +54,7 @@ class MemoryAws:
             status, content = 200, self._content(operation, request)
         except FileNotFoundError:
             status, content = 404, b"<Error><Code>NoSuchKey</Code></Error>"
-        headers: Any = {"content-length": str(len(content))}
+        headers: Any = {"content-length": str(len(content)), "etag": "0"}
         return AWSResponse(request.url, status, headers, _Raw(content))
 
     def _content(self, operation: str, request: AWSPreparedRequest) -> bytes:
