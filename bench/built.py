@@ -15,4 +15,6 @@ def use(function: str) -> None:
     folders = [BUILD / function, *(BUILD / layer / "python" for layer in LAYERS)]
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise SystemExit(f"{missing[0]} is missing: run make build")
-    sys.path[:0] = map(str, folders)
+    # As under Lambda nothing is found beside the layers and the standard library.
+    rest = [path for path in sys.path if "site-packages" not in path]
+    sys.path[:] = [*map(str, folders), *rest]

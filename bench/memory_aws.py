@@ -50,9 +50,12 @@ class MemoryAws:
     ) -> AWSResponse:
         operation = event_name.rpartition(".")[2]
         self.calls[operation] += 1
-        content = self._content(operation, request)
-        headers: Any = {"content-length": str(len(content))}
-        return AWSResponse(request.url, 200, headers, _Raw(content))
+        try:
+            status, content = 200, self._content(operation, request)
+        except FileNotFoundError:
+            status, content = 404, b"<Error><Code>NoSuchKey</Code></Error>"
+        headers: Any = {"content-length": str(len(content)), "etag": "0"}
+        return AWSResponse(request.url, status, headers, _Raw(content))
 
     def _content(self, operation: str, request: AWSPreparedRequest) -> bytes:
         body = _bytes(request.body)
@@ -64,7 +67,12 @@ class MemoryAws:
             case "PutObject":
                 self.objects[path] = body
                 return b""
+            case "DeleteObject":
+                self.objects.pop(path, None)
+                return b""
             case "GetObject":
+                if path not in self.objects:
+                    raise FileNotFoundError(path)
                 return self.objects[path]
             case "PutRecords":
                 self.stream_bytes += len(body)

@@ -4,13 +4,13 @@ The answer names the first record that is not settled: Kinesis takes the lowest 
 position as its checkpoint, so naming more would say nothing more.
 """
 
-import base64
 import binascii
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
+import pybase64
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bridge import aws
@@ -27,6 +27,9 @@ from bridge.observability import Metric, count, log_fault, logger, metrics, plai
 from bridge.quarantine import Quarantine
 from bridge.settings import CurrentsImporterSettings, MassRejection
 from bridge.transport import Transport
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 KEEPING_SECONDS = 6.0
 """Left at the end for the quarantine; calls to Mixpanel end before."""
@@ -51,12 +54,23 @@ class Importer:
             policy=POLICY,
             read_timeout=ANSWER_SECONDS,
         )
-        s3 = aws.client("s3")
-        self.quarantine = Quarantine(s3, settings.data_bucket, "currents")
-        rules = RulesFile(s3, settings.data_bucket, settings.rules_key)
+        self.bucket = settings.data_bucket
+        key = settings.rules_key
+        rules = RulesFile(self.s3, self.bucket, key) if key else None
         self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
         self.memory = Memory()
         self.reported: set[str] = set()
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """Only now, for without rules a good batch needs none."""
+        client: S3Client = aws.client("s3")
+        return client
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """Where this function puts aside."""
+        return Quarantine(self.s3, self.bucket, "currents")
 
     def run(
         self, records: list[StreamRecord], time_left: Callable[[], float]
@@ -134,16 +148,14 @@ def _record(record: dict[str, Any]) -> StreamRecord:
     """Data that is no base64 is kept as it came, and put aside when it is decoded."""
     kinesis = record["kinesis"]
     try:
-        data = base64.b64decode(kinesis["data"], validate=True)
+        data = pybase64.b64decode(kinesis["data"], validate=True)
     except (binascii.Error, ValueError):
         data = str(kinesis["data"]).encode()
-    shard = record.get("eventID", "").partition(":")[0]
-    arrived = float(kinesis["approximateArrivalTimestamp"])
-    return StreamRecord(
-        f"{shard}:{kinesis['sequenceNumber']}",
-        first_arrival(kinesis.get("partitionKey", ""), arrived),
-        data,
+    arrived = first_arrival(
+        kinesis.get("partitionKey", ""), float(kinesis["approximateArrivalTimestamp"])
     )
+    shard = record.get("eventID", "").partition(":")[0]
+    return StreamRecord(f"{shard}:{kinesis['sequenceNumber']}", arrived, data)
 
 
 @metrics.log_metrics

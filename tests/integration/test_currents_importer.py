@@ -361,3 +361,13 @@ def test_no_secret_and_no_user_is_logged(
     assert "batch delivered" in logs
     for canary in (PROJECT_TOKEN, "cust-0001", "@example.com", "yesterday"):
         assert canary not in logs
+
+
+@pytest.mark.parametrize("text", ["QQ", "QQ=Q", "Q Q==", "QQ==QQ==", "é", "QQ==\n"])
+def test_data_that_are_no_base64_are_put_aside_as_they_came(
+    stack: Stack, mixpanel: MixpanelStandIn, text: str
+) -> None:
+    event = batch(b"")
+    event["Records"][0]["kinesis"]["data"] = text
+    assert app.handler(event, Context()) == NONE_FAILED
+    assert [item.original for item in kept(stack)] == [text.encode()]

@@ -11,9 +11,10 @@ from bridge.currents.breaker import SPOILT_RECORDS
 from bridge.currents.deliver import Delivery, StreamRecord
 from bridge.currents.delivered import Delivered
 from bridge.currents.memory import Memory
+from bridge.currents.prepare import key_of
 from bridge.currents.transform import MAPPING_VERSION, Mapper
 from bridge.errors import CredentialsRefused, RetryableError, TooLarge
-from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
+from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply
 from bridge.settings import AnonymousUsers
 from sandbox.braze.currents import CurrentsSource
 
@@ -27,27 +28,29 @@ class Mixpanel:
     def __init__(
         self,
         refuses: set[str] | None = None,
-        judge: Callable[[Sequence[Outgoing]], ImportReply | None] = lambda _: None,
+        judge: Callable[[Sequence[bytes]], ImportReply | None] = lambda _: None,
     ) -> None:
         self.refuses = refuses or set()
         self.judge = judge
         self.calls: list[int] = []
         self.taken: list[str] = []
 
-    def import_events(self, events: Sequence[Outgoing]) -> ImportReply:
+    def import_events(self, events: Sequence[bytes]) -> ImportReply:
         self.calls.append(len(events))
         judged = self.judge(events)
         if judged is not None:
             return judged
         refused = {
-            at: WHY
-            for at, event in enumerate(events)
-            if event.insert_id in self.refuses
+            at: WHY for at, event in enumerate(events) if id_of(event) in self.refuses
         }
         self.taken += [
-            event.insert_id for at, event in enumerate(events) if at not in refused
+            id_of(event) for at, event in enumerate(events) if at not in refused
         ]
         return ImportReply(refused)
+
+
+def id_of(line: bytes) -> str:
+    return key_of(line)[3]
 
 
 def source() -> CurrentsSource:
@@ -132,8 +135,8 @@ def test_where_mixpanel_names_nobody_the_culprit_is_found_by_halving(how: str) -
     events = [made.event() for _ in range(64)]
     culprit = events[17]["id"]
 
-    def judge(sent: Sequence[Outgoing]) -> ImportReply | None:
-        if all(event.insert_id != culprit for event in sent):
+    def judge(sent: Sequence[bytes]) -> ImportReply | None:
+        if all(id_of(event) != culprit for event in sent):
             return None
         if how == "too large":
             raise TooLarge("mixpanel_too_large")
@@ -148,7 +151,7 @@ def test_what_waits_is_given_back_from_its_first_record() -> None:
     made = source()
     records = [record(n, *(made.event() for _ in range(1500))) for n in range(4)]
 
-    def second_fails(sent: Sequence[Outgoing]) -> ImportReply | None:
+    def second_fails(sent: Sequence[bytes]) -> ImportReply | None:
         if len(mixpanel.calls) == 2:
             raise RetryableError("mixpanel_status_503")
         return None
@@ -163,7 +166,7 @@ def test_what_waits_is_given_back_from_its_first_record() -> None:
 def test_poison_behind_the_position_is_not_put_aside_twice() -> None:
     made = source()
 
-    def fail(_: Sequence[Outgoing]) -> ImportReply | None:
+    def fail(_: Sequence[bytes]) -> ImportReply | None:
         raise RetryableError("mixpanel_status_503")
 
     done = run(
@@ -180,7 +183,7 @@ def test_poison_behind_the_position_is_not_put_aside_twice() -> None:
 def test_refused_credentials_put_nothing_aside() -> None:
     made = source()
 
-    def refuse(_: Sequence[Outgoing]) -> ImportReply | None:
+    def refuse(_: Sequence[bytes]) -> ImportReply | None:
         raise CredentialsRefused("mixpanel_401")
 
     done = run(Mixpanel(judge=refuse), record(0, made.event()), record(1, made.event()))
@@ -310,8 +313,8 @@ def test_calls_keep_below_ten_megabytes() -> None:
         event["properties"]["url"] = "x" * 900_000
     sizes: list[int] = []
 
-    def measure(sent: Sequence[Outgoing]) -> None:
-        sizes.append(sum(len(each.line) + 1 for each in sent))
+    def measure(sent: Sequence[bytes]) -> None:
+        sizes.append(sum(len(each) + 1 for each in sent))
 
     run(Mixpanel(judge=measure), record(0, *events))
     assert max(sizes) < 10_000_000
@@ -325,8 +328,8 @@ def test_a_413_halves_and_the_size_is_remembered() -> None:
     for event in events:
         event["properties"]["url"] = "x" * 100_000
 
-    def limit(sent: Sequence[Outgoing]) -> None:
-        if sum(len(each.line) for each in sent) > 2_097_152:
+    def limit(sent: Sequence[bytes]) -> None:
+        if sum(len(each) for each in sent) > 2_097_152:
             raise TooLarge("mixpanel_too_large")
 
     memory = Memory()
@@ -341,7 +344,7 @@ def test_a_413_halves_and_the_size_is_remembered() -> None:
 def test_a_413_for_one_small_event_is_asked_again() -> None:
     answers = iter([True, False])
 
-    def once(_: Sequence[Outgoing]) -> None:
+    def once(_: Sequence[bytes]) -> None:
         if next(answers):
             raise TooLarge("mixpanel_too_large")
 
@@ -373,8 +376,8 @@ def test_what_halving_has_settled_is_not_sent_again() -> None:
     events = [made.event() for _ in range(64)]
     culprit = events[40]["id"]
 
-    def judge(sent: Sequence[Outgoing]) -> ImportReply | None:
-        named = any(each.insert_id == culprit for each in sent)
+    def judge(sent: Sequence[bytes]) -> ImportReply | None:
+        named = any(id_of(each) == culprit for each in sent)
         return ImportReply(vague=True) if named else None
 
     memory, mixpanel = Memory(), Mixpanel(judge=judge)
@@ -389,7 +392,7 @@ def test_what_halving_has_settled_is_not_sent_again() -> None:
 def test_the_event_that_found_the_chunk_full_is_accounted_for_too() -> None:
     made = source()
 
-    def fail(_: Sequence[Outgoing]) -> None:
+    def fail(_: Sequence[bytes]) -> None:
         raise RetryableError("mixpanel_status_503")
 
     events = [made.event() for _ in range(EVENTS_PER_CALL + 5)]

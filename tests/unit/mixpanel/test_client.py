@@ -10,11 +10,10 @@ import requests
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.errors import RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
-from bridge.mixpanel.imports import Outgoing
 from bridge.settings import CurrentsImporterSettings, MixpanelRegion, SettingsError
 from bridge.transport import Transport
 
-SENT = [Outgoing(b'{"n":1}', "id-1")]
+SENT = [b'{"n":1}']
 ENVIRONMENT = {"MIXPANEL_SECRET_ARN": "arn", "DATA_BUCKET": "data"}
 
 

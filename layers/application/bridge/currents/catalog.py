@@ -177,3 +177,12 @@ NO_DEVICE_IN_STORAGE = frozenset(
     }
 )
 """Have a device id over HTTP alone, so that it cannot tell who an anonymous user is."""
+
+UNKNOWN_TYPE = "?"
+"""For every type that the catalog does not know: such a name can be any text."""
+
+
+def counted_type(event_type: object) -> str:
+    """The name under which events of this type are counted."""
+    known = isinstance(event_type, str) and event_type in CATALOG
+    return str(event_type) if known else UNKNOWN_TYPE

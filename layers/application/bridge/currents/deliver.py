@@ -7,16 +7,18 @@ after the first failure would only be delivered again.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from bridge.currents.decode import Decoded, read
-from bridge.currents.delivered import Delivered, counted_type
+from bridge.currents.breaker import RECORDS
+from bridge.currents.catalog import counted_type
+from bridge.currents.decode import Decoded, parse, read
+from bridge.currents.delivered import Delivered
+from bridge.currents.express import express
 from bridge.currents.memory import InPart, Memory
 from bridge.currents.prepare import FAULT, events_of, key_of, prepare
-from bridge.currents.transform import Earlier, Filtered, Mapper, Sent
+from bridge.currents.transform import Earlier, Filtered, Mapper
 from bridge.errors import MalformedInput, RetryableError, TooLarge
-from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply, Outgoing
+from bridge.mixpanel.imports import EVENTS_PER_CALL, Failure, ImportReply
 from bridge.observability import plain_name
 from bridge.quarantine import Key, QuarantinedItem
 
@@ -30,7 +32,7 @@ REFUSED = "refused"
 class Importer(Protocol):
     """The part of `MixpanelClient` that is needed here."""
 
-    def import_events(self, events: Sequence[Outgoing]) -> ImportReply:
+    def import_events(self, lines: Sequence[bytes]) -> ImportReply:
         """See `MixpanelClient.import_events`."""
 
 
@@ -38,8 +40,7 @@ class MassRejection(RetryableError):
     """More is refused than can be the events' own fault: a person has to look."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
+class StreamRecord(NamedTuple):
     """One record: its position, its arrival in epoch seconds, and its bytes."""
 
     position: str
@@ -47,13 +48,8 @@ class StreamRecord:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    record: int
-    index: int
-    type: str
-    raw: bytes
-    outgoing: Outgoing
+type _Pending = tuple[bytes, str, int, int]
+"""A line, the name its type is counted under, the record's number, the index there."""
 
 
 class Delivery:
@@ -73,7 +69,6 @@ class Delivery:
     ) -> None:
         self._importer = importer
         self._mapper = mapper
-        self._earlier: Earlier = {}
         self._time_left = time_left
         self._memory = memory
         self._breaker = breaker
@@ -85,76 +80,118 @@ class Delivery:
         # By number of the record: events that were judged, and those found wanting.
         self._judged: Counter[int] = Counter()
         self._spoilt: Counter[int] = Counter()
+        self._originals: tuple[int, list[bytes]] = (-1, [])
 
     def run(self, records: Iterable[StreamRecord]) -> Delivered:
         """Deliver until the end, or until the first chunk that has to wait.
 
         Raises nothing: what has to wait is told by `retry_from` and `error`.
         """
+        memory = self._memory
         try:
             for number, record in enumerate(records):
                 self._records.append(record)
-                self._earlier = {}
-                part = self._resume(number, record)
-                for index, decoded in enumerate(events_of(record.data)):
-                    if index >= part.settled:
-                        self._take(number, index, record, decoded)
-                        self._done.accounts.received += 1
-                    else:
-                        self._pass(record, decoded)
+                settled = self._resume(number, record) if memory.in_part else 0
+                events = parse(record.data)
+                if events is None:
+                    earlier: Earlier = {}
+                    for index, decoded in enumerate(events_of(record.data)):
+                        is_new = index >= settled
+                        self._take(number, index, decoded, earlier, is_new=is_new)
+                else:
+                    self._take_all(number, record, events, settled)
             self._flush()
-            self._watch(self._judged)
+            if self._spoilt:
+                self._watch(self._judged)
         except MassRejection as error:
             # What was refused is not set aside, nor what this batch sent before it.
             first = min(self._spoilt)
-            self._done.give_back(first, error, [each.type for each in self._chunk])
+            self._done.give_back(first, error, [each[1] for each in self._chunk])
         except RetryableError as error:
             self._give_back(error)
         return self._done
 
-    def _resume(self, number: int, record: StreamRecord) -> InPart:
+    def _resume(self, number: int, record: StreamRecord) -> int:
+        """How many of the record's events are settled."""
         part = self._memory.resume(record.position)
         for item in part.aside:
             self._done.accounts.received += 1
             self._done.set_aside(number, item)
-        return part
+        return part.settled
 
-    def _prepare(
-        self, record: StreamRecord, decoded: Decoded
-    ) -> tuple[bytes, Sent] | Filtered:
-        return prepare(decoded, record.arrived, self._mapper, self._earlier)
-
-    def _pass(self, record: StreamRecord, decoded: Decoded) -> None:
-        """Settled before; but one that shares an id with it has to know of it."""
-        with suppress(MalformedInput):
-            self._prepare(record, decoded)
+    def _take_all(
+        self, number: int, record: StreamRecord, events: list[Any], settled: int
+    ) -> None:
+        """Take the events of one record, most of them without a detour."""
+        arrived, mapper, accounts = record.arrived, self._mapper, self._done.accounts
+        earlier: Earlier | None = None if len(events) == 1 else {}
+        for index, event in enumerate(events):
+            try:
+                made = express(event, arrived, mapper, earlier)
+            except Exception:  # noqa: BLE001 - found out below, by `prepare`
+                made = None
+            if made is None:
+                decoded = Decoded(self._original(number, index), event)
+                shared = {} if earlier is None else earlier
+                self._take(number, index, decoded, shared, is_new=index >= settled)
+            elif index >= settled:
+                if isinstance(made, Filtered):
+                    self._done.leave_out(counted_type(event["event_type"]), made.rule)
+                else:
+                    self._add(*made, number, index)
+                accounts.received += 1
 
     def _take(
-        self, number: int, index: int, record: StreamRecord, decoded: Decoded
+        self,
+        number: int,
+        index: int,
+        decoded: Decoded,
+        earlier: Earlier,
+        *,
+        is_new: bool,
     ) -> None:
-        """Leave out, set aside, or add to the chunk; raises as `_flush`."""
+        """Leave out, set aside, or add to the chunk; raises as `_flush`.
+
+        One that is not new is settled, but those that share an id with it have to know
+        of it.
+        """
+        arrived = self._records[number].arrived
+        if not is_new:
+            with suppress(MalformedInput):
+                prepare(decoded, arrived, self._mapper, earlier)
+            return
         try:
-            prepared = self._prepare(record, decoded)
+            prepared = prepare(decoded, arrived, self._mapper, earlier)
         except MalformedInput as error:
             if error.reason == FAULT:
                 self._judged[number] += 1
                 self._spoilt[number] += 1
             failure = Failure(error.field, str(error))
             self._set_aside(number, index, decoded, error.reason, failure)
-            return
-        event_type = counted_type(decoded.event.get("event_type"))
-        if isinstance(prepared, Filtered):
-            self._done.leave_out(event_type, prepared.rule)
-            return
-        line, result = prepared
-        if result.drift:
-            self._done.drift.update(result.drift)
-        full = len(self._chunk) == EVENTS_PER_CALL
-        if full or self._bytes + len(line) > self._memory.call_bytes:
+        else:
+            event_type = counted_type(decoded.event.get("event_type"))
+            if isinstance(prepared, Filtered):
+                self._done.leave_out(event_type, prepared.rule)
+            else:
+                line, result = prepared
+                self._done.drift.update(result.drift)
+                self._add(line, event_type, number, index)
+        self._done.accounts.received += 1
+
+    def _add(self, line: bytes, event_type: str, number: int, index: int) -> None:
+        """Add to the chunk, which is sent first if there is no more room."""
+        size = self._bytes + len(line)
+        if size > self._memory.call_bytes or len(self._chunk) == EVENTS_PER_CALL:
             self._flush()
-        outgoing = Outgoing(line, result.event["properties"]["$insert_id"])
-        self._chunk.append(_Pending(number, index, event_type, decoded.raw, outgoing))
+        self._chunk.append((line, event_type, number, index))
         self._bytes += len(line) + 1
+
+    def _original(self, number: int, index: int) -> bytes:
+        """The bytes of one event, which are looked for only where they are needed."""
+        if self._originals[0] != number:
+            found = events_of(self._records[number].data)
+            self._originals = number, [each.raw for each in found]
+        return self._originals[1][index]
 
     def _flush(self) -> None:
         """Send the chunk, in parts where it must be; what is settled leaves it."""
@@ -176,11 +213,11 @@ class Delivery:
     ) -> Mapping[int, Failure] | None:
         """Refused events by index; None where smaller parts have to tell."""
         alone = len(part) == 1
-        events = [each.outgoing for each in part]
+        lines = [each[0] for each in part]
         try:
-            reply = self._importer.import_events(events)
+            reply = self._importer.import_events(lines)
         except TooLarge:
-            self._memory.too_large(sum(len(each.line) for each in events))
+            self._memory.too_large(sum(map(len, lines)))
             if not alone:
                 return None
             # No event of that size should get a 413: it may have been a mishap.
@@ -197,23 +234,23 @@ class Delivery:
         part = self._chunk[:size]
         del self._chunk[:size]
         for at, failure in refused.items():
-            each = part[at]
-            self._spoilt[each.record] += 1
-            key = key_of(each.outgoing.line)
-            event = read(each.raw)
-            self._set_aside(each.record, each.index, event, REFUSED, failure, key)
+            line, _, number, index = part[at]
+            self._spoilt[number] += 1
+            event = read(self._original(number, index))
+            self._set_aside(number, index, event, REFUSED, failure, key_of(line))
         self._done.deliver(
-            Counter(each.type for at, each in enumerate(part) if at not in refused)
+            Counter([each[1] for at, each in enumerate(part) if at not in refused])
         )
-        records = Counter(each.record for each in part)
+        records = [each[2] for each in part]
         self._judged.update(records)
         self._moved = True
-        self._watch(records)
+        self._watch(dict.fromkeys(records))
 
     def _watch(self, records: Iterable[int]) -> None:
         """Tell the breaker of these records; raises `MassRejection` if it opens."""
         breaker = self._memory.breaker
-        for number in records:
+        # Of those before these it would forget each again.
+        for number in [*records][-RECORDS:]:
             breaker.note(
                 self._records[number].position,
                 self._judged[number],
@@ -258,13 +295,13 @@ class Delivery:
 
     def _give_back(self, error: RetryableError) -> None:
         """From the first event that is not settled; what lies before it is kept."""
-        first = self._chunk[0]
-        record = self._records[first.record]
+        _, _, number, index = self._chunk[0]
+        record = self._records[number]
         aside = [
             item
-            for item in self._done.quarantine.get(first.record, ())
-            if int(item.position.rpartition("/")[2]) < first.index
+            for item in self._done.quarantine.get(number, ())
+            if int(item.position.rpartition("/")[2]) < index
         ]
-        if first.index:
-            self._memory.keep(record.position, InPart(first.index, aside))
-        self._done.give_back(first.record, error, [each.type for each in self._chunk])
+        if index:
+            self._memory.keep(record.position, InPart(index, aside))
+        self._done.give_back(number, error, [each[1] for each in self._chunk])

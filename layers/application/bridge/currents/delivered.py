@@ -4,19 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bridge.currents.catalog import CATALOG
+from bridge.currents.catalog import counted_type
 from bridge.errors import RetryableError
 from bridge.outcomes import Accounts
 from bridge.quarantine import QuarantinedItem
-
-UNKNOWN_TYPE = "?"
-"""For every type that the catalog does not know: such a name can be any text."""
-
-
-def counted_type(event_type: object) -> str:
-    """The name under which events of this type are counted."""
-    known = isinstance(event_type, str) and event_type in CATALOG
-    return str(event_type) if known else UNKNOWN_TYPE
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ LATEST_SECONDS = 100_000_000_000
 """Greater times are milliseconds: as seconds this would be the year 5138."""
 
 REDACTED = "[REDACTED]"
-_INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
+is_insert_id = re.compile(r"[A-Za-z0-9-]{1,36}").fullmatch
 
 
 def event_time(value: object, arrived: float) -> int:
@@ -57,7 +57,7 @@ def insert_id(event_id: object, raw: bytes) -> str:
     if isinstance(event_id, int) and not isinstance(event_id, bool):
         event_id = str(event_id)
     if isinstance(event_id, str) and event_id:
-        if _INSERT_ID.fullmatch(event_id) and not is_placeholder(event_id):
+        if is_insert_id(event_id) and not is_placeholder(event_id):
             return event_id
         raw = event_id.encode("utf-8", "surrogatepass")
     return sha256(raw).hexdigest()[:36]

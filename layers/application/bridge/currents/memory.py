@@ -26,11 +26,14 @@ class InPart:
 
 @dataclass(slots=True)
 class Memory:
-    """`call_bytes` is the largest request that Mixpanel is believed to take."""
+    """`call_bytes` is the largest request that Mixpanel is believed to take.
+
+    `in_part` are records that were not finished, by position; mostly none.
+    """
 
     call_bytes: int = BYTES_PER_CALL
     breaker: Breaker = field(default_factory=Breaker)
-    _in_part: OrderedDict[str, InPart] = field(default_factory=OrderedDict)
+    in_part: OrderedDict[str, InPart] = field(default_factory=OrderedDict)
 
     def too_large(self, size: int) -> None:
         """Mixpanel refused a request of this size: half of it comes next.
@@ -42,10 +45,10 @@ class Memory:
 
     def keep(self, position: str, part: InPart) -> None:
         """The record comes again, and need not begin anew."""
-        self._in_part[position] = part
-        if len(self._in_part) > RECORDS_IN_PART:
-            self._in_part.popitem(last=False)
+        self.in_part[position] = part
+        if len(self.in_part) > RECORDS_IN_PART:
+            self.in_part.popitem(last=False)
 
     def resume(self, position: str) -> InPart:
         """Where to begin with this record; this is forgotten by it."""
-        return self._in_part.pop(position, InPart())
+        return self.in_part.pop(position, InPart())

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from bridge.braze.currents import FLAT_KEYS, FLAT_PROPERTIES
+from bridge.currents.lane import LEFT_OUT, Action, Lane, Out
 from bridge.currents.properties import (
     OWN_PROPERTIES,
     PERSONAL,
@@ -23,28 +24,23 @@ from bridge.currents.properties import (
 from bridge.currents.rules import Personal, Rules
 from bridge.errors import MalformedInput
 
-LEFT_OUT = False
 MOST_UNKNOWN = 1_000
 """Names of one type that are kept in mind; a producer may make them up."""
 
 _GONE = object()
 
-type Out = dict[str, Any]
-type Action = str | bool | Callable[[Out, Any], None]
 type Digest = Callable[[object], str]
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyPlan:
-    """Actions by property, for the nested form and for the flat one.
+    """Actions by property, for the nested form and for the flat one."""
 
-    `names` are those of `nested` that are a name alone.
-    """
-
-    names: dict[str, str]
     nested: dict[str, Action]
     flat: dict[str, Action]
     unknown: Callable[[str], Action]
+    nested_lane: Lane
+    flat_lane: Lane
 
 
 def keyed_digest(key: bytes) -> Digest:
@@ -96,8 +92,9 @@ def plan_properties(event_type: str, rules: Rules, digest: Digest) -> PropertyPl
             new[name] = _action(target, None, _Ruling(rules, {name}), digest)
         return new[name]
 
-    names = {name: to for name, to in nested.items() if isinstance(to, str)}
-    return PropertyPlan(names, nested, flat, unknown)
+    taken = frozenset({*sources, *rules.rename_properties.values()})
+    lanes = (Lane(actions, taken, unknown) for actions in (nested, flat))
+    return PropertyPlan(nested, flat, unknown, *lanes)
 
 
 class _Ruling:

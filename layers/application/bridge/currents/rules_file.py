@@ -60,7 +60,7 @@ class CachedMapper:
     def __init__(
         self,
         anonymous: AnonymousUsers,
-        file: RulesFile,
+        file: RulesFile | None,
         secret: Secret[MixpanelCredentials],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,7 +77,7 @@ class CachedMapper:
         if self._mapper and self._clock() - self._read_at < SECONDS:
             return self._mapper
         try:
-            rules = self._file.read()
+            rules = self._file.read() if self._file else None
             key = hashing_key(rules, self._secret)
         except RulesUnusable:
             count(Metric.RULES_UNUSABLE)

@@ -18,6 +18,7 @@ from bridge.currents.catalog import (
     CUSTOM_EVENT,
     CUSTOM_EVENT_PREFIX,
     NO_DEVICE_IN_STORAGE,
+    counted_type,
 )
 from bridge.currents.key_values import EARLIEST, event_time, insert_id, why_nobody
 from bridge.currents.plan import PropertyPlan, keyed_digest, plan_properties
@@ -34,8 +35,8 @@ DEVICE_PREFIX = "$device:"
 MOST_PLANS = 5_000
 """Types are some hundred; a producer that makes them up must not fill the memory."""
 
-type Earlier = dict[object, bytes]
-"""Bytes of events of one record, by `$insert_id`."""
+type Earlier = dict[object, Any]
+"""Events of one record, or their bytes, by `$insert_id`."""
 
 
 class Filtered(NamedTuple):
@@ -52,10 +53,11 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What holds for all events of one name."""
+class EventPlan:
+    """What holds for all events of one name; `counted` is the name for counting."""
 
     name: str
+    counted: str
     filtered: Filtered | None
     share: float
     sampled_out: Filtered
@@ -74,9 +76,10 @@ class Mapper:
         hmac_key: str = "",
     ) -> None:
         self._rules = rules or Rules()
-        self._device = anonymous is AnonymousUsers.DEVICE
+        self.takes_devices = anonymous is AnonymousUsers.DEVICE
         self._digest = keyed_digest(hmac_key.encode())
-        self._plans: dict[str, _Plan] = {}
+        self.plans: dict[str, EventPlan] = {}
+        """By type, or by the whole name of a custom event."""
         self._properties: dict[str, PropertyPlan] = {}
         as_json = self._rules.model_dump_json(exclude_defaults=True)
         ruled = sha256(f"{anonymous}{as_json}{hmac_key}".encode()).hexdigest()[:8]
@@ -98,7 +101,7 @@ class Mapper:
         """
         currents = read_event(event)
         key = _custom_name(currents) if currents.type == CUSTOM_EVENT else currents.type
-        plan = self._plans.get(key) or self._plan(currents.type, key)
+        plan = self.plans.get(key) or self._plan(currents.type, key)
         if plan.filtered:
             return plan.filtered
         time = event_time(currents.time, arrived)
@@ -140,20 +143,20 @@ class Mapper:
         """
         event, properties = sent.event["event"], sent.event["properties"]
         shared = properties["$insert_id"]
-        first = self.transform(orjson.loads(earlier[shared]), earlier[shared], arrived)
+        first = self.transform(_parsed(earlier[shared]), b"", arrived)
         key = (event, properties["distinct_id"], shared)
         if isinstance(first, Sent) and not _share_key(first, sent):
             # Mixpanel tells them apart already; but a third may be like this one.
             if earlier.setdefault(key, raw) is raw:
                 return
-            first = self.transform(orjson.loads(earlier[key]), earlier[key], arrived)
+            first = self.transform(_parsed(earlier[key]), b"", arrived)
         if isinstance(first, Sent) and _contradict(first, sent):
             digest = sha256(shared.encode() + raw).hexdigest()
             properties["$insert_id"] = digest[:36]
 
-    def _plan(self, event_type: str, key: str) -> _Plan:
-        if len(self._plans) >= MOST_PLANS:
-            self._plans.clear()
+    def _plan(self, event_type: str, key: str) -> EventPlan:
+        if len(self.plans) >= MOST_PLANS:
+            self.plans.clear()
             self._properties.clear()
         row = CATALOG.get(event_type)
         name = key if row is None or row.type == CUSTOM_EVENT else row.name
@@ -167,8 +170,9 @@ class Mapper:
             known = row.type if row else event_type
             self._properties[event_type] = plan_properties(known, rules, self._digest)
         renamed = rules.rename_events
-        plan = _Plan(
+        plan = EventPlan(
             renamed.get(name) or renamed.get(event_type) or name,
+            counted_type(event_type),
             Filtered(filtered) if filtered else None,
             sample.keep if sample else 1,
             Filtered(f"sample {' '.join(sample.events)}" if sample else ""),
@@ -176,17 +180,17 @@ class Mapper:
             event_type not in NO_DEVICE_IN_STORAGE,
             () if row else (event_type,),
         )
-        self._plans[key] = plan
+        self.plans[key] = plan
         return plan
 
     def _distinct_id(
-        self, event: CurrentsEvent, plan: _Plan, device: dict[str, Any]
+        self, event: CurrentsEvent, plan: EventPlan, device: dict[str, Any]
     ) -> str | Filtered:
         """Requirements R9 and R10; an id that stands for nobody is none."""
         rule = why_nobody(event.external_user_id)
         if rule is None:
             return str(event.external_user_id)
-        if self._device:
+        if self.takes_devices:
             devices = device.values() if plan.device_tells else ()
             for each in (*devices, event.user_id):
                 if why_nobody(each) is None:
@@ -216,10 +220,17 @@ def _share_key(one: Sent, other: Sent) -> bool:
     )
 
 
+def _parsed(event: Any) -> Any:
+    return orjson.loads(event) if isinstance(event, bytes) else event
+
+
 def _contradict(one: Sent, other: Sent) -> bool:
-    """Whether a property that both have differs; as JSON, where NaN is null."""
+    """Whether a property that both have differs; as JSON, where NaN is null.
+
+    The id is the same, or nobody would ask.
+    """
     ones, others = one.event["properties"], other.event["properties"]
-    shared = ones.keys() & others.keys()
+    shared = (ones.keys() & others.keys()) - {"$insert_id"}
     sort = orjson.OPT_SORT_KEYS
     return orjson.dumps({name: ones[name] for name in shared}, option=sort) != (
         orjson.dumps({name: others[name] for name in shared}, option=sort)
@@ -239,17 +250,9 @@ def _add_properties(
     out: dict[str, Any], event: CurrentsEvent, plan: PropertyPlan
 ) -> list[str]:
     """Write the properties; the names of those that the catalog does not know."""
-    given = event.properties
-    if not event.is_flat and not event.others and given.keys() <= plan.names.keys():
-        # Most events: nothing in them but what keeps or changes its name.
-        names = plan.names
-        for name, value in given.items():
-            if value is not None:
-                out[names[name]] = value
-        return []
     unknown: list[tuple[str, Any]] = []
     action_of: Any = (plan.flat if event.is_flat else plan.nested).get
-    for name, value in given.items():
+    for name, value in event.properties.items():
         if value is None:
             continue
         action = action_of(name)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.errors import CredentialsRefused
-from bridge.mixpanel.imports import ImportReply, Outgoing, read_reply, write_body
+from bridge.mixpanel.imports import ImportReply, read_reply, write_body
 from bridge.transport import Reply, RetryPolicy, Transport
 
 POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))
@@ -31,14 +31,14 @@ class MixpanelClient:
         self._compress = compress
         self._time_left = time_left
 
-    def import_events(self, events: Sequence[Outgoing]) -> ImportReply:
-        """Send up to 2,000 events; raises as `read_reply`."""
-        body = self._compress(write_body(events))
+    def import_events(self, lines: Sequence[bytes]) -> ImportReply:
+        """Send up to 2,000 events, each as JSON; raises as `read_reply`."""
+        body = self._compress(write_body(lines))
         try:
-            return read_reply(self._post(body, self._secret.get()), events)
+            return read_reply(self._post(body, self._secret.get()), lines)
         except CredentialsRefused:
             # They may have been changed a moment ago: look once more.
-            return read_reply(self._post(body, self._secret.refreshed()), events)
+            return read_reply(self._post(body, self._secret.refreshed()), lines)
 
     def _post(self, body: bytes, credentials: MixpanelCredentials) -> Reply:
         return self._transport.post(

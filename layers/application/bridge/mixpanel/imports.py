@@ -23,14 +23,6 @@ BYTES_PER_EVENT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One event as JSON, with the id that a failure may name."""
-
-    line: bytes
-    insert_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """Why Mixpanel refused one event; `message` may quote what the event holds."""
 
@@ -50,13 +42,13 @@ class ImportReply:
     told: str = ""
 
 
-def write_body(events: Sequence[Outgoing]) -> bytes:
-    """A JSON array."""
-    return b"[" + b",".join([event.line for event in events]) + b"]"
+def write_body(lines: Sequence[bytes]) -> bytes:
+    """A JSON array of events, each JSON already."""
+    return b"[" + b",".join(lines) + b"]"
 
 
-def read_reply(reply: Reply, events: Sequence[Outgoing]) -> ImportReply:
-    """Judge the answer to `events`.
+def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
+    """Judge the answer to these events.
 
     Raises `CredentialsRefused`, `TooLarge` or `RetryableError`.
     """
@@ -71,9 +63,9 @@ def read_reply(reply: Reply, events: Sequence[Outgoing]) -> ImportReply:
             f"(status {reply.status})",
         )
     if reply.status == 400:
-        return _partial(body, events)
+        return _partial(body, lines)
     if reply.status == 200:
-        return _complete(body, len(events))
+        return _complete(body, len(lines))
     raise RetryableError(
         f"mixpanel_{reply.status}", f"Mixpanel answered with status {reply.status}"
     )
@@ -96,7 +88,7 @@ def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
     return ImportReply(vague=imported < sent)
 
 
-def _partial(body: Mapping[str, Any], events: Sequence[Outgoing]) -> ImportReply:
+def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
     imported = body.get("num_records_imported")
     failed = body.get("failed_records")
     records = failed if isinstance(failed, list) else []
@@ -112,13 +104,13 @@ def _partial(body: Mapping[str, Any], events: Sequence[Outgoing]) -> ImportReply
         index = record.get("index")
         insert_id = str(record.get("insert_id") or record.get("$insert_id") or "")
         if index is None:
-            by_id = _unique_ids(events) if by_id is None else by_id
+            by_id = _unique_ids(lines) if by_id is None else by_id
             index = by_id.get(insert_id)
-        if not _is_count(index) or index >= len(events):
+        if not _is_count(index) or index >= len(lines):
             named = False
             continue
         # The id is the cross-check: an index that means another event proves nothing.
-        if insert_id not in {"", events[index].insert_id}:
+        if insert_id not in {"", _insert_id(lines[index])}:
             named = False
             continue
         refused[index] = Failure(
@@ -128,7 +120,7 @@ def _partial(body: Mapping[str, Any], events: Sequence[Outgoing]) -> ImportReply
         named
         and refused
         and _is_count(imported)
-        and imported + len(refused) == len(events)
+        and imported + len(refused) == len(lines)
     )
     return ImportReply(refused, vague=not proven, told=told[0])
 
@@ -137,9 +129,14 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _unique_ids(events: Sequence[Outgoing]) -> dict[str, int | None]:
+def _insert_id(line: bytes) -> str:
+    """The id that a failure may name; looked for only when one does."""
+    return str(orjson.loads(line)["properties"]["$insert_id"])
+
+
+def _unique_ids(lines: Sequence[bytes]) -> dict[str, int | None]:
     """Positions of the ids that stand once in the request."""
     seen: dict[str, int | None] = {}
-    for index, event in enumerate(events):
-        seen[event.insert_id] = None if event.insert_id in seen else index
+    for index, insert_id in enumerate(map(_insert_id, lines)):
+        seen[insert_id] = None if insert_id in seen else index
     return seen
