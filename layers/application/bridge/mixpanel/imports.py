@@ -81,9 +81,12 @@ def _body(content: bytes) -> Mapping[str, Any]:
 
 
 def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
-    """A 200 counts for what it proves: fewer than were sent, and some are missing."""
+    """A 200 counts for what it proves: fewer than were sent, and some are missing.
+
+    More than were sent is odd, but leaves none out; a 200 says that all were taken.
+    """
     imported = body.get("num_records_imported")
-    if not _is_count(imported) or imported > sent:
+    if not _is_count(imported):
         raise RetryableError("mixpanel_unclear", "Mixpanel's 200 has no usable count")
     return ImportReply(vague=imported < sent)
 
