@@ -258,7 +258,11 @@ def test_b_progress(
 
 @pytest.fixture
 def running(stack: Stack) -> RunningStack:
-    resources = {"DataBucket": stack.bucket, "CurrentsStream": "currents"}
+    resources = {
+        "DataBucket": stack.bucket,
+        "CurrentsStream": "currents",
+        "MixpanelSecret": "mixpanel",
+    }
     return RunningStack(resources, "", "", {"region_name": REGION})
 
 
@@ -385,6 +389,6 @@ def test_a_record_that_a_later_version_can_read_is_replayed_as_it_came(
     stack: Stack, running: RunningStack
 ) -> None:
     record = gzip.compress(json.dumps([source().event()]).encode())
-    item = QuarantinedItem(record, "bad_gzip", arrived=5.0)
+    item = QuarantinedItem(record, "bad_gzip", arrived=time.time())
     assert replay_events(running, [item]).counts == {"replayed": 1}
     assert stack.stream_records() == [record]
