@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from bridge.currents.aggregated import MAGIC
 from bridge.currents.avro import _HEADER as HEADER
-from bridge.currents.decode import MAX_INFLATED, decode
+from bridge.currents.decode import (
+    MAX_EVENTS,
+    MAX_INFLATED,
+    MAX_SEPARATORS,
+    decode,
+    parse,
+)
 from bridge.currents.pack import compress, pack
 from bridge.errors import MalformedInput
 from sandbox.braze.currents import CurrentsSource, avro_file, flat
@@ -285,3 +291,22 @@ def test_compressing_is_repeatable_at_any_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(time, "time", lambda: 1.0)
     assert compress(b"abc") == first
     assert first[4:8] == bytes(4), "the field of the time"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" + b"0," * MAX_EVENTS + b"0]",
+        b'{"events":[' + b"0," * MAX_EVENTS + b"0]}",
+        b"[" + b"0," * MAX_SEPARATORS + b"0]",
+        b"0\n".join([b"["] * (MAX_SEPARATORS + 2)),
+    ],
+    ids=["array", "envelope", "commas", "lines"],
+)
+def test_a_bomb_of_tiny_events_is_one_item(content: bytes) -> None:
+    record = gzip.compress(content, 1)
+    assert parse(record) is None
+    (item,) = decode(record)
+    assert item.problem is not None
+    assert item.problem.reason == "too_many"
+    assert item.raw == record

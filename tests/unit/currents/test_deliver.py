@@ -8,7 +8,7 @@ import pytest
 
 from bridge.currents import prepare
 from bridge.currents.breaker import SPOILT_RECORDS
-from bridge.currents.deliver import Delivery, StreamRecord
+from bridge.currents.deliver import RECORDS_PER_LOOK, Delivery, StreamRecord
 from bridge.currents.delivered import Delivered
 from bridge.currents.memory import Memory
 from bridge.currents.prepare import key_of
@@ -425,3 +425,13 @@ def test_names_that_the_catalog_does_not_know_are_reported() -> None:
     assert "users.messages.pigeon.Send" in done.drift
     assert done.accounts.delivered == 1
     assert list(done.by_event) == ["?"], "a name that can be any text is not counted by"
+
+
+def test_time_runs_short_over_records_that_send_nothing_too() -> None:
+    old = source().event() | {"time": 1}
+    records = [record(number, old) for number in range(3 * RECORDS_PER_LOOK)]
+    done = run(Mixpanel(), *records, left=[300.0, 5.0])
+    assert done.retry_from == 2 * RECORDS_PER_LOOK - 1
+    assert done.accounts.filtered == {"before_2010": 2 * RECORDS_PER_LOOK - 1}
+    assert done.error is not None
+    assert done.error.reason == "out_of_time"

@@ -30,6 +30,10 @@ except ImportError:  # no wheel for this machine
 MAX_INFLATED = 64_000_000
 """Bytes; a record that inflates to more is a bomb and not a batch of events."""
 
+MAX_EVENTS = 100_000
+MAX_SEPARATORS = 4_000_000
+"""Of one record, commas and line breaks: a bomb may also be of many tiny events."""
+
 _AT_ONCE = 1_000_000
 _PARSED_WHOLE = 8_000_000
 """Bytes: parsed, JSON needs several times its size."""
@@ -68,8 +72,9 @@ def parse(data: bytes) -> list[Any] | None:
         return None
     if found.__class__ is dict:
         events = found.get("events")
-        return events if events.__class__ is list else [found]
-    return found if found.__class__ is list else None
+        found = events if events.__class__ is list else [found]
+    is_list = found.__class__ is list and len(found) <= MAX_EVENTS
+    return found if is_list else None
 
 
 def decode(data: bytes) -> Iterator[Decoded]:
@@ -130,8 +135,18 @@ def split(content: bytes) -> Iterable[bytes]:
         raise MalformedInput("empty", "there are no bytes")
     if content[:1] not in {b"[", b"{"}:
         raise MalformedInput("not_json", "the record is neither JSON nor Avro nor gzip")
+    if content.count(b",") + content.count(b"\n") > MAX_SEPARATORS:
+        raise _too_many()
     whole = _split_whole(content)
-    return pieces_of(content, _split_whole) if whole is None else whole
+    if whole is None:
+        return pieces_of(content, _split_whole)
+    if len(whole) > MAX_EVENTS:
+        raise _too_many()
+    return whole
+
+
+def _too_many() -> MalformedInput:
+    return MalformedInput("too_many", f"holds more than {MAX_EVENTS} events")
 
 
 def _split_whole(content: bytes) -> list[bytes] | None:

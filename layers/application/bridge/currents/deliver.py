@@ -25,6 +25,9 @@ from bridge.quarantine import Key, QuarantinedItem
 MARGIN_SECONDS = 15.0
 """Once something is settled, no call begins with less time than this."""
 
+RECORDS_PER_LOOK = 50
+"""The clock is looked at once in so many records."""
+
 REFUSED = "refused"
 """The reason that stands for Mixpanel's judgement."""
 
@@ -34,6 +37,14 @@ class Importer(Protocol):
 
     def import_events(self, lines: Sequence[bytes]) -> ImportReply:
         """See `MixpanelClient.import_events`."""
+
+
+class OutOfTime(RetryableError):
+    """Nothing was sent that has to wait, but `record` and what follows it has to."""
+
+    def __init__(self, record: int) -> None:
+        super().__init__("out_of_time", "the rest follows in the next run")
+        self.record = record
 
 
 class MassRejection(RetryableError):
@@ -90,6 +101,8 @@ class Delivery:
         memory = self._memory
         try:
             for number, record in enumerate(records):
+                if number % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1:
+                    self._need_time(number)
                 self._records.append(record)
                 settled = self._resume(number, record) if memory.in_part else 0
                 events = parse(record.data)
@@ -107,9 +120,20 @@ class Delivery:
             # What was refused is not set aside, nor what this batch sent before it.
             first = min(self._spoilt)
             self._done.give_back(first, error, [each[1] for each in self._chunk])
+        except OutOfTime as error:
+            self._done.give_back(error.record, error)
         except RetryableError as error:
             self._give_back(error)
         return self._done
+
+    def _need_time(self, number: int) -> None:
+        """What is left out or set aside takes time as well, without a call.
+
+        Raises `RetryableError` from the record on with which time runs short.
+        """
+        if self._time_left() < MARGIN_SECONDS:
+            self._flush()
+            raise OutOfTime(number)
 
     def _resume(self, number: int, record: StreamRecord) -> int:
         """How many of the record's events are settled."""
