@@ -35,7 +35,12 @@ SMALL = [
     ("own sessions", 1, 4, None, 16_896),
     ("scenario", 1, 4, None, 18_944),
 ]
-LONG = [("documented", 2, 4, None, 524_768)]
+LONG = [
+    ("documented", 2, 4, None, 524_768),
+    ("own sessions", 2, 4, None, 524_768),
+    ("common total", 2, 4, None, 524_768),
+    ("scenario", 2, 4, None, 667_104),
+]
 
 
 def check(walk: Walk, histories: int, capsys: pytest.CaptureFixture[str]) -> Tally:
