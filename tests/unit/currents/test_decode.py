@@ -143,6 +143,13 @@ AVRO_BOMB = container(
     deflated(b"\x80\x80\x80\x80\x08" + b"a" * (MAX_INFLATED + 1)),
 )
 AVRO_OF_NOTHING = container(RECORD % "[]", "null", 2**40, b"")
+# 300 levels do no harm yet; 5,000 overflow the stack and end the process.
+AVRO_IN_ITSELF = container(
+    RECORD % '[{"name": "n", "type": ["null", "dataexport.S3.inner.a.b"]}]',
+    "null",
+    1,
+    b"\x02" * 300 + b"\x00",
+)
 
 POISON = {
     "empty": (b"", "empty"),
@@ -164,7 +171,8 @@ POISON = {
     "aggregate that is cut": (aggregate(ONE_LINERS[0])[:-20], BAD_KPL),
     "magic alone": (MAGIC, BAD_KPL),
     "Avro bomb": (AVRO_BOMB, "too_large"),
-    "Avro of no bytes": (AVRO_OF_NOTHING, "too_large"),
+    "Avro of no bytes": (AVRO_OF_NOTHING, "bad_avro"),
+    "Avro that contains itself": (AVRO_IN_ITSELF, "bad_avro"),
 }
 
 

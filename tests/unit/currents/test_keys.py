@@ -97,3 +97,23 @@ def test_another_process_makes_the_same_keys(seed: str) -> None:
     )
     here = [str(outcomes(line, ARRIVED)) for line in lines]
     assert done.stdout.decode().splitlines() == here
+
+
+@pytest.mark.parametrize(
+    ("user_id", "expected"),
+    [
+        ("42", "42"),
+        (str(2**53 + 1), str(2**53 + 1)),
+        (str(2**63), str(2**63)),
+        # Read as floats, the first two would be one user.
+        (str(10**20 + 1), "numeric_external_id"),
+        (str(10**20 + 2), "numeric_external_id"),
+        ("42.0", "numeric_external_id"),
+        ("1e3", "numeric_external_id"),
+    ],
+)
+def test_a_number_that_lost_digits_is_no_user(user_id: str, expected: str) -> None:
+    user = f'{{"external_user_id": {user_id}}}'
+    data = f'{{"event_type": "a.b", "time": 1767225600, "user": {user}}}'.encode()
+    (found,) = outcomes(data, ARRIVED)
+    assert (found if isinstance(found, str) else found[1]) == expected

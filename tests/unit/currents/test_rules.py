@@ -3,6 +3,9 @@
 import hashlib
 import hmac
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from bridge.currents.catalog import CATALOG, CUSTOM_EVENT, PURCHASE
 from bridge.currents.properties import PERSONAL
 from bridge.currents.rules import Rules, RulesUnusable, is_sampled, read_rules
 from bridge.currents.transform import Filtered, Mapper, Sent
+from bridge.errors import MalformedInput
 from bridge.settings import AnonymousUsers
 from tests.unit.currents.braze_events import BRAZE_EVENTS, BrazeEvent, both_forms
 
@@ -84,6 +88,47 @@ def test_r11_the_customer_chooses_which_events_go(
     assert (result.rule if isinstance(result, Filtered) else None) == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "called", "expected"),
+    [
+        ("users.*.*.Abort", "users.messages.sms.Abort", True),
+        ("users.*.*.Abort", "users.messages.Abort", False),
+        ("users.*.*.Abort", "users.messages.sms.Abort.x", False),
+        ("*a*ab", "aab", True),
+        ("*a*ab", "ab", False),
+        ("*", "two\nlines", True),
+        ("a?c", "abc", False),
+        ("a?c", "a?c", True),
+        ("[ab] *", "[ab] x", True),
+        ("[ab] *", "a x", False),
+        ("a\\*", "a\\b", True),
+        ("users.*", "Users.x", False),
+    ],
+)
+def test_only_the_star_is_special(pattern: str, called: str, expected: bool) -> None:
+    rule = Rules(include=(pattern,)).filtering(called, "", "")
+    assert (rule is None) == expected
+
+
+LONG_TYPE = """
+from bridge.currents.rules import Rules
+pattern, called = "users.*.*.*.Abort", "users." + "." * 900_000
+print(Rules(include=(pattern,)).filtering(called, called, ""))
+print(Rules(include=(pattern,)).filtering(called + "Abort", called, ""))
+"""
+
+
+def test_m1_no_type_however_long_holds_the_rules_up() -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", LONG_TYPE],
+        env=os.environ | {"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        check=True,
+        timeout=20,  # stepwise it would take years
+    )
+    assert done.stdout.split() == [b"not_included", b"None"]
+
+
 @pytest.mark.parametrize("family", ["message", "behavior"])
 def test_r11_either_kind_can_be_had_alone(family: str) -> None:
     mapper = Mapper(SKIP, Rules(include=(family,)))
@@ -147,6 +192,21 @@ def test_of_two_samples_the_first_counts() -> None:
     nobody: Any = {"events": ["*"], "keep": 0}
     assert isinstance(mapped(event(), sample=[everybody, nobody]), Sent)
     assert isinstance(mapped(event(), sample=[nobody, everybody]), Filtered)
+
+
+@pytest.mark.parametrize(
+    "name", [" $merge", "\0$merge", "\n\t$merge", "\u200b$merge", "\ufeff token\0"]
+)
+def test_what_cannot_be_seen_makes_no_name_another(name: str) -> None:
+    with pytest.raises(MalformedInput, match="reserved"):
+        mapped(event(name))
+    made = properties(event(**{name: "x"}))
+    assert made[f"[Braze] {name}"] == "x"
+
+
+@pytest.mark.parametrize("name", ["to ken", "a $", "ip address"])
+def test_a_name_that_is_seen_to_be_another_goes_as_it_is(name: str) -> None:
+    assert sent(event(name))["event"] == name
 
 
 # Properties
@@ -313,6 +373,7 @@ def plant(form: dict[str, Any], canary: str) -> dict[str, Any]:
         ('{"drop_properties": ["url", "time"]}', "drop_properties.1"),
         ('{"hash_properties": ["external_user_id"]}', "hash_properties.0"),
         ('{"rename_events": {"a.b": "$merge"}}', "rename_events.a.b"),
+        ('{"rename_events": {"a.b": " $merge"}}', "rename_events.a.b"),
         ('{"rename_properties": {"url": "distinct_id"}}', "rename_properties.url"),
         ('{"rename_properties": {"url": "campaign_id"}}', "campaign_id"),
         ('{"rename_properties": {"url": "x", "app_id": "x"}}', "renamed to x"),

@@ -44,6 +44,9 @@ def why_nobody(user: object) -> str | None:
         return "no_external_id"
     if not isinstance(user, str | int | float):
         raise MalformedInput("bad_user", "an id must be a text", field="user")
+    if isinstance(user, float):
+        # So reads a whole number of over 64 bits too: many users would become one.
+        return "numeric_external_id"
     if user == REDACTED:
         return "redacted_external_id"
     text = str(user)

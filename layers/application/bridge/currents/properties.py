@@ -211,8 +211,12 @@ def known_properties() -> frozenset[str]:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether Mixpanel would take the property for one of its own."""
-    return name in RESERVED or name.startswith("$")
+    """Whether Mixpanel might take the name for one of its own.
+
+    What cannot be seen does not count: who trims a name would be left with its own.
+    """
+    seen = "".join(filter(str.isprintable, name)).strip()
+    return seen in RESERVED or seen.startswith("$")
 
 
 def shortest_float32(value: object) -> object:

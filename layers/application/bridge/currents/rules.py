@@ -8,6 +8,7 @@ in `rules_file`, and put to work in `plan`.
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from fnmatch import translate
 from functools import cache
 from hashlib import sha256
 from typing import Annotated, Self
@@ -202,5 +203,8 @@ def _matches(pattern: str, names: Iterable[str]) -> bool:
 
 @cache
 def _matcher(pattern: str) -> re.Pattern[str]:
-    """Only `*` is special: names in Mixpanel have brackets."""
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    """Only `*` is special: names in Mixpanel have brackets.
+
+    Translated so that no type, however long, makes the matcher go back over it.
+    """
+    return re.compile(translate(re.sub(r"[\[?]", r"[\g<0>]", pattern)))
