@@ -103,7 +103,9 @@ def door(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     made = Door(stack)
     real = aws.client
     fakes = {"s3": made.bucket, "sqs": made.queue}
-    monkeypatch.setattr(aws, "client", lambda name: fakes.get(name) or real(name))
+    monkeypatch.setattr(
+        aws, "client", lambda name, *more: fakes.get(name) or real(name, *more)
+    )
     app.webhook.cache_clear()
     yield made
     app.webhook.cache_clear()

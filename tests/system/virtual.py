@@ -203,7 +203,9 @@ def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWo
         world = VirtualWorld(stack, braze)
         real = aws.client
         fakes = {"s3": world.bucket, "sqs": world.queue}
-        monkeypatch.setattr(aws, "client", lambda name: fakes.get(name) or real(name))
+        monkeypatch.setattr(
+            aws, "client", lambda name, *more: fakes.get(name) or real(name, *more)
+        )
         webhook.webhook.cache_clear()
         consumer.consumer.cache_clear()
         transport = consumer.consumer().transport
