@@ -161,7 +161,7 @@ def search(
             objects.append((entry["Key"], content.decode()))
     table = cloud.client("dynamodb").scan(TableName=told["resources"]["LedgerTable"])
     rows = [json.dumps(item, default=str) for item in table["Items"]]
-    assert len(logs) == 2
+    assert len(logs) == 3
     assert any("page processed" in log for log in logs)
     assert {key.split("/")[0] for key, _ in objects} == {"pages", "quarantine"}
     assert rows
