@@ -215,6 +215,9 @@ def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWo
             line.trust_env = False
             monkeypatch.setattr(transport, "_session", line)
             monkeypatch.setattr(transport, "_sleep", world.sleep)
+            # What Braze asks to wait for passes in the world's time.
+            for clock in ("_clock", "_now"):
+                monkeypatch.setattr(transport, clock, lambda: world.now)
             yield world
         webhook.webhook.cache_clear()
         consumer.consumer.cache_clear()
