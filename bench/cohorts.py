@@ -33,6 +33,7 @@ from bridge.braze.track import OBJECTS_PER_CALL
 from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
 from sandbox import resources
+from sandbox.sqs_mapping import sqs_record
 from sandbox.template import Template
 
 MEMBERS = MEMBERS_PER_CALL
@@ -139,18 +140,8 @@ def _received(sqs: Any, url: str) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
     for message in answer.get("Messages", ()):
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        records.append(
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "messageAttributes": {},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:cohorts.fifo",
-                "awsRegion": REGION,
-            }
-        )
+        arn = f"arn:aws:sqs:{REGION}:123456789012:cohorts.fifo"
+        records.append(sqs_record(message, arn, REGION))
     return {"Records": records}
 
 

@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections import Counter
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+
+from sandbox.loopback import KeepAliveHandler, LoopbackServer
 
 SECRETS = {
     "mixpanel": {"project_token": "bench-project-token"},
@@ -58,10 +59,7 @@ class Sink:
         return found
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
+class _Handler(KeepAliveHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
@@ -114,12 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LoopbackServer):
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(0, _Handler)
 
 
 def _events(body: bytes) -> list[Any]:

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sandbox.http_payload import Answer, Request, answer_of, event_of, refusal
 from sandbox.invocation import Invoke, RequestTooLarge, Throttled
+from sandbox.loopback import KeepAliveHandler, LoopbackServer
 from sandbox.stack import ApiSettings, Route
 
 # Amazon API Gateway Developer Guide, "Quotas for configuring and running an HTTP API".
@@ -164,23 +164,13 @@ def _match(pattern: str, path: str) -> dict[str, str] | None:
     return parameters if len(wanted) == len(given) else None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
+class _Server(LoopbackServer):
     def __init__(self, port: int, api: HttpApi) -> None:
         self.api = api
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is not the server's fault."""
+        super().__init__(port, _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
+class _Handler(KeepAliveHandler):
     server: _Server
 
     def _serve(self) -> None:

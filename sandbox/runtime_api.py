@@ -7,11 +7,11 @@ asking, and a time-out or an exit must be charged to the event that process hold
 import json
 import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 from typing import Any, Literal
 
 from sandbox.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
+from sandbox.loopback import KeepAliveHandler, LoopbackServer
 
 _VERSION = "/2018-06-01/runtime"
 
@@ -66,22 +66,13 @@ class RuntimeApi:
         return self.events.get()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     def __init__(self, api: RuntimeApi) -> None:
         self.api = api
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A killed function breaks its connections; its exit is reported elsewhere."""
+        super().__init__(0, _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
+class _Handler(KeepAliveHandler):
     server: _Server
 
     def do_GET(self) -> None:

@@ -189,7 +189,9 @@ class SqsMapping:
         records: list[str] = []
         size = _ENVELOPE
         for message in messages:
-            record = json.dumps(self._record(message))
+            record = json.dumps(
+                sqs_record(message, self._source.queue_arn, self._region)
+            )
             if part and size + len(record) + 2 > SYNCHRONOUS_PAYLOAD_LIMIT:
                 yield _event(records), part
                 part, records, size = [], [], _ENVELOPE
@@ -198,24 +200,28 @@ class SqsMapping:
             size += len(record) + 2
         yield _event(records), part
 
-    def _record(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        record = {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {
-                name: _message_attribute(value)
-                for name, value in message.get("MessageAttributes", {}).items()
-            },
-            "md5OfBody": message["MD5OfBody"],
-            "eventSource": "aws:sqs",
-            "eventSourceARN": self._source.queue_arn,
-            "awsRegion": self._region,
-        }
-        if "MD5OfMessageAttributes" in message:
-            record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
-        return record
+
+def sqs_record(
+    message: Mapping[str, Any], queue_arn: str, region: str
+) -> dict[str, Any]:
+    """A message as `ReceiveMessage` gives it → the record that a function gets."""
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: _message_attribute(value)
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": region,
+    }
+    if "MD5OfMessageAttributes" in message:
+        record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
+    return record
 
 
 def _tell(delivery: Future[None]) -> None:

@@ -13,9 +13,10 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+from sandbox.loopback import KeepAliveHandler, LoopbackServer
 
 _MAX_BODY = 64_000_000
 # Linger zero makes the close a reset, as a broken balancer does.
@@ -126,17 +127,13 @@ class StandIn:
         self.stop()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
+class _Server(LoopbackServer):
     def __init__(self, respond: Respond, port: int) -> None:
         self.respond = respond
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(port, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -158,14 +155,8 @@ class _Server(ThreadingHTTPServer):
                 except OSError:
                     continue  # its client was faster
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that goes away breaks its connection; that is its own affair."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet for status, headers and body
-    disable_nagle_algorithm = True
+class _Handler(KeepAliveHandler):
     server: _Server
 
     def _respond(self) -> None:

@@ -23,6 +23,7 @@ from bridge.currents.properties import (
     TEXT_BOOLEANS,
     WITHHELD,
 )
+from scripts.pages import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "events.md"
 
@@ -70,16 +71,5 @@ def page() -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Write, or compare."""
-    if "--check" not in sys.argv:
-        PAGE.write_text(page())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == page():
-        return 0
-    sys.stderr.write("docs/events.md is not current: run make docs\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -19,6 +19,7 @@ from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
 from bridge.currents.deliver import MARGIN_SECONDS
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
 from bridge.mixpanel.imports import EVENTS_PER_CALL
+from scripts.pages import write_or_check
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scaling.md"
@@ -280,16 +281,5 @@ def _point(text: str) -> str:
     return textwrap.indent(_text(text), "  ").replace("  ", "- ", 1)
 
 
-def main() -> int:
-    """Write, or compare."""
-    if "--check" not in sys.argv:
-        PAGE.write_text(page())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == page():
-        return 0
-    sys.stderr.write("docs/scaling.md is not current: run make docs\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

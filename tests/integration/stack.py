@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from bridge.credentials import Secret
 from bridge.observability import logger
+from sandbox.sqs_mapping import sqs_record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -69,20 +70,8 @@ class Stack:
         received: Any = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, AttributeNames=["All"]
         )
-        return [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "messageAttributes": {},
-                "md5OfBody": message["MD5OfBody"],
-                "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:{REGION}:111122223333:cohorts.fifo",
-                "awsRegion": REGION,
-            }
-            for message in received.get("Messages", [])
-        ]
+        arn = f"arn:aws:sqs:{REGION}:111122223333:cohorts.fifo"
+        return [sqs_record(each, arn, REGION) for each in received.get("Messages", [])]
 
     def stream_records(self) -> list[bytes]:
         """What was put into the stream so far."""
@@ -147,6 +136,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    # Two writes for one person are kept apart by real seconds; tests/model has that.
+    monkeypatch.setattr("bridge.cohorts.push.GAP_SECONDS", 0.0)
     with mock_aws():
         sqs = boto3.client("sqs", REGION)
         queue = sqs.create_queue(

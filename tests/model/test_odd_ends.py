@@ -1,40 +1,14 @@
 """Ways in which a cohort once stood still or ended wrong, each on both ledgers."""
 
-from collections.abc import Iterator
-
-import boto3
 import pytest
-from moto import mock_aws
 
 from bridge.cohorts.identity import parse_sources
 from bridge.cohorts.items import shard_of
-from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.message import ReleaseMessage
 from bridge.cohorts.push import Policy
 from bridge.cohorts.sweep import PATIENCE_MS, sweep
-from bridge.cohorts.table import Table
 from bridge.errors import RetryableError
-from tests.integration.stack import create_ledger_table
-from tests.model.world import KEY, World
-
-
-@pytest.fixture(params=["memory", "dynamodb"])
-def world(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    if request.param == "memory":
-        yield World()
-        return
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("dynamodb", "eu-west-1")
-        create_ledger_table(client)
-        yield World(DynamoLedger(Table(client, "ledger"), now=0))
-
-
-def crowd(first: int, last: int) -> list[str]:
-    return [f"u{number:04}" for number in range(first, last)]
+from tests.model.world import KEY, World, crowd
 
 
 class Crash(BaseException):

@@ -4,38 +4,15 @@ Each test runs twice, with the ledger in memory and with the ledger on DynamoDB,
 the two cannot come apart.
 """
 
-from collections.abc import Iterator
-
-import boto3
 import pytest
-from moto import mock_aws
 
 from bridge.cohorts.identity import parse_sources
-from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.membership import Confirmed
 from bridge.cohorts.message import PageMessage, WeighMessage
 from bridge.cohorts.push import Policy
 from bridge.cohorts.sweep import PATIENCE_MS, sweep
-from bridge.cohorts.table import Table
 from bridge.errors import PermanentError, RetryableError
-from tests.integration.stack import create_ledger_table
-from tests.model.world import KEY, Braze, World
-
-
-@pytest.fixture(params=["memory", "dynamodb"])
-def world(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    if request.param == "memory":
-        yield World()
-        return
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("dynamodb", "eu-west-1")
-        create_ledger_table(client)
-        yield World(DynamoLedger(Table(client, "ledger"), now=0))
-
+from tests.model.world import KEY, Braze, World, crowd
 
 STEP = Braze.step
 
@@ -315,10 +292,6 @@ def test_a_message_of_an_unknown_sync_is_permanent(world: World) -> None:
 
 
 # The guard
-
-
-def crowd(first: int, last: int) -> list[str]:
-    return [f"u{number:04}" for number in range(first, last)]
 
 
 def test_an_empty_full_sync_does_not_wipe_a_large_cohort(world: World) -> None:

@@ -18,6 +18,10 @@ KEY = CohortKey(project="1", cohort="7")
 SOURCES = parse_sources("external_id=mixpanel_distinct_id")
 
 
+def crowd(first: int, last: int) -> list[str]:
+    return [f"u{number:04}" for number in range(first, last)]
+
+
 @dataclass
 class Braze:
     """Implements `ports.Route`; `fault` may raise before or after a call applies."""

@@ -65,8 +65,12 @@ def test_the_description_tells_urls_and_credentials(cloud: Cloud) -> None:
     secret = cloud.client("secretsmanager").get_secret_value(
         SecretId=told["resources"]["BrazeSecret"]
     )
-    key = {"rest_api_key": told["braze_rest_api_key"]}
-    assert json.loads(secret["SecretString"]) == key
+    keys = {
+        "rest_api_key": told["braze_rest_api_key"],
+        "partner_api_key": cloud.accounts.braze_partner_api_key,
+        "data_import_key": cloud.accounts.braze_data_import_key,
+    }
+    assert json.loads(secret["SecretString"]) == keys
 
 
 @contextlib.contextmanager

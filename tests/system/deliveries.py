@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sandbox.cloud import Cloud
+from sandbox.cloud import REGION, Cloud
+from sandbox.sqs_mapping import sqs_record
 
 
 def receive(cloud: Cloud) -> list[dict[str, Any]]:
@@ -12,18 +13,8 @@ def receive(cloud: Cloud) -> list[dict[str, Any]]:
         MaxNumberOfMessages=10,
         MessageSystemAttributeNames=["All"],
     )
-    return [
-        {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:cohorts.fifo",
-        }
-        for message in answer.get("Messages", ())
-    ]
+    arn = f"arn:aws:sqs:{REGION}:123456789012:cohorts.fifo"
+    return [sqs_record(each, arn, REGION) for each in answer.get("Messages", ())]
 
 
 def delete(cloud: Cloud, record: dict[str, Any]) -> None:

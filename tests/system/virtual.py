@@ -203,8 +203,6 @@ def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWo
         world = VirtualWorld(stack, braze)
         real = aws.client
         fakes = {"s3": world.bucket, "sqs": world.queue}
-        # Two writes for one person are kept apart by real seconds.
-        monkeypatch.setattr("bridge.cohorts.push.GAP_SECONDS", 0.0)
         monkeypatch.setattr(
             aws, "client", lambda name, *more: fakes.get(name) or real(name, *more)
         )

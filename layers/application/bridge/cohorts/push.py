@@ -166,7 +166,7 @@ class Pusher:
             verdict = decision(cohort)
             if not verdict.changes(cohort):
                 return verdict
-            for message in following(key, cohort, verdict):
+            for message in _following(key, cohort, verdict):
                 self.queue.send(message)
             written = self.ledger.advance(key, cohort, verdict)
             if written and len(verdict.died) < MAX_DEATHS:
@@ -179,7 +179,7 @@ class Pusher:
             raise RetryableError("out_of_time", "the rest follows in the next run")
 
 
-def following(key: CohortKey, cohort: Cohort, verdict: Verdict) -> list[Message]:
+def _following(key: CohortKey, cohort: Cohort, verdict: Verdict) -> list[Message]:
     """The messages that carry a verdict out."""
     messages: list[Message] = []
     if verdict.settle:
