@@ -62,7 +62,11 @@ class Consumer:
         self.pages = S3PageStore(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
-        self.policy = Policy(settings.max_sweep_fraction, settings.reassert_days)
+        self.policy = Policy(
+            settings.max_sweep_fraction,
+            settings.reassert_days,
+            settings.write_gap_seconds,
+        )
         self.processor = SqsFifoPartialProcessor(skip_group_on_error=True)
         # A batch that fails as a whole is an answer too, not a crash.
         self.processor.raise_on_entire_batch_failure = False

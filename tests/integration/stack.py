@@ -136,8 +136,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-    # Two writes for one person are kept apart by real seconds; tests/model has that.
-    monkeypatch.setattr("bridge.cohorts.push.GAP_SECONDS", 0.0)
+    # Those are real seconds; tests/model has the gap.
+    monkeypatch.setenv("WRITE_GAP_SECONDS", "0")
     with mock_aws():
         sqs = boto3.client("sqs", REGION)
         queue = sqs.create_queue(

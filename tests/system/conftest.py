@@ -7,6 +7,7 @@ import pytest
 
 from sandbox.cloud import Cloud
 from tests.system import claims
+from tests.system.syncs import AT_ONCE
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
 
@@ -21,7 +22,7 @@ def built() -> Path:
 
 @pytest.fixture(scope="session")
 def cloud(built: Path) -> Iterator[Cloud]:
-    with Cloud(built) as running:
+    with Cloud(built, parameters=AT_ONCE) as running:
         yield running
 
 

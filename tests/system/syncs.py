@@ -17,6 +17,8 @@ from sandbox.mixpanel.cohorts import PlannedCall
 from sandbox.mixpanel.sync import Post, _poster
 
 HALF_AN_HOUR = 1800.0
+AT_ONCE = {"WriteGapSeconds": "0"}
+"""For syncs that are half an hour apart by the API's clock and moments by Braze's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sandbox.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
 from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import accounts, cohorts_in_ledger, put_aside, waiting
 from tests.system.claims import record_claim
-from tests.system.syncs import begin, held
+from tests.system.syncs import AT_ONCE, begin, held
 
 QUICK_SIZES, SIZES = 20, 300
 QUICK_FLOOD, FLOOD = 400, 10_000
@@ -32,7 +32,7 @@ numbers = count(1)
 
 @pytest.fixture(scope="module")
 def own_cloud(built: Path) -> Iterator[Cloud]:
-    with Cloud(built) as running:
+    with Cloud(built, parameters=AT_ONCE) as running:
         yield running
 
 

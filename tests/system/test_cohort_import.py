@@ -9,13 +9,14 @@ import pytest
 import requests
 
 from sandbox.cloud import Cloud
+from tests.system.syncs import AT_ONCE
 
 COHORT = "8120045"
 
 
 @pytest.fixture(scope="module", params=["attribute", "partner"])
 def cloud(request: pytest.FixtureRequest, built: Path) -> Iterator[Cloud]:
-    with Cloud(built, parameters={"CohortRoute": request.param}) as running:
+    with Cloud(built, parameters=AT_ONCE | {"CohortRoute": request.param}) as running:
         yield running
 
 

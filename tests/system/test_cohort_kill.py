@@ -19,7 +19,7 @@ from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import accounts
 from tests.system.claims import record_claim
 from tests.system.deliveries import delete, receive
-from tests.system.syncs import History, begin, held
+from tests.system.syncs import AT_ONCE, History, begin, held
 
 WEBHOOK, CONSUMER = "CohortWebhookFunction", "CohortConsumerFunction"
 KINDS = ("members", "add_members", "remove_members")
@@ -137,7 +137,9 @@ def world(built: Any) -> Iterator[World]:
     boundaries = Boundaries()
     with Door(boundaries) as aws, Door(boundaries) as vendor:
         doors = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
-        with Cloud(built, concurrency=1, environment=doors) as cloud:
+        with Cloud(
+            built, concurrency=1, environment=doors, parameters=AT_ONCE
+        ) as cloud:
             aws.upstream = cloud.description["aws_endpoint_url"]
             vendor.upstream = cloud.description["braze_url"]
             braze: Any = cloud.braze

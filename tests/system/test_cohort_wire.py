@@ -26,7 +26,16 @@ from tests.system.accounts import (
     waiting,
 )
 from tests.system.claims import record_claim
-from tests.system.syncs import CALM, HALF_AN_HOUR, Clock, History, Rates, begin, held
+from tests.system.syncs import (
+    AT_ONCE,
+    CALM,
+    HALF_AN_HOUR,
+    Clock,
+    History,
+    Rates,
+    begin,
+    held,
+)
 
 # Whether a sync died these leave open: no completeness is told, or no empty call.
 IMPERFECT = {"captured", "empty calls left out", "reused session, shuffled"}
@@ -71,7 +80,9 @@ def clock() -> Clock:
 @pytest.fixture(scope="module")
 def busy_cloud(built: Path, clock: Clock) -> Iterator[Cloud]:
     """More processes, for many of them wait for Braze; crashes are found out soon."""
-    with Cloud(built, concurrency=4, clock=clock, redelivery=1) as running:
+    with Cloud(
+        built, parameters=AT_ONCE, concurrency=4, clock=clock, redelivery=1
+    ) as running:
         yield running
 
 

@@ -178,6 +178,7 @@ class CohortConsumerSettings(Settings):
     cohort_value: CohortValue = CohortValue.ID
     max_sweep_fraction: float = Field(0.5, gt=0, le=1)
     reassert_days: int = Field(30, ge=0, le=365)
+    write_gap_seconds: float = Field(5.0, ge=0, le=15)
 
     @field_validator("cohort_form")
     @classmethod

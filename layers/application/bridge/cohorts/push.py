@@ -21,9 +21,6 @@ from bridge.errors import Rejected, RetryableError
 MARGIN_SECONDS = 20.0
 """No step begins with less time than this; the rest goes back to the queue."""
 
-GAP_SECONDS = 5.0
-"""Braze promises no order between two writes for one user, and lags seconds at most."""
-
 JUDGE_TRIES = 8
 """The webhook writes to the cohort meanwhile; the loser of a race looks again."""
 
@@ -44,10 +41,13 @@ class Policy:
 
     A sweep of more than `max_sweep_fraction` of a large cohort is held (1: none is).
     Every member is asserted again once in `reassert_days`, and by full syncs (0: none).
+    Two writes for one user are `write_gap_seconds` apart: Braze promises no order
+    between them, and lags by seconds.
     """
 
     max_sweep_fraction: float = 0.5
     reassert_days: int = 30
+    write_gap_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,9 @@ class Pusher:
     def _keep_apart(self, members: Iterable[Member]) -> None:
         """Wait until no earlier write for one of the members can be under way."""
         latest = max(member.pushed_at for member in members)
-        wait = latest / 1000 + GAP_SECONDS - self.clock()
-        if 0 < wait <= GAP_SECONDS:
+        gap = self.policy.write_gap_seconds
+        wait = latest / 1000 + gap - self.clock()
+        if 0 < wait <= gap:
             self.sleep(wait)
 
     def address(self, key: CohortKey, cohort: Cohort, done: Pushed) -> None:
