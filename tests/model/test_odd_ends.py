@@ -159,3 +159,15 @@ def test_the_label_is_decided_by_the_first_sync(world: World) -> None:
     world.call("remove_members", ["a"], session="s2", name="Trial")
     world.drain()
     assert world.ledger.cohort(KEY).label == "mixpanel_7"
+
+
+def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) -> None:
+    """Under one session: the last call contradicts the first."""
+    world.full("r", session="s0")
+    world.wait()
+    world.call("add_members", ["x"])
+    world.call("remove_members", ["r"], page=None)
+    world.call("add_members", ["z"])
+    world.drain()
+    world.full("z", session="s2")
+    assert world.braze.members == {"z"}

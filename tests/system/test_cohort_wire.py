@@ -69,7 +69,7 @@ class Size:
 
 
 QUICK = Size(1, 7, 50, BRAZE_FAULTS, 0, 180)
-SOAK = Size(28, 16, 120, BRAZE_FAULTS | STALLS, 10, 1800)
+SOAK = Size(24, 14, 120, BRAZE_FAULTS | STALLS, 10, 1800)
 
 
 @pytest.fixture(scope="module")

@@ -274,6 +274,8 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
 
 
 def _has_all_pages(sync: Sync) -> bool:
+    if not set(sync.accepted) <= set(sync.totals):
+        return False
     own = all(len(sync.accepted[a]) >= sync.totals[a] for a in sync.accepted)
     return own or (len(sync.accepted) == 2 and _fills_common_count(sync))
 
