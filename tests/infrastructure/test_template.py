@@ -13,6 +13,7 @@ from cfnlint.config import ManualArgs
 from bridge import settings
 from bridge.observability import METRICS_NAMESPACE, Metric
 
+APPS = Path(__file__).parents[2] / "functions"
 FUNCTIONS: dict[str, type[settings.Settings]] = {
     "CohortWebhook": settings.CohortWebhookSettings,
     "CohortConsumer": settings.CohortConsumerSettings,
@@ -258,6 +259,24 @@ def test_alarms_name_metrics_that_exist_and_reach_a_service(
     }
 
 
+def test_whoever_puts_aside_or_puts_off_wakes_somebody(expanded: Template) -> None:
+    """As the functions' own code counts it."""
+    alarms = {
+        (alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Fn::Sub"])
+        for alarm in of_type(expanded, "AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == METRICS_NAMESPACE
+    }
+    counted = {
+        (metric.value, f"${{AWS::StackName}}/{app.parent.name}")
+        for app in APPS.glob("*/app.py")
+        for metric in Metric
+        if metric.name.endswith(("_QUARANTINED", "PAGES_PUT_OFF", "CALLS_PUT_OFF"))
+        and f"Metric.{metric.name}" in app.read_text()
+    }
+    assert len(counted) == 6
+    assert counted <= alarms
+
+
 @pytest.mark.parametrize(
     "metric",
     ["ApproximateAgeOfOldestMessage", "IteratorAge", "Errors", "Throttles"],
@@ -361,8 +380,7 @@ def test_outputs_say_where_to_point_the_vendors(template: Template) -> None:
 
 
 def test_every_function_folder_is_in_the_template(template: Template) -> None:
-    root = Path(__file__).parents[2] / "functions"
-    folders = {f"functions/{app.parent.name}/" for app in root.glob("*/app.py")}
+    folders = {f"functions/{app.parent.name}/" for app in APPS.glob("*/app.py")}
     functions = of_type(template, "AWS::Serverless::Function").values()
     assert {function["CodeUri"] for function in functions} == folders
 
