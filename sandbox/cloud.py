@@ -181,7 +181,8 @@ class Cloud:
 
     def _busy(self) -> list[str]:
         names = [name for name, f in self._functions.items() if f.under_way]
-        return names + [
+        # A queue's length is dear to tell where it is long.
+        return names or [
             type(part).__name__ for part in self._pollers if not part.idle()
         ]
 
