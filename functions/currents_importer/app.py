@@ -38,11 +38,11 @@ KEEPING_SECONDS = 6.0
 ANSWERING_SECONDS = 2.0
 """Left for the answer; what the quarantine did not get by then waits."""
 
-gc.set_threshold(100_000)
-"""A batch makes that many objects and no cycles: looking for them finds nothing."""
-
 DRIFT_NAMES = 200
 """So many unknown names a process reports, each once; such names can be any text."""
+
+# A batch makes as many objects and no cycles: looking for some more often is in vain.
+gc.set_threshold(100_000)
 
 
 class Importer:
