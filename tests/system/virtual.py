@@ -90,8 +90,12 @@ class FifoQueue:
         self.waiting.remove(message)
 
     def next_at(self) -> float:
-        """When the first message that waits can be received."""
-        return min(m.visible_at for m in self.waiting)
+        """When the first group is free: no message of it is in flight then."""
+        free_at: dict[str, float] = {}
+        for message in self.waiting:
+            last = free_at.get(message.group, 0.0)
+            free_at[message.group] = max(last, message.visible_at)
+        return min(free_at.values())
 
 
 @dataclass
