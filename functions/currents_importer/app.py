@@ -5,7 +5,6 @@ position as its checkpoint, so naming more would say nothing more.
 """
 
 import binascii
-import gc
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -40,9 +39,6 @@ ANSWERING_SECONDS = 2.0
 
 DRIFT_NAMES = 200
 """So many unknown names a process reports, each once; such names can be any text."""
-
-# A batch makes as many objects and no cycles: looking for some more often is in vain.
-gc.set_threshold(100_000)
 
 
 class Importer:
