@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-READ_BYTES = 1 << 18
-"""Read ahead: the lines are long, and a read of 8 KB costs more than what it brings."""
 BATCH_EVENTS = 2_000
 BATCH_BYTES = 2_000_000
 HEADERS = {
@@ -142,7 +140,7 @@ def run(lines: Iterable[bytes], port: int, use: Libraries) -> int:
 def repeated(path: str, times: int) -> Iterator[bytes]:
     """The lines of a file, `times` over."""
     for _ in range(times):
-        with open(path, "rb", READ_BYTES) as lines:  # noqa: PTH123 - costs start-up
+        with open(path, "rb") as lines:  # noqa: PTH123 - pathlib costs start-up
             yield from lines
 
 
