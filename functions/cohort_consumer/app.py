@@ -63,9 +63,9 @@ class Consumer:
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
         self.policy = Policy(
-            settings.max_sweep_fraction,
-            settings.reassert_days,
-            settings.write_gap_seconds,
+            max_sweep_fraction=settings.max_sweep_fraction,
+            reassert_days=settings.reassert_days,
+            write_gap_seconds=settings.write_gap_seconds,
         )
         self.processor = SqsFifoPartialProcessor(skip_group_on_error=True)
         # A batch that fails as a whole is an answer too, not a crash.

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from bridge.currents.deliver import REFUSED
+from bridge.currents.prepare import FAULT
+
 ROOT = Path(__file__).parents[2]
 BRIDGE = ROOT / "layers" / "application" / "bridge"
 CODE = "\n".join(
@@ -17,6 +20,7 @@ def test_reasons_and_rules_are_explained() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     found = {name for pair in REASONS.findall(CODE) for name in pair if name}
     found |= {name for pair in RULES.findall(CODE) for name in pair if name}
+    found |= {REFUSED, FAULT}
     assert len(found) > 15
     assert {name for name in found if f"`{name}`" not in runbook} == set()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cohorts.push import Policy
 from bridge.quarantine import from_lines
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
@@ -141,6 +142,17 @@ def test_an_outage_leaves_the_page_in_the_queue_with_a_growing_pause(
     braze.faults.clear()
     assert consume(stack) == []
     assert len(braze.workspace.cohort_members(*VALUE)) == 3
+
+
+def test_the_settings_reach_the_policy(
+    stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_SWEEP_FRACTION", "0.25")
+    monkeypatch.setenv("REASSERT_DAYS", "9")
+    monkeypatch.setenv("WRITE_GAP_SECONDS", "7")
+    assert app.Consumer().policy == Policy(
+        max_sweep_fraction=0.25, reassert_days=9, write_gap_seconds=7
+    )
 
 
 def test_a_refused_key_waits_and_puts_nothing_aside(

@@ -214,7 +214,7 @@ def inherited(sync: Sync, earlier: Iterable[Registered]) -> list[Registered]:
     for page in lacking:
         accepted[page.action] = accepted.get(page.action, frozenset()) | {page.name}
     filled = replace(sync, totals={**totals, **sync.totals}, accepted=accepted)
-    return lacking if _has_all_pages(filled) else []
+    return lacking if _tells_counts(filled) and _has_all_pages(filled) else []
 
 
 def shows_empty_calls(page: Page) -> bool:
@@ -264,7 +264,7 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
     if any(other.restarts == sync.seq for other in later):
         return False
     begun = sync.seq < cohort.newest
-    counts = not set(sync.accepted) - set(sync.totals)
+    counts = _tells_counts(sync)
     if sync.full:
         followed = bool(later) and not later[0].full
         return _has_all_pages(sync) if counts else begun and followed
@@ -273,9 +273,12 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
     return _has_all_pages(sync) if counts else begun
 
 
+def _tells_counts(sync: Sync) -> bool:
+    """Whether its sender says of each action how many pages there are."""
+    return set(sync.accepted) <= set(sync.totals)
+
+
 def _has_all_pages(sync: Sync) -> bool:
-    if not set(sync.accepted) <= set(sync.totals):
-        return False
     own = all(len(sync.accepted[a]) >= sync.totals[a] for a in sync.accepted)
     return own or (len(sync.accepted) == 2 and _fills_common_count(sync))
 
