@@ -171,3 +171,42 @@ def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) ->
     world.drain()
     world.full("z", session="s2")
     assert world.braze.members == {"z"}
+
+
+def test_a_late_page_does_not_bring_back_whom_a_full_list_leaves_out(
+    world: World,
+) -> None:
+    """Even while a page of that list is away, so that nobody is swept yet."""
+    world.full("a", "z", session="s1")
+    world.wait()
+    world.call("add_members", ["x", "y"], session="s2")
+    world.call("remove_members", ["z"], session="s2")
+    late = [world.queue.waiting.pop(0), world.queue.waiting.pop(0)]
+    world.wait()
+    world.call("members", ["a"], page=(1, 2), session="s3")
+    world.call("members", ["y"], page=(2, 2), session="s3")
+    away = world.queue.waiting.pop()
+    world.drain()
+    for message in late:
+        world.queue.send(message)
+    world.drain()
+    assert world.braze.members == {"a", "z"}
+    world.queue.send(away)
+    world.drain()
+    assert world.braze.members == {"a", "y"}
+
+
+def test_what_was_left_to_a_sweep_is_told_of_when_that_is_held(world: World) -> None:
+    world.full(*crowd(0, 1_100), session="s1")
+    world.wait()
+    world.call("add_members", ["x"], session="s2")
+    world.call("remove_members", ["u0000"], session="s2")
+    late, later = world.queue.waiting.pop(0), world.queue.waiting.pop(0)
+    world.wait()
+    world.call("members", [], session="s3")
+    world.queue.send(late)
+    assert world.drain().held_sweeps == 1
+    assert world.braze.members == {"x", *crowd(0, 1_100)}
+    world.queue.send(later)
+    world.drain()
+    assert world.braze.members == {"x", *crowd(1, 1_100)}

@@ -18,6 +18,7 @@ from bridge.cohorts.ports import Progress
 from bridge.cohorts.push import Pushed, Pusher
 from bridge.cohorts.syncs import Cohort, Sync
 from bridge.cohorts.syncs import repeats as says_again
+from bridge.cohorts.verdict import is_left_to_sweep
 from bridge.errors import BridgeError, PermanentError
 
 MAX_PROFILE_BYTES = 200_000
@@ -101,6 +102,9 @@ class _Page:
             touched.append(new)
         # Repeats first: the page is not processed before they are known.
         self._mark(repeats)
+        if not message.again and is_left_to_sweep(self.cohort, message.seq):
+            pusher.ledger.save(message.key, touched)
+            return
         pusher.apply(
             message.key,
             self.cohort,
