@@ -201,5 +201,17 @@ class Transport:
                 content = response.raw.read(MAX_REPLY_BYTES, decode_content=True)
                 lowered = {k.lower(): v for k, v in response.headers.items()}
                 return Reply(response.status_code, lowered, content)
-        except (requests.RequestException, urllib3.exceptions.HTTPError):
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            _let_go(error)
             return None
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Take an error and what it came of out of their frames.
+
+    A frame of urllib3 holds the error whose traceback holds the frame, and its callers'
+    frames hold a whole batch: megabytes that only the collector would free.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -1,6 +1,10 @@
 """One retry policy: what is tried again, for how long, and what is never said."""
 
+import gc
 import random
+import socket
+import weakref
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -256,3 +260,30 @@ def test_proxies_and_netrc_of_the_environment_are_not_used() -> None:
     session = requests.Session()
     Transport("braze", "https://rest.example.braze.com", session=session)
     assert not session.trust_env
+
+
+class Batch:
+    """Something in a caller's frame."""
+
+
+def _fail(base_url: str) -> weakref.ref[Batch]:
+    batch = Batch()
+    transport = Transport("braze", base_url, policy=RetryPolicy(attempts=1))
+    with suppress(RetryableError):
+        transport.post("/x", b"{}", headers={}, time_left=lambda: 0.5)
+    return weakref.ref(batch)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_failed_call_keeps_nothing_of_its_callers(listens: bool) -> None:
+    """Batches of megabytes would pile up until the collector comes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not listens:
+            server.close()
+        gc.collect()
+        gc.disable()
+        try:
+            assert _fail(f"http://127.0.0.1:{port}")() is None
+        finally:
+            gc.enable()
