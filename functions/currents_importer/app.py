@@ -144,9 +144,8 @@ class Importer:
 importer = cache(Importer)
 
 
-def _record(record: dict[str, Any]) -> StreamRecord:
+def _record(kinesis: dict[str, Any], shard: str) -> StreamRecord:
     """Data that is no base64 is kept as it came, and put aside when it is decoded."""
-    kinesis = record["kinesis"]
     try:
         data = pybase64.b64decode(kinesis["data"], validate=True)
     except (binascii.Error, ValueError):
@@ -154,7 +153,6 @@ def _record(record: dict[str, Any]) -> StreamRecord:
     arrived = first_arrival(
         kinesis.get("partitionKey", ""), float(kinesis["approximateArrivalTimestamp"])
     )
-    shard = record.get("eventID", "").partition(":")[0]
     return StreamRecord(f"{shard}:{kinesis['sequenceNumber']}", arrived, data)
 
 
@@ -167,8 +165,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     records = event["Records"]
     first: int | None
+    # A batch is of one shard.
+    shard = next((each.get("eventID", "") for each in records), "").partition(":")[0]
     try:
-        first = importer().run([_record(record) for record in records], time_left)
+        read = [_record(each["kinesis"], shard) for each in records]
+        first = importer().run(read, time_left)
     except BridgeError as error:
         logger.error("batch waits", reason=error.reason, why=str(error))
         first = 0

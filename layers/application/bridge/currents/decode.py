@@ -71,8 +71,9 @@ def parse(data: bytes) -> list[Any] | None:
     except (MalformedInput, orjson.JSONDecodeError):
         return None
     if found.__class__ is dict:
-        events = found.get("events")
-        found = events if events.__class__ is list else [found]
+        if "events" not in found or found["events"].__class__ is not list:
+            return [found]
+        found = found["events"]
     is_list = found.__class__ is list and len(found) <= MAX_EVENTS
     return found if is_list else None
 

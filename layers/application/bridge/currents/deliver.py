@@ -7,7 +7,7 @@ after the first failure would only be delivered again.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.currents.breaker import RECORDS
 from bridge.currents.catalog import counted_type
@@ -98,21 +98,8 @@ class Delivery:
 
         Raises nothing: what has to wait is told by `retry_from` and `error`.
         """
-        memory = self._memory
         try:
-            for number, record in enumerate(records):
-                if number % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1:
-                    self._need_time(number)
-                self._records.append(record)
-                settled = self._resume(number, record) if memory.in_part else 0
-                events = parse(record.data)
-                if events is None:
-                    earlier: Earlier = {}
-                    for index, decoded in enumerate(events_of(record.data)):
-                        is_new = index >= settled
-                        self._take(number, index, decoded, earlier, is_new=is_new)
-                else:
-                    self._take_all(number, record, events, settled)
+            self._take_all(records)
             self._flush()
             if self._spoilt:
                 self._watch(self._judged)
@@ -143,27 +130,43 @@ class Delivery:
             self._done.set_aside(number, item)
         return part.settled
 
-    def _take_all(
-        self, number: int, record: StreamRecord, events: list[Any], settled: int
-    ) -> None:
-        """Take the events of one record, most of them without a detour."""
-        arrived, mapper, accounts = record.arrived, self._mapper, self._done.accounts
-        earlier: Earlier | None = None if len(events) == 1 else {}
-        for index, event in enumerate(events):
-            try:
-                made = express(event, arrived, mapper, earlier)
-            except Exception:  # noqa: BLE001 - found out below, by `prepare`
-                made = None
-            if made is None:
-                decoded = Decoded(self._original(number, index), event)
-                shared = {} if earlier is None else earlier
-                self._take(number, index, decoded, shared, is_new=index >= settled)
-            elif index >= settled:
-                if isinstance(made, Filtered):
-                    self._done.leave_out(counted_type(event["event_type"]), made.rule)
-                else:
-                    self._add(*made, number, index)
-                accounts.received += 1
+    def _take_all(self, records: Iterable[StreamRecord]) -> None:
+        """Take the events, most of them without a detour."""
+        memory, mapper, accounts = self._memory, self._mapper, self._done.accounts
+        for number, record in enumerate(records):
+            if number % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1:
+                self._need_time(number)
+            self._records.append(record)
+            settled = self._resume(number, record) if memory.in_part else 0
+            events = parse(record.data)
+            if events is None:
+                self._take_decoded(number, settled)
+                continue
+            arrived = record.arrived
+            earlier: Earlier | None = None if len(events) == 1 else {}
+            for index, event in enumerate(events):
+                try:
+                    made = express(event, arrived, mapper, earlier)
+                except Exception:  # noqa: BLE001 - found out below, by `prepare`
+                    made = None
+                if made is None:
+                    decoded = Decoded(self._original(number, index), event)
+                    shared = {} if earlier is None else earlier
+                    self._take(number, index, decoded, shared, is_new=index >= settled)
+                elif index >= settled:
+                    if isinstance(made, Filtered):
+                        kind = counted_type(event["event_type"])
+                        self._done.leave_out(kind, made.rule)
+                    else:
+                        self._add(*made, number, index)
+                    accounts.received += 1
+
+    def _take_decoded(self, number: int, settled: int) -> None:
+        """Take what is no sound JSON, or more than is parsed at once."""
+        earlier: Earlier = {}
+        for index, decoded in enumerate(events_of(self._records[number].data)):
+            is_new = index >= settled
+            self._take(number, index, decoded, earlier, is_new=is_new)
 
     def _take(
         self,

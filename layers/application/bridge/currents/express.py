@@ -13,7 +13,7 @@ import orjson
 
 from bridge.braze.currents import NESTED_KEYS, USER_KEYS
 from bridge.currents.catalog import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX
-from bridge.currents.key_values import EARLIEST, REDACTED, event_time, is_insert_id
+from bridge.currents.key_values import EARLIEST, REDACTED, is_insert_id, not_later
 from bridge.currents.rules import is_sampled
 from bridge.currents.transform import Earlier, Filtered, Mapper
 from bridge.mixpanel.identifiers import PLACEHOLDERS
@@ -57,7 +57,7 @@ def express(  # noqa: C901, PLR0912 - one function, for each call would cost
     if time.__class__ is not int:
         return None
     if time > arrived:
-        time = event_time(time, arrived)
+        time = not_later(time, arrived)
     if time < EARLIEST:
         return None
     distinct_id = user.get("external_user_id")

@@ -19,22 +19,25 @@ REDACTED = "[REDACTED]"
 is_insert_id = re.compile(r"[A-Za-z0-9-]{1,36}").fullmatch
 
 
-def event_time(value: object, arrived: float) -> int:
-    """Epoch seconds, not later than the arrival.
+def not_later(time: int, arrived: float) -> int:
+    """Epoch seconds of a time that is after the arrival.
 
     A time to come would be overwritten with the time of import, another one at each
     retry; the arrival is the same at each.
     """
+    seconds = time // 1000 if time >= LATEST_SECONDS else time
+    return seconds if seconds < arrived else int(arrived)
+
+
+def event_time(value: object, arrived: float) -> int:
+    """Epoch seconds, not later than the arrival."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             time = int(value)
         except (ValueError, OverflowError):
             pass
         else:
-            if time > arrived:
-                seconds = time // 1000 if time >= LATEST_SECONDS else time
-                return min(seconds, int(arrived))
-            return time
+            return not_later(time, arrived) if time > arrived else time
     raise MalformedInput("bad_time", "time must be epoch seconds", field="time")
 
 
