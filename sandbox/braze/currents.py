@@ -4,11 +4,12 @@ The same event can be had in both forms. Events are drawn from a seeded source, 
 the same seed gives the same bytes. Source: Braze docs, "Currents event glossary".
 """
 
+import hashlib
 import io
 import json
 import random
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,24 +18,41 @@ import fastavro
 BATCH = 100
 """Events a call of the HTTP connector holds by default."""
 
-_MESSAGE = ("campaign_id", "campaign_name", "message_variation_id", "dispatch_id")
-_CANVAS = ("canvas_id", "canvas_name", "canvas_variation_id", "canvas_step_id")
-_DEVICE = ("app_id", "platform", "os_version", "device_model")
+_MESSAGE = (
+    "app_group_id",
+    "campaign_id",
+    "campaign_name",
+    "message_variation_id",
+    "message_variation_name",
+    "send_id",
+    "dispatch_id",
+)
+_EMAIL = (*_MESSAGE, "email_address", "ip_pool", "from_domain")
+_CANVAS = (
+    "app_group_id",
+    "canvas_id",
+    "canvas_name",
+    "canvas_variation_id",
+    "canvas_variation_name",
+    "canvas_step_id",
+    "canvas_step_name",
+)
+_DEVICE = ("app_group_id", "app_id", "platform", "os_version", "device_model")
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "users.messages.email.Send": (*_MESSAGE, "email_address", "ip_pool"),
-    "users.messages.email.Delivery": (*_MESSAGE, "email_address", "ip_pool"),
-    "users.messages.email.Open": (*_MESSAGE, "email_address", "user_agent"),
-    "users.messages.email.Click": (*_MESSAGE, "email_address", "url", "link_id"),
-    "users.messages.pushnotification.Send": (*_MESSAGE, *_DEVICE),
+    "users.messages.email.Send": _EMAIL,
+    "users.messages.email.Delivery": (*_EMAIL, "esp"),
+    "users.messages.email.Open": (*_EMAIL, "user_agent", "machine_open"),
+    "users.messages.email.Click": (*_EMAIL, "user_agent", "url", "link_id"),
+    "users.messages.pushnotification.Send": (*_MESSAGE, *_DEVICE[:3]),
     "users.messages.pushnotification.Open": (*_MESSAGE, *_DEVICE),
     "users.messages.inappmessage.Click": (*_MESSAGE, *_DEVICE, "button_id"),
     "users.messages.contentcard.Impression": (*_MESSAGE, *_DEVICE, "content_card_id"),
     "users.messages.sms.Delivery": (*_MESSAGE, "to_phone_number"),
-    "users.messages.whatsapp.Read": (*_CANVAS, "subscription_group_id"),
+    "users.messages.whatsapp.Read": (*_CANVAS, "from_phone_number", "send_id"),
     "users.messages.webhook.Send": _MESSAGE,
     "users.canvas.Entry": _CANVAS,
-    "users.campaigns.Conversion": ("campaign_id", "conversion_behavior"),
+    "users.campaigns.Conversion": (*_MESSAGE[:6], "conversion_behavior"),
     "users.behaviors.app.SessionStart": (*_DEVICE, "session_id"),
     "users.behaviors.CustomEvent": (*_DEVICE, "name", "custom_properties"),
     "users.behaviors.Purchase": (
@@ -46,6 +64,32 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Properties by event type: a sample of every channel."""
+
+_USER_AGENT = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Mobile/15E148"
+)
+_DRAWN: dict[str, Callable[[random.Random], Any]] = {
+    "conversion_behavior": lambda _: '{"type":"purchase","window":86400}',
+    "currency": lambda _: "EUR",
+    "custom_properties": lambda rng: {
+        "title": f"Episode {rng.randrange(300)}",
+        "hd": True,
+    },
+    "dispatch_id": lambda rng: f"{rng.getrandbits(128):032x}",
+    "email_address": lambda rng: f"person{rng.randrange(9999)}@example.com",
+    "machine_open": lambda _: "true",
+    "name": lambda rng: rng.choice(["Video Watched", "Search Performed", "Level Up"]),
+    "platform": lambda rng: rng.choice(["ios", "android", "web"]),
+    "price": lambda rng: round(rng.uniform(1, 200), 2),
+    "purchase_properties": lambda rng: {
+        "quantity": rng.randrange(1, 5),
+        "coupon": "SPRING",
+    },
+    "url": lambda rng: f"https://shop.example/{rng.randrange(99)}?utm_source=braze",
+    "user_agent": lambda _: _USER_AGENT,
+}
+"""What has a form of its own; other values are ids or texts by their name."""
 
 FLOATS = frozenset({"price"})
 _OWN = ("custom_properties", "purchase_properties")
@@ -88,24 +132,14 @@ class CurrentsSource:
 
     def _value(self, name: str) -> Any:
         rng = self._rng
-        match name:
-            case "price":
-                return round(rng.uniform(1, 200), 2)
-            case "currency":
-                return "EUR"
-            case "platform":
-                return rng.choice(["ios", "android", "web"])
-            case "name":
-                return rng.choice(["Video Watched", "Search Performed", "Level Up"])
-            case "custom_properties":
-                return {"title": f"Episode {rng.randrange(300)}", "hd": True}
-            case "purchase_properties":
-                return {"quantity": rng.randrange(1, 5), "coupon": "SPRING"}
-            case "conversion_behavior":
-                return '{"type":"purchase","window":86400}'
-            case "email_address":
-                return f"person{rng.randrange(9999)}@example.com"
-        return f"{name} {rng.randrange(40)}"
+        if name in _DRAWN:
+            return _DRAWN[name](rng)
+        number = rng.randrange(40)
+        if name.endswith(("variation_id", "step_id", "session_id")):
+            return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name} {number}"))
+        if name.endswith("_id"):
+            return hashlib.sha256(f"{name} {number}".encode()).hexdigest()[:24]
+        return f"{name.replace('_', ' ')} {number}"
 
 
 def flat(event: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def accounts(cloud: Cloud, cohorts: Iterable[CohortKey]) -> dict[str, CohortAcco
         elif kind == "P":
             _, action, page = rest.split("#")
             members = store.get(key, item["digest"])
-            number = int(page) if page.isdecimal() and len(page) < 32 else None
+            # Without page_info its name is of twelve hexadecimal digits.
+            number = int(page) if len(page) < 12 else None
             ids = frozenset(member.distinct_id for member in members)
             account.registered.add(PageSent(action, number, ids))
     return found

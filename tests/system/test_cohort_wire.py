@@ -32,6 +32,7 @@ from tests.system.syncs import (
     HALF_AN_HOUR,
     Clock,
     History,
+    PageSent,
     Rates,
     begin,
     held,
@@ -176,12 +177,14 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
     ledger = accounts(cloud, keys)
     aside = pages_put_aside(cloud)
     wrong: Counter[str] = Counter()
-    lost = answered = accepted = unprocessed = 0
+    lost: list[tuple[str, PageSent]] = []
+    answered = accepted = unprocessed = 0
     for history in histories:
         cohort = history.cohort
         wrong[history.name] += held(cloud, cohort) != set(cohort.members)
         account = ledger[cohort.id]
-        lost += len(set(history.network.accepted) - account.registered)
+        gone = set(history.network.accepted) - account.registered
+        lost += [(history.name, page) for page in gone]
         answered += len(history.network.accepted)
         accepted += len(account.accepted)
         unprocessed += len(account.accepted - account.processed) - aside[cohort.id]
@@ -198,7 +201,7 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
         f"syncs ({failed} of {len(syncs)} failed): {calls} calls, {accepted} pages",
         faults=f"{Rates()}; Braze {faults}; {kills} SIGKILLs; seeds 0-{size.seeds - 1}",
         claim="0 wrong after two clean syncs, 0 pages lost, accounts closed",
-        result=f"{exact} wrong, {lost} of {answered} pages answered 2xx lost, "
+        result=f"{exact} wrong, {len(lost)} of {answered} pages answered 2xx lost, "
         f"{unprocessed} neither processed nor put aside, {left} left waiting, "
         f"{sum(aside.values())} put aside",
     )
@@ -218,7 +221,7 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
         result=f"{intruders.total() - intruders[401]} not answered 401",
     )
     assert +Counter({n: c for n, c in wrong.items() if n not in IMPERFECT}) == Counter()
-    assert (lost, unprocessed, left) == (0, 0, 0)
+    assert (lost, unprocessed, left) == ([], 0, 0)
     assert set(intruders) == {401}
     assert "intruder" not in cohorts_in_ledger(cloud)
     assert kills >= 2
