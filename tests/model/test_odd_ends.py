@@ -1,5 +1,7 @@
 """Ways in which a cohort once stood still or ended wrong, each on both ledgers."""
 
+from typing import Any
+
 import pytest
 
 from bridge.cohorts.identity import parse_sources
@@ -210,3 +212,19 @@ def test_what_was_left_to_a_sweep_is_told_of_when_that_is_held(world: World) -> 
     world.queue.send(later)
     world.drain()
     assert world.braze.members == {"x", *crowd(1, 1_100)}
+
+
+def test_whom_braze_refused_is_counted_once_though_the_page_takes_two_runs(
+    world: World,
+) -> None:
+    people = crowd(0, world.braze.step + 5)
+    world.braze.refuse = frozenset({people[0], people[-1]})
+    world.call("members", people)
+    (sync,) = world.ledger.cohort(KEY).syncs
+    world.seconds_left = [60.0, 5.0]
+    with pytest.raises(RetryableError):
+        world.step()
+    world.seconds_left = ()
+    world.drain()
+    ledger: Any = world.ledger
+    assert ledger.skipped(KEY, sync.seq) == {"refused": 2}

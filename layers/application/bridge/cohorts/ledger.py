@@ -208,6 +208,15 @@ class DynamoLedger:
         processed.unless_contains(f"processed_{message.action}", message.page)
         self._table.update(processed)
 
+    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """See `ports.Ledger.count_refused`."""
+        if refused:
+            sync = Update(cohort_pk(message.key), sync_sk(message.seq))
+            for reason, number in refused.items():
+                sync.add(f"skipped_{reason}", number)
+            sync.only_if_exists(True)
+            self._table.update(sync)
+
     def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
         """See `ports.Ledger.advance`."""
         pk = cohort_pk(key)

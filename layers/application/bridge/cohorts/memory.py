@@ -211,6 +211,11 @@ class MemoryLedger:
             at.syncs[message.seq] = replace(sync, processed=processed)
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
+    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """See `ports.Ledger.count_refused`."""
+        at = self._at(message.key)
+        at.skipped.setdefault(message.seq, Counter()).update(refused)
+
     def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
         """See `ports.Ledger.advance`."""
         at = self._at(key)

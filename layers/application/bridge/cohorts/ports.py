@@ -110,6 +110,9 @@ class Ledger(Protocol):
         `skipped` are members by reason.
         """
 
+    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """Members by reason whom Braze refused before the page had to wait."""
+
     def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
         """Write the verdict; False if the cohort is no longer as it was read."""
 

@@ -19,7 +19,7 @@ from bridge.cohorts.push import Pushed, Pusher
 from bridge.cohorts.syncs import Cohort, Sync
 from bridge.cohorts.syncs import repeats as says_again
 from bridge.cohorts.verdict import is_left_to_sweep
-from bridge.errors import BridgeError, PermanentError
+from bridge.errors import BridgeError, PermanentError, RetryableError
 
 MAX_PROFILE_BYTES = 200_000
 """Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
@@ -58,11 +58,16 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
             pusher.address(key, cohort, done)
             users = by_user(pusher.pages.get(key, message.digest))
             work = _Page(pusher, message, cohort, sync, done)
-            if received < SUSPECT_RECEIPTS:
-                for step in by_count(users, pusher.route.step):
-                    work.step(step)
-            else:
-                work.warily(users)
+            try:
+                if received < SUSPECT_RECEIPTS:
+                    for step in by_count(users, pusher.route.step):
+                        work.step(step)
+                else:
+                    work.warily(users)
+            except RetryableError:
+                # The page comes again, whom Braze has refused of it does not.
+                pusher.ledger.count_refused(message, done.rejected)
+                raise
         pusher.ledger.mark_processed(message, done.skipped + done.rejected)
     pusher.judge(key)
     return done
