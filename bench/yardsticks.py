@@ -20,7 +20,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 READ_BYTES = 1 << 23
-"""Of lines that outlast the buffer the end is looked for byte by byte."""
+"""A line that is longer than the buffer is searched byte by byte."""
 
 BATCH_EVENTS = 2_000
 BATCH_BYTES = 2_000_000

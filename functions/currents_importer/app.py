@@ -165,9 +165,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     records = event["Records"]
     first: int | None
-    # A batch is of one shard.
-    shard = next((each.get("eventID", "") for each in records), "").partition(":")[0]
     try:
+        # A batch is of one shard.
+        shard = records[0].get("eventID", "").partition(":")[0] if records else ""
         read = [_record(each["kinesis"], shard) for each in records]
         first = importer().run(read, time_left)
     except BridgeError as error:

@@ -175,45 +175,6 @@ def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) ->
     assert world.braze.members == {"z"}
 
 
-def test_a_late_page_does_not_bring_back_whom_a_full_list_leaves_out(
-    world: World,
-) -> None:
-    """Even while a page of that list is away, so that nobody is swept yet."""
-    world.full("a", "z", session="s1")
-    world.wait()
-    world.call("add_members", ["x", "y"], session="s2")
-    world.call("remove_members", ["z"], session="s2")
-    late = [world.queue.waiting.pop(0), world.queue.waiting.pop(0)]
-    world.wait()
-    world.call("members", ["a"], page=(1, 2), session="s3")
-    world.call("members", ["y"], page=(2, 2), session="s3")
-    away = world.queue.waiting.pop()
-    world.drain()
-    for message in late:
-        world.queue.send(message)
-    world.drain()
-    assert world.braze.members == {"a", "z"}
-    world.queue.send(away)
-    world.drain()
-    assert world.braze.members == {"a", "y"}
-
-
-def test_what_was_left_to_a_sweep_is_told_of_when_that_is_held(world: World) -> None:
-    world.full(*crowd(0, 1_100), session="s1")
-    world.wait()
-    world.call("add_members", ["x"], session="s2")
-    world.call("remove_members", ["u0000"], session="s2")
-    late, later = world.queue.waiting.pop(0), world.queue.waiting.pop(0)
-    world.wait()
-    world.call("members", [], session="s3")
-    world.queue.send(late)
-    assert world.drain().held_sweeps == 1
-    assert world.braze.members == {"x", *crowd(0, 1_100)}
-    world.queue.send(later)
-    world.drain()
-    assert world.braze.members == {"x", *crowd(1, 1_100)}
-
-
 def test_whom_braze_refused_is_counted_once_though_the_page_takes_two_runs(
     world: World,
 ) -> None:
@@ -228,3 +189,31 @@ def test_whom_braze_refused_is_counted_once_though_the_page_takes_two_runs(
     world.drain()
     ledger: Any = world.ledger
     assert ledger.skipped(KEY, sync.seq) == {"refused": 2}
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_refusal_is_counted_when_it_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
+    """And if it cannot be, what is told is why the page waits."""
+    world.braze.refuse = frozenset({"a"})
+    world.call("members", ["a"])
+    (sync,) = world.ledger.cohort(KEY).syncs
+    ledger: Any = world.ledger
+
+    def fail(reason: str) -> None:
+        raise RetryableError(reason, "")
+
+    def break_off() -> None:
+        monkeypatch.setattr(ledger, "save", lambda *_: fail("unsaved"))
+        if not counts:
+            monkeypatch.setattr(ledger, "count_refused", lambda *_: fail("uncounted"))
+
+    world.braze.after = break_off
+    with pytest.raises(RetryableError) as told:
+        world.step()
+    assert told.value.reason == "unsaved"
+    monkeypatch.undo()
+    world.braze.after = lambda: None
+    world.drain()
+    assert ledger.skipped(KEY, sync.seq) == {"refused": 1}

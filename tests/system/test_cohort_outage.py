@@ -202,6 +202,7 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
         histories += 1
         cohort = Cohort(f"late-{histories}", "Late")
         sync = recurring(world, cohort, 5, histories)
+        unlisted: set[str] = set()
         parked: list[tuple[int, Message]] = []
         for number in range(10):
             for person in rng.sample(people, 8):
@@ -211,6 +212,7 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                     cohort.members[person] = {}
             if number == 6:
                 sync.snapshot = None
+                unlisted = set(people) - set(cohort.members)
             assert sync.run().success
             fresh = [m for m in world.queue.waiting if '"kind":"page"' in m.body]
             sent += len(fresh)
@@ -229,9 +231,12 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                 world.work(world.now + DAY)
                 after = held(world, cohort)
                 # Whom no other page speaks of that is still away, a late page must
-                # not take from the truth of now to that of then.
+                # not take from the truth of now to that of then. A full list speaks
+                # of all whom it leaves out as well, when it has all its pages.
                 truth = set(cohort.members)
                 away = {p for _, m in parked for p in named(world, m)}
+                if any('"action":"members"' in m.body for _, m in parked):
+                    away |= unlisted
                 stale += len((after ^ truth) - (before ^ truth) - away)
             world.now += HALF_AN_HOUR
         wrong += held(world, cohort) != set(cohort.members)

@@ -207,7 +207,7 @@ class Transport:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Take an error and what it came of out of their frames.
+    """Drop the tracebacks of an error and of its causes.
 
     A frame of urllib3 holds the error whose traceback holds the frame, and its callers'
     frames hold a whole batch: megabytes that only the collector would free.

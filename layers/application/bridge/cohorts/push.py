@@ -108,14 +108,17 @@ class Pusher:
             cohort.label,
             [(Identifier.from_key(m.key), wanted) for m, wanted in changes],
         )
-        told: list[Member] = []
-        for (member, wanted), refused in zip(changes, results, strict=True):
-            told.append(replace(intents[member.key], confirmed=confirmed(wanted)))
-            if refused:
-                done.rejected[refused] += 1
-            else:
-                done.pushed += 1
-        self.ledger.save(key, told)
+        self.ledger.save(
+            key,
+            [
+                replace(intents[member.key], confirmed=confirmed(wanted))
+                for member, wanted in changes
+            ],
+        )
+        # Only now: until they are saved they are asked again.
+        refusals = [reason for reason in results if reason]
+        done.rejected.update(refusals)
+        done.pushed += len(changes) - len(refusals)
 
     def _keep_apart(self, members: Iterable[Member]) -> None:
         """Wait until no earlier write for one of the members can be under way."""

@@ -7,6 +7,7 @@ alone, and that one is put aside.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridge.chunking import by_count
@@ -18,7 +19,6 @@ from bridge.cohorts.ports import Progress
 from bridge.cohorts.push import Pushed, Pusher
 from bridge.cohorts.syncs import Cohort, Sync
 from bridge.cohorts.syncs import repeats as says_again
-from bridge.cohorts.verdict import is_left_to_sweep
 from bridge.errors import BridgeError, PermanentError, RetryableError
 
 MAX_PROFILE_BYTES = 200_000
@@ -65,8 +65,10 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
                 else:
                     work.warily(users)
             except RetryableError:
-                # The page comes again, whom Braze has refused of it does not.
-                pusher.ledger.count_refused(message, done.rejected)
+                # The page comes again, whom Braze has refused of it does not. What
+                # has to be told is why it waits, even if this cannot be written.
+                with suppress(BridgeError):
+                    pusher.ledger.count_refused(message, done.rejected)
                 raise
         pusher.ledger.mark_processed(message, done.skipped + done.rejected)
     pusher.judge(key)
@@ -107,9 +109,6 @@ class _Page:
             touched.append(new)
         # Repeats first: the page is not processed before they are known.
         self._mark(repeats)
-        if not message.again and is_left_to_sweep(self.cohort, message.seq):
-            pusher.ledger.save(message.key, touched)
-            return
         pusher.apply(
             message.key,
             self.cohort,

@@ -93,22 +93,6 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
     )
 
 
-def is_left_to_sweep(cohort: Cohort, seq: int) -> bool:
-    """Whether a complete full sync after `seq` is still to become the floor.
-
-    It says of everybody whether he is in, be it by not naming him. What an older sync
-    says is then of yesterday: told of now, it could bring back who has left since.
-    """
-    return any(
-        sync.full
-        and not sync.dead
-        and sync.seq != cohort.held
-        and is_complete(sync, cohort)
-        for sync in cohort.syncs
-        if sync.seq > max(seq, cohort.floor)
-    )
-
-
 def weighed(cohort: Cohort, stay: int, leave: int, max_fraction: float) -> Verdict:
     """Let the sweep of the weighed full sync go on, or hold it.
 
@@ -119,8 +103,7 @@ def weighed(cohort: Cohort, stay: int, leave: int, max_fraction: float) -> Verdi
     members = stay + leave
     large = members > GUARDED_MEMBERS and leave > max_fraction * members
     if large and not cohort.held:
-        # What was left to this sweep has to be told of now.
-        return Verdict(cohort.floor, held=cohort.weighed, settle=True)
+        return Verdict(cohort.floor, held=cohort.weighed)
     return Verdict(cohort.weighed, settle=True)
 
 
