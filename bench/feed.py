@@ -4,7 +4,8 @@
 
 FILE holds one Kinesis invoke payload a line; Mixpanel is at http://127.0.0.1:PORT. What
 runs is what `make build` left, with its bytecode. Of AWS only the secret and the
-quarantine are needed, and they are in memory. Prints the accounts as one JSON object.
+quarantine are needed, and they are in memory. Prints the accounts as one JSON object,
+and the peak memory of the process in MiB.
 Ends with an error if a batch was not settled, or if what the function's own metrics say
 came in is not what went out.
 """
@@ -104,6 +105,20 @@ def feed(path: str, port: int, times: int = 1) -> tuple[Counter[str], bool]:
     return log.totals, True
 
 
+def peak_memory() -> float:
+    """MiB of this process; what its parent had is no part of it.
+
+    `getrusage` would tell the larger of the two on Linux.
+    """
+    try:
+        with open("/proc/self/status") as lines:  # noqa: PTH123 - costs start-up
+            (told,) = (line for line in lines if line.startswith("VmHWM"))
+    except OSError:
+        used = importlib.import_module("resource").getrusage(0).ru_maxrss
+        return float(used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return int(told.split()[1]) / 1024
+
+
 def main() -> int:
     """Feed one file; 1 if something is open."""
     parser = argparse.ArgumentParser(prog="python -m bench.feed")
@@ -113,9 +128,8 @@ def main() -> int:
     options = parser.parse_args()
     totals, settled = feed(options.file, options.port, options.times)
     closed = totals[IN] == sum(totals[name] for name in OUT)
-    sys.stdout.write(
-        json.dumps({**totals, "settled": settled, "closed": closed}) + "\n"
-    )
+    told = {"settled": settled, "closed": closed, "peak_mib": round(peak_memory(), 1)}
+    sys.stdout.write(json.dumps({**totals, **told}) + "\n")
     return 0 if closed and settled else 1
 
 

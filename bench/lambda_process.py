@@ -60,7 +60,7 @@ def feed(path: Path, sink: Sink, times: int) -> Usage:
                 used = _children() - before
         finally:
             children.close()
-    return Usage(used, 0.0, None)
+    return Usage(used, None)
 
 
 def _invoke(process: ExecutionEnvironment, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Run a command and say what it cost: user and system CPU, peak memory, its answer.
+"""Run a command and say what it cost: user and system CPU, and what it answered.
 
 CPU and not wall time, because the machine may have other work. Contenders take turns,
 and what is shown is the median of their rounds, for even CPU drifts with the weather.
@@ -16,10 +16,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu` in seconds, `memory` in MiB at its peak, `answer` from the last line."""
+    """`cpu` in seconds, `answer` from the last line."""
 
     cpu: float
-    memory: float
     answer: Any
 
 
@@ -34,11 +33,8 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    per_mib = 1024 * 1024 if sys.platform == "darwin" else 1024
     return Usage(
-        cpu=used.ru_utime + used.ru_stime,
-        memory=used.ru_maxrss / per_mib,
-        answer=json.loads(output.splitlines()[-1]),
+        cpu=used.ru_utime + used.ru_stime, answer=json.loads(output.splitlines()[-1])
     )
 
 
@@ -66,8 +62,3 @@ def take_turns[T](
 def median_cpu(usages: Sequence[Usage]) -> float:
     """Seconds."""
     return statistics.median(usage.cpu for usage in usages)
-
-
-def median_memory(usages: Sequence[Usage]) -> float:
-    """MiB."""
-    return statistics.median(usage.memory for usage in usages)

@@ -20,6 +20,9 @@ EVENTS = 20_000
 PACKED = 100
 """Events in a packed record: what one call of Braze's HTTP connector holds."""
 
+FIRST = 100
+"""Events that a process begins with: most types are among them."""
+
 AVRO_TYPE = "users.messages.email.Open"
 _START = 1_767_225_600
 _ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/currents"
@@ -55,6 +58,11 @@ def write_payloads(path: Path, records: Iterable[bytes], batch: int) -> None:
         for group in batched(records, batch, strict=False):
             out.write(_json({"Records": _records(group, sequence)}) + b"\n")
             sequence += len(group)
+
+
+def write_first(path: Path, lines: Sequence[bytes]) -> None:
+    """As little as brings a process up: what only its first call costs is in it."""
+    write_payloads(path, one_a_record(lines[:FIRST]), FIRST)
 
 
 def write_avro(path: Path) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-READ_BYTES = 1 << 23
+READ_BYTES = 1 << 21
 """A line that is longer than the buffer is searched byte by byte."""
 
 BATCH_EVENTS = 2_000
