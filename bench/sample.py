@@ -5,13 +5,13 @@ that every run measures the same bytes.
 """
 
 import base64
-import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 from pathlib import Path
 
+from bridge.currents.pack import compress
 from sandbox.braze.currents import CurrentsSource, avro_file, avro_key
 
 EVENTS = 20_000
@@ -48,7 +48,7 @@ def packed(lines: Iterable[bytes]) -> Iterator[bytes]:
 def gzipped(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Records as our receiver packs them: a gzipped array."""
     for group in batched(lines, PACKED, strict=False):
-        yield gzip.compress(b"[" + b",".join(group) + b"]", 1, mtime=0)
+        yield compress(b"[" + b",".join(group) + b"]")
 
 
 def write_payloads(path: Path, records: Iterable[bytes], batch: int) -> None:
