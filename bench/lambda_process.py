@@ -53,8 +53,6 @@ def feed(path: Path, sink: Sink, times: int) -> Usage:
                 try:
                     for payload in repeated(str(path), times):
                         _invoke(process, payload)
-                    # An empty file starts the process all the same.
-                    _invoke(process, b'{"Records": []}')
                 finally:
                     process.close()
                 used = _children() - before

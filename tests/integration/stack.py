@@ -83,6 +83,11 @@ class Stack:
         found = self.kinesis.get_records(ShardIterator=iterator)["Records"]
         return [record["Data"] for record in found]
 
+    def forget(self) -> None:
+        """Empty the ledger: moto copies all of it at every transaction."""
+        self.dynamodb.delete_table(TableName=self.table)
+        create_ledger_table(self.dynamodb)
+
     def acknowledge(self, records: list[dict[str, Any]]) -> None:
         for record in records:
             self.sqs.delete_message(

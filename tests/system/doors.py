@@ -25,7 +25,6 @@ from tests.integration.stack import (
     PASSWORD,
     Context,
     Stack,
-    create_ledger_table,
     forget_secrets,
     stack,
 )
@@ -95,8 +94,7 @@ class Door:
         if self.ledger is not None:
             self.ledger = MemoryLedger()
             return
-        self.stack.dynamodb.delete_table(TableName=self.stack.table)
-        create_ledger_table(self.stack.dynamodb)
+        self.stack.forget()
 
     def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Call with a ready event, through JSON as Lambda passes it."""

@@ -240,7 +240,7 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                 stale += len((after ^ truth) - (before ^ truth) - away)
             world.now += HALF_AN_HOUR
         wrong += held(world, cohort) != set(cohort.members)
-        world.forget()
+        world.stack.forget()
     record_claim(
         row="A-late",
         size=f"{sent} pages, {histories} cohorts of 10 syncs; {redriven} redriven "

@@ -20,14 +20,7 @@ from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
 from sandbox.http_payload import Request, event_of
-from tests.integration.stack import (
-    PASSWORD,
-    REST_KEY,
-    Context,
-    Stack,
-    create_ledger_table,
-    stack,
-)
+from tests.integration.stack import PASSWORD, REST_KEY, Context, Stack, stack
 from tests.system.doors import API, ROUTE, Bucket
 
 __all__ = ["VirtualWorld", "stack", "virtual"]
@@ -133,11 +126,6 @@ class VirtualWorld:
         self.now += 0.5
         answer = webhook.handler(event_of(request, ROUTE, {}, API, self.now), Context())
         return answer["statusCode"], json.loads(answer["body"])
-
-    def forget(self) -> None:
-        """Empty the ledger: moto copies it at every transaction."""
-        self.stack.dynamodb.delete_table(TableName=self.stack.table)
-        create_ledger_table(self.stack.dynamodb)
 
     def work(self, until: float) -> None:
         """The mapping polls until the queue is empty or it is so late."""

@@ -108,6 +108,7 @@ class Pusher:
             cohort.label,
             [(Identifier.from_key(m.key), wanted) for m, wanted in changes],
         )
+        refusals = [why for _, why in zip(changes, results, strict=True) if why]
         self.ledger.save(
             key,
             [
@@ -116,7 +117,6 @@ class Pusher:
             ],
         )
         # Only now: until they are saved they are asked again.
-        refusals = [reason for reason in results if reason]
         done.rejected.update(refusals)
         done.pushed += len(changes) - len(refusals)
 
