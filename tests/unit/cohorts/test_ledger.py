@@ -1,0 +1,285 @@
+"""What each write to the ledger asks of DynamoDB: under which condition, for how long.
+
+The condition is what keeps two writers apart, and an expiry where none belongs takes a
+member out of the ledger who is still in Braze's cohort. Moto carries out neither.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.cohorts.items import FORGOTTEN_SECONDS, RETENTION_SECONDS
+from bridge.cohorts.ledger import DynamoLedger
+from bridge.cohorts.membership import Confirmed, Member
+from bridge.cohorts.message import CohortKey, PageMessage
+from bridge.cohorts.ports import Progress
+from bridge.cohorts.syncs import Cohort, Page, Placement, Sync
+from bridge.cohorts.table import Table, unpack
+from bridge.cohorts.verdict import Verdict
+from bridge.mixpanel.cohort_webhook import Action
+from tests.unit.scripted_aws import ScriptedAws, Write
+
+NOW = 1_900_000_000
+NOW_MS = NOW * 1000
+EXPIRES_AT = NOW + RETENTION_SECONDS
+KEY = CohortKey(project="33", cohort="7")
+PAGE = Page("session-1", Action.ADD, 1, 2, "digest-1", empty=False)
+OPENS = Placement(5, opens=True)
+JOINS = Placement(5, opens=False)
+OPENED = Sync(5, full=False, last_page_at=1, sessions={Action.ADD: frozenset({"s0"})})
+MESSAGE = PageMessage(key=KEY, seq=5, action=Action.ADD, page="1", digest="digest-1")
+
+SYNC, PAGE_SK = "S#000000000000005", "P#000000000000005#add_members#1"
+PROGRESS, SESSION = "A#000000000000005#add_members#1", "X#session-1"
+
+type Use = Callable[[DynamoLedger], object]
+
+
+def writes(use: Use) -> dict[str, Write]:
+    """What the ledger writes, by sort key."""
+    aws = ScriptedAws("dynamodb", {})
+    use(DynamoLedger(Table(aws.client, "ledger"), NOW + 0.9))
+    requests = aws.requests("UpdateItem")
+    for transaction in aws.requests("TransactWriteItems"):
+        requests += [item["Update"] for item in transaction["TransactItems"]]
+    assert {request["TableName"] for request in requests} <= {"ledger"}
+    made = [Write(request) for request in requests]
+    assert len({write.sk for write in made}) == len(made)
+    return {write.sk: write for write in made}
+
+
+def only_write(use: Use) -> Write:
+    (write,) = writes(use).values()
+    return write
+
+
+def register(
+    placement: Placement, cohort: Cohort | None = None, **more: Any
+) -> dict[str, Write]:
+    known = cohort or Cohort()
+    given: dict[str, Any] = {"name": "", "skipped": {}, "now_ms": NOW_MS} | more
+    return writes(lambda ledger: ledger.register(KEY, known, PAGE, placement, **given))
+
+
+# Members
+
+
+def saved(member: Member) -> dict[str, Any]:
+    aws = ScriptedAws("dynamodb", {})
+    DynamoLedger(Table(aws.client, "ledger"), NOW).save(KEY, [member])
+    ((_, request),) = aws.asked
+    (put,) = request["RequestItems"]["ledger"]
+    return unpack(put["PutRequest"]["Item"])
+
+
+@pytest.mark.parametrize(
+    "confirmed", [Confirmed.IN, Confirmed.UNKNOWN, Confirmed.ASIDE]
+)
+def test_a_member_who_may_be_in_brazes_cohort_never_expires(
+    confirmed: Confirmed,
+) -> None:
+    assert "expires_at" not in saved(Member("external_id u", confirmed=confirmed))
+
+
+def test_a_member_who_is_out_expires_with_the_syncs_that_took_him_out() -> None:
+    item = saved(Member("external_id u", confirmed=Confirmed.OUT))
+    assert item["expires_at"] == EXPIRES_AT
+
+
+def test_every_state_of_a_member_is_one_of_these() -> None:
+    assert set(Confirmed) == {"in", "unknown", "aside", "out"}
+
+
+def test_members_are_read_consistently_from_their_shards() -> None:
+    answer = {"Responses": {"ledger": []}}
+    aws = ScriptedAws("dynamodb", answer)
+    DynamoLedger(Table(aws.client, "ledger"), NOW).members(KEY, ["external_id u"])
+    (request,) = aws.requests("BatchGetItem")
+    assert request["RequestItems"]["ledger"]["ConsistentRead"] is True
+    (asked,) = map(unpack, request["RequestItems"]["ledger"]["Keys"])
+    assert asked == {"pk": "M#33#7#15", "sk": "external_id u"}
+
+
+# A page that comes in
+
+
+def test_a_page_is_registered_in_one_transaction() -> None:
+    aws = ScriptedAws("dynamodb", {})
+    ledger = DynamoLedger(Table(aws.client, "ledger"), NOW)
+    ledger.register(KEY, Cohort(), PAGE, OPENS, name="", skipped={}, now_ms=NOW_MS)
+    assert [operation for operation, _ in aws.asked] == ["TransactWriteItems"]
+
+
+def test_what_opens_a_sync_is_there_for_the_first_time() -> None:
+    made = register(OPENS)
+    assert {sk: write.condition for sk, write in made.items()} == {
+        PAGE_SK: "attribute_not_exists(pk)",
+        SYNC: "attribute_not_exists(pk)",
+        SESSION: "",
+        "HEAD": "attribute_not_exists(revision)",
+        "33#7": "",
+    }
+
+
+def test_what_joins_a_sync_needs_it_and_leaves_the_head_alone() -> None:
+    cohort = Cohort(newest=5, syncs=(OPENED,), revision=3, label="Trial")
+    made = register(JOINS, cohort)
+    assert {sk: write.condition for sk, write in made.items()} == {
+        PAGE_SK: "attribute_not_exists(pk)",
+        SYNC: "attribute_exists(pk)",
+        SESSION: "",
+    }
+
+
+def test_a_session_of_the_sync_is_written_once() -> None:
+    opened = replace(OPENED, sessions={Action.ADD: frozenset({PAGE.session})})
+    cohort = Cohort(newest=5, syncs=(opened,), revision=3, label="Trial")
+    assert set(register(JOINS, cohort)) == {PAGE_SK, SYNC}
+
+
+def test_the_head_changes_only_as_it_was_read() -> None:
+    head = register(OPENS, Cohort(newest=4, first=1, revision=3))["HEAD"]
+    assert head.condition == "revision = 3"
+    assert head.sets["revision"] == 4
+    assert head.sets["newest"] == 5
+    assert head.adds == {"undecided": {5}}
+
+
+@pytest.mark.parametrize("placement", [OPENS, JOINS])
+def test_pages_syncs_and_sessions_expire_together(placement: Placement) -> None:
+    made = register(placement)
+    for sk in (PAGE_SK, SYNC, SESSION):
+        assert made[sk].sets["expires_at"] == EXPIRES_AT
+
+
+def test_the_cohort_itself_never_expires_and_leaves_the_list_when_it_is_silent() -> (
+    None
+):
+    made = register(OPENS)
+    assert "expires_at" not in made["HEAD"].sets
+    assert made["33#7"].sets["expires_at"] == NOW + FORGOTTEN_SECONDS
+    assert made["33#7"].adds == {"syncs": 1}
+
+
+def test_a_page_and_its_sync_say_what_came() -> None:
+    restarts = Placement(5, opens=True, restarts=4)
+    made = register(restarts, skipped={"no_identifier": 2}, since=NOW_MS - 9)
+    assert made[PAGE_SK].sets == {
+        "seq": 5,
+        "digest": "digest-1",
+        "at": NOW_MS,
+        "total": 2,
+        "expires_at": EXPIRES_AT,
+    }
+    assert made[SYNC].sets == {
+        "full": False,
+        "last_page_at": NOW_MS,
+        "expires_at": EXPIRES_AT,
+        "total_add_members": 2,
+        "restarts": 4,
+        "since": NOW_MS - 9,
+    }
+    assert made[SYNC].adds == {
+        "sessions_add_members": {"session-1"},
+        "accepted_add_members": {"1"},
+        "skipped_no_identifier": 2,
+    }
+
+
+# What becomes of a page
+
+
+def test_a_page_takes_effect_once() -> None:
+    write = only_write(lambda ledger: ledger.mark_processed(MESSAGE, {"refused": 3}))
+    assert write.sk == SYNC
+    assert write.condition == (
+        "attribute_exists(pk) AND NOT contains(processed_add_members, 1)"
+    )
+    assert write.adds == {"processed_add_members": {"1"}, "skipped_refused": 3}
+
+
+def test_progress_of_a_page_expires() -> None:
+    progress = Progress(done=1, size=2, tries=3)
+    write = only_write(lambda ledger: ledger.save_progress(MESSAGE, progress))
+    assert write.sk == PROGRESS
+    assert write.sets == {
+        "progress": {"done": 1, "size": 2, "tries": 3},
+        "expires_at": EXPIRES_AT,
+    }
+
+
+IF_THERE = "attribute_exists(pk)"
+
+
+@pytest.mark.parametrize(
+    ("use", "sk", "sets", "adds"),
+    [
+        (lambda x: x.mark_sent(MESSAGE, 8), PAGE_SK, {"sent": True, "at": 8}, {}),
+        (lambda x: x.mark_called(KEY, 5, 8), SYNC, {"last_page_at": 8}, {}),
+        (
+            lambda x: x.mark_repeats(KEY, [(5, 3), (5, 4)]),
+            SYNC,
+            {},
+            {"repeats": {3, 4}},
+        ),
+        (lambda x: x.count_refused(MESSAGE, {"r": 2}), SYNC, {}, {"skipped_r": 2}),
+        (lambda x: x.begin_day(KEY, 9), "33#7", {"reasserted": 9}, {}),
+    ],
+    ids=["sent", "called", "repeats", "refused", "day"],
+)
+def test_what_has_expired_is_not_written_anew_by_halves(
+    use: Use, sk: str, sets: dict[str, Any], adds: dict[str, Any]
+) -> None:
+    """An item of an attribute or two, without an expiry, would stay for ever."""
+    write = only_write(use)
+    assert (write.sk, write.condition) == (sk, IF_THERE)
+    assert (write.sets, write.adds) == (sets, adds)
+
+
+def test_nobody_refused_is_not_written() -> None:
+    assert writes(lambda ledger: ledger.count_refused(MESSAGE, {})) == {}
+
+
+# What is decided
+
+
+def test_a_verdict_counts_for_the_cohort_that_was_judged() -> None:
+    verdict = Verdict(
+        5, weighed=6, held=7, died=frozenset({3}), finished=frozenset({4})
+    )
+    made = writes(lambda ledger: ledger.advance(KEY, Cohort(revision=8), verdict))
+    assert set(made) == {"HEAD", "S#000000000000003"}
+    head = made["HEAD"]
+    assert head.condition == "revision = 8"
+    assert head.sets == {"floor": 5, "weighed": 6, "held": 7, "revision": 9}
+    assert (head.adds, head.deletes) == ({"dead": {3}}, {"undecided": {4}})
+    assert made["S#000000000000003"].sets == {"dead": True}
+
+
+def test_the_first_verdict_counts_if_none_was_written_since() -> None:
+    head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Verdict(5)))
+    assert head.condition == "attribute_not_exists(revision)"
+
+
+@pytest.mark.parametrize(
+    ("use", "sets"),
+    [
+        (lambda x: x.rename(KEY, "Trial"), {"name": "Trial"}),
+        (lambda x: x.direct(KEY, "place"), {"destination": "place"}),
+        (lambda x: x.told(KEY, "Trial"), {"told": "Trial"}),
+    ],
+    ids=["rename", "direct", "told"],
+)
+def test_what_is_said_of_the_cohort_needs_no_cohort(
+    use: Use, sets: dict[str, str]
+) -> None:
+    head = only_write(use)
+    assert (head.sk, head.condition, head.sets) == ("HEAD", "", sets)
+
+
+def test_settled_syncs_leave_the_dead() -> None:
+    head = only_write(lambda ledger: ledger.settled(KEY, [3, 4]))
+    assert (head.sk, head.deletes) == ("HEAD", {"dead": {3, 4}})
+    assert writes(lambda ledger: ledger.settled(KEY, [])) == {}
