@@ -1,0 +1,200 @@
+"""Every alarm in one table: what it looks at, whose, and when it rings."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.observability import METRICS_NAMESPACE, Metric
+from tests.infrastructure.resources import FUNCTIONS, Template, meant, of_type
+
+APPS = Path(__file__).parents[2] / "functions"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Rings above `above` in `rings` of `of` periods of `period` seconds."""
+
+    metric: str
+    whose: str
+    statistic: str = "Sum"
+    above: int = 0
+    rings: int = 1
+    of: int = 1
+    period: int = 300
+
+
+def waiting(queue: str, above: int = 0) -> Alarm:
+    metric = "ApproximateAgeOfOldestMessage"
+    return Alarm(metric, queue, statistic="Maximum", above=above)
+
+
+def filled(queue: str) -> Alarm:
+    metric = "ApproximateNumberOfMessagesVisible"
+    return Alarm(metric, queue, statistic="Maximum")
+
+
+ALARMS = {
+    "CohortDeadLetter": filled("CohortDeadLetterQueue"),
+    "CohortQueueAge": waiting("CohortQueue", above=1800),
+    "CurrentsLoaderDeadLetter": filled("CurrentsLoaderDeadLetterQueue"),
+    "CurrentsIteratorAge": Alarm(
+        "IteratorAge", "CurrentsImporterFunction", statistic="Maximum", above=3_600_000
+    ),
+    **{f"{name}Errors": Alarm("Errors", f"{name}Function") for name in FUNCTIONS},
+    **{
+        f"{name}Throttles": Alarm("Throttles", f"{name}Function", rings=3, of=3)
+        for name in FUNCTIONS
+    },
+    "CohortUnauthorized": Alarm("Unauthorized", "cohort_webhook"),
+    "CohortRefused": Alarm("PagesRefused", "cohort_webhook"),
+    "CohortPutOff": Alarm("PagesPutOff", "cohort_webhook", rings=2, of=12),
+    "CohortQuarantine": Alarm("PagesQuarantined", "cohort_consumer"),
+    "CohortSweepHeld": Alarm("SweepsHeld", "cohort_consumer"),
+    "BrazeCredentials": Alarm("CredentialsRefused", "cohort_consumer"),
+    "CohortSilent": Alarm("CohortsSilent", "cohort_sweeper"),
+    "CurrentsUnauthorized": Alarm("Unauthorized", "currents_receiver"),
+    "CurrentsReceiverQuarantine": Alarm("EventsQuarantined", "currents_receiver"),
+    "CurrentsPutOff": Alarm("CallsPutOff", "currents_receiver", rings=2, of=12),
+    "CurrentsLoaderQuarantine": Alarm("EventsQuarantined", "currents_loader"),
+    "MixpanelCredentials": Alarm("CredentialsRefused", "currents_importer"),
+    "CurrentsQuarantine": Alarm("EventsQuarantined", "currents_importer"),
+    "CurrentsMassRejection": Alarm("MassRejections", "currents_importer"),
+    "CurrentsRules": Alarm("RulesUnusable", "currents_importer"),
+    "CurrentsAccounts": Alarm("AccountsUnbalanced", "currents_importer"),
+}
+
+DIMENSIONS = {
+    "AWS/SQS": "QueueName",
+    "AWS/Lambda": "FunctionName",
+    METRICS_NAMESPACE: "service",
+}
+
+
+def namespace(whose: str) -> str:
+    if whose.endswith("Queue"):
+        return "AWS/SQS"
+    return "AWS/Lambda" if whose.endswith("Function") else METRICS_NAMESPACE
+
+
+def owner(value: Any) -> str:
+    """A queue, a function, or the service under which a function counts."""
+    return meant(value).removeprefix("${AWS::StackName}/")
+
+
+def test_every_alarm_stands_in_the_table(expanded: Template) -> None:
+    made = of_type(expanded, "AWS::CloudWatch::Alarm")
+    assert {name.removesuffix("Alarm") for name in made} == set(ALARMS)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_looks_at_its_metric_and_rings_above_its_threshold(
+    expanded: Template, name: str
+) -> None:
+    made = dict(of_type(expanded, "AWS::CloudWatch::Alarm")[f"{name}Alarm"])
+    wanted = ALARMS[name]
+    assert made.pop("AlarmDescription")
+    (dimension,) = made.pop("Dimensions")
+    assert dimension["Name"] == DIMENSIONS[namespace(wanted.whose)]
+    assert owner(dimension["Value"]) == wanted.whose
+    assert made.pop("DatapointsToAlarm", wanted.of) == wanted.rings
+    condition, on, off = made.pop("AlarmActions")["Fn::If"]
+    assert condition == "HasAlarmEmail"
+    assert (on, off) == ([{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"})
+    assert made == {
+        "Namespace": namespace(wanted.whose),
+        "MetricName": wanted.metric,
+        "Statistic": wanted.statistic,
+        "Period": wanted.period,
+        "EvaluationPeriods": wanted.of,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": wanted.above,
+        "TreatMissingData": "notBreaching",
+    }
+
+
+def test_services_are_those_under_which_the_functions_count(expanded: Template) -> None:
+    services = {
+        owner(made["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"])
+        for made in of_type(expanded, "AWS::Lambda::Function").values()
+    }
+    assert services == {app.parent.name for app in APPS.glob("*/app.py")}
+    ours = {a.whose for a in ALARMS.values() if namespace(a.whose) == METRICS_NAMESPACE}
+    assert ours == services
+
+
+WAKING = {
+    Metric.UNAUTHORIZED,
+    Metric.PAGES_REFUSED,
+    Metric.PAGES_PUT_OFF,
+    Metric.PAGES_QUARANTINED,
+    Metric.SWEEPS_HELD,
+    Metric.COHORTS_SILENT,
+    Metric.CALLS_PUT_OFF,
+    Metric.EVENTS_QUARANTINED,
+    Metric.MASS_REJECTIONS,
+    Metric.CREDENTIALS_REFUSED,
+    Metric.RULES_UNUSABLE,
+    Metric.ACCOUNTS_UNBALANCED,
+}
+"""Each wakes somebody wherever a function counts it."""
+
+QUIET = {
+    # How much there is to do.
+    Metric.IMPORT_CALLS,
+    Metric.PAGES_ACCEPTED,
+    Metric.PAGES_PROCESSED,
+    Metric.MEMBERS_RECEIVED,
+    Metric.MEMBERS_SKIPPED,
+    Metric.MEMBERS_PUSHED,
+    Metric.MEMBERS_REJECTED,
+    Metric.PAGES_SENT_AGAIN,
+    Metric.SWEEPER_RUNS,
+    Metric.CALLS_RECEIVED,
+    Metric.FILES_LOADED,
+    Metric.FILES_GONE,
+    Metric.EVENTS_RECEIVED,
+    Metric.EVENTS_DELIVERED,
+    Metric.EVENTS_FILTERED,
+    # What heals; where it does not, put-offs, ages, errors or dead letters wake.
+    Metric.PAGES_RETRIED,
+    Metric.FILES_PUT_OFF,
+    Metric.EVENTS_RETRIED,
+    Metric.STORE_UNAVAILABLE,
+    Metric.FAULTS,
+}
+
+
+def test_of_every_metric_it_is_decided_whether_it_wakes_somebody() -> None:
+    assert set(Metric) == WAKING | QUIET
+    assert not WAKING & QUIET
+
+
+def counted(app: Path) -> set[Metric]:
+    return {Metric[name] for name in re.findall(r"Metric\.(\w+)", app.read_text())}
+
+
+def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it() -> (
+    None
+):
+    ringing = {
+        (alarm.metric, alarm.whose)
+        for alarm in ALARMS.values()
+        if namespace(alarm.whose) == METRICS_NAMESPACE
+    }
+    waking = {
+        (metric.value, app.parent.name)
+        for app in APPS.glob("*/app.py")
+        for metric in counted(app) & WAKING
+    }
+    # The package counts this one, for the only function that reads rules.
+    waking.add((Metric.RULES_UNUSABLE.value, "currents_importer"))
+    assert ringing == waking
+
+
+def test_alarms_are_mailed(expanded: Template) -> None:
+    topic = expanded["Resources"]["AlarmTopic"]
+    assert topic["Condition"] == "HasAlarmEmail"
+    assert topic["Properties"]["Subscription"][0]["Protocol"] == "email"

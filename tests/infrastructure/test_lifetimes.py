@@ -1,0 +1,179 @@
+"""Times of the template and of the code that rest on each other."""
+
+import re
+from typing import Any
+
+import pytest
+
+from bridge import aws
+from bridge.cohorts import push, sweep
+from bridge.cohorts.items import FORGOTTEN_SECONDS, RETENTION_SECONDS
+from bridge.currents import deliver
+from bridge.mixpanel.client import ANSWER_SECONDS
+from bridge.transport import READ_TIMEOUT
+from functions.cohort_consumer.app import LONGEST_PAUSE
+from tests.infrastructure.resources import Template, function, meant, of_type
+
+DAY = 86_400
+API_SECONDS = 30
+"""An HTTP API waits no longer for a function."""
+
+
+def queue(template: Template, name: str) -> dict[str, Any]:
+    made: dict[str, Any] = of_type(template, "AWS::SQS::Queue")[name]
+    return made
+
+
+def retention(template: Template, name: str) -> int:
+    """Seconds for which a queue keeps a message."""
+    return int(queue(template, name)["MessageRetentionPeriod"])
+
+
+def expiry(template: Template, bucket: str) -> dict[str, int]:
+    """Seconds for which a bucket keeps objects, by prefix."""
+    made = of_type(template, "AWS::S3::Bucket")[bucket]
+    rules = made["LifecycleConfiguration"]["Rules"]
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+    return {rule.get("Prefix", ""): rule["ExpirationInDays"] * DAY for rule in rules}
+
+
+def mapping(template: Template, source: str) -> dict[str, Any]:
+    """The event source mapping of a queue or stream."""
+    (made,) = (
+        each
+        for each in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if meant(each["EventSourceArn"]) == source
+    )
+    return dict(made)
+
+
+def sweeper_seconds(template: Template) -> int:
+    """How often the sweeper runs."""
+    (rule,) = of_type(template, "AWS::Events::Rule").values()
+    assert rule.get("State", "ENABLED") == "ENABLED"
+    assert meant(rule["Targets"][0]["Arn"]) == "CohortSweeperFunction"
+    minutes = re.fullmatch(r"rate\((\d+) minutes\)", rule["ScheduleExpression"])
+    assert minutes
+    return int(minutes[1]) * 60
+
+
+# Cohorts
+
+
+def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
+    kept = expiry(expanded, "DataBucket")
+    assert kept["pages/"] >= retention(expanded, "CohortQueue")
+    assert kept["quarantine/"] >= retention(expanded, "CohortQueue")
+
+
+def test_what_is_kept_expires_at_all(expanded: Template) -> None:
+    """They hold personal data; the rules for events have no prefix here, so they stay."""
+    assert expiry(expanded, "DataBucket") == dict.fromkeys(
+        ["pages/", "quarantine/", "aws/", "progress/"], 14 * DAY
+    )
+    assert expiry(expanded, "CurrentsBucket") == {"": 30 * DAY}
+
+
+def test_the_ledger_remembers_a_page_through_both_queues(expanded: Template) -> None:
+    """A FIFO queue counts a message's age anew when it becomes a dead letter."""
+    both = retention(expanded, "CohortQueue")
+    both += retention(expanded, "CohortDeadLetterQueue")
+    assert both <= RETENTION_SECONDS < FORGOTTEN_SECONDS
+
+
+def test_dead_letters_are_kept_as_long_as_messages(expanded: Template) -> None:
+    dead = retention(expanded, "CohortDeadLetterQueue")
+    assert dead >= retention(expanded, "CohortQueue") == 14 * DAY
+
+
+def test_a_message_outlasts_an_outage_of_two_days_and_no_expiry(
+    expanded: Template,
+) -> None:
+    redrive = queue(expanded, "CohortQueue")["RedrivePolicy"]
+    assert meant(redrive["deadLetterTargetArn"]) == "CohortDeadLetterQueue"
+    longest = redrive["maxReceiveCount"] * LONGEST_PAUSE
+    assert 2 * DAY <= longest < retention(expanded, "CohortQueue")
+
+
+def test_no_message_comes_again_while_it_is_worked_on(expanded: Template) -> None:
+    visible = queue(expanded, "CohortQueue")["VisibilityTimeout"]
+    assert visible >= 6 * function(expanded, "CohortConsumer")["Timeout"]
+
+
+def test_the_queue_is_fifo_and_so_are_its_dead_letters(expanded: Template) -> None:
+    for name in ("CohortQueue", "CohortDeadLetterQueue"):
+        assert queue(expanded, name)["FifoQueue"] is True
+        # Each message names itself: its body says not which restart it belongs to.
+        assert not queue(expanded, name).get("ContentBasedDeduplication")
+
+
+def test_the_sweeper_comes_at_least_as_often_as_its_waits_assume(
+    expanded: Template,
+) -> None:
+    every = sweeper_seconds(expanded) * 1000
+    assert every <= sweep.PATIENCE_MS
+    # A cohort that falls silent is seen several times before it counts as gone.
+    assert 3 * every <= sweep.DISCONNECTED_MS - sweep.SILENT_MS
+    assert every <= sweep.DAY_MS / 24
+    assert function(expanded, "CohortSweeper")["Timeout"] < sweeper_seconds(expanded)
+
+
+def test_a_page_is_its_senders_affair_while_the_webhook_may_run(
+    expanded: Template,
+) -> None:
+    webhook = function(expanded, "CohortWebhook")["Timeout"]
+    assert webhook * 1000 < sweep.PATIENCE_MS
+    # Mixpanel calls every half hour, and two calls may fail.
+    assert sweep.SILENT_MS >= 3 * 1_800_000
+
+
+# Events
+
+
+def test_records_go_to_the_bucket_a_day_before_the_stream_forgets(
+    expanded: Template,
+) -> None:
+    (stream,) = of_type(expanded, "AWS::Kinesis::Stream").values()
+    oldest = mapping(expanded, "CurrentsStream")["MaximumRecordAgeInSeconds"]
+    assert stream["RetentionPeriodHours"] * 3600 - oldest >= DAY
+    # A long weekend.
+    assert oldest >= 4 * DAY
+    assert expiry(expanded, "DataBucket")["aws/"] >= 14 * DAY
+
+
+def test_a_notification_that_failed_still_has_its_file_and_mark(
+    expanded: Template,
+) -> None:
+    (config,) = of_type(expanded, "AWS::Lambda::EventInvokeConfig").values()
+    waits = config["MaximumEventAgeInSeconds"]
+    dead = retention(expanded, "CurrentsLoaderDeadLetterQueue")
+    assert expiry(expanded, "CurrentsBucket")[""] > waits + dead
+    assert expiry(expanded, "DataBucket")["progress/"] >= dead
+    assert config["MaximumRetryAttempts"] == 2
+    loader = function(expanded, "CurrentsLoader")["Timeout"]
+    assert waits > 3 * loader
+
+
+# Time-outs
+
+
+@pytest.mark.parametrize("name", ["CohortWebhook", "CurrentsReceiver"])
+def test_a_caller_is_answered_before_the_api_gives_up(
+    expanded: Template, name: str
+) -> None:
+    assert function(expanded, name)["Timeout"] < API_SECONDS
+
+
+def test_a_vendor_may_be_slow_once_within_an_invocation(expanded: Template) -> None:
+    consumer = function(expanded, "CohortConsumer")["Timeout"]
+    assert consumer > push.MARGIN_SECONDS + READ_TIMEOUT
+    importer = function(expanded, "CurrentsImporter")["Timeout"]
+    assert importer > deliver.MARGIN_SECONDS + ANSWER_SECONDS
+
+
+def test_an_answer_of_aws_is_awaited_within_the_margin(expanded: Template) -> None:
+    config: Any = aws.CONFIG
+    one_try = config.connect_timeout + config.read_timeout
+    assert one_try < push.MARGIN_SECONDS
+    assert one_try < deliver.MARGIN_SECONDS
+    assert one_try < function(expanded, "CohortWebhook")["Timeout"]
