@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
-
-from botocore.awsrequest import AWSResponse
 
 from bridge import aws
 from bridge.cohorts.table import unpack
@@ -51,12 +50,12 @@ class ScriptedAws:
         }
         self.asked.append((model.name, plain))
 
-    def _answer(self, **_: Any) -> tuple[AWSResponse, Mapping[str, Any]]:
+    def _answer(self, **_: Any) -> Any:
         more = len(self._answers) > 1
         answer = self._answers.pop(0) if more else self._answers[0]
         if isinstance(answer, Refusal):
-            return AWSResponse("", 400, {}, None), answer.answer
-        return AWSResponse("", 200, {}, None), answer
+            return SimpleNamespace(status_code=400), answer.answer
+        return SimpleNamespace(status_code=200), answer
 
 
 class Write:

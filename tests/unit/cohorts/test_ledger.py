@@ -93,8 +93,7 @@ def test_every_state_of_a_member_is_one_of_these() -> None:
 
 
 def test_members_are_read_consistently_from_their_shards() -> None:
-    answer = {"Responses": {"ledger": []}}
-    aws = ScriptedAws("dynamodb", answer)
+    aws = ScriptedAws("dynamodb", {"Responses": {"ledger": []}})
     DynamoLedger(Table(aws.client, "ledger"), NOW).members(KEY, ["external_id u"])
     (request,) = aws.requests("BatchGetItem")
     assert request["RequestItems"]["ledger"]["ConsistentRead"] is True

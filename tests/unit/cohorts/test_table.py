@@ -18,7 +18,9 @@ def put(sk: str) -> Any:
 
 
 def table(aws: ScriptedAws, slept: list[float] | None = None) -> Table:
-    return Table(aws.client, "ledger", [].append if slept is None else slept.append)
+    return Table(
+        aws.client, "ledger", (list[float]() if slept is None else slept).append
+    )
 
 
 def found(*sks: str, missing: tuple[str, ...] = ()) -> dict[str, Any]:

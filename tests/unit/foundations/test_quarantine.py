@@ -1,6 +1,7 @@
 """What is put aside says why and where it came from, and stands where it expires."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -81,10 +82,11 @@ def test_a_long_place_keeps_within_what_s3_takes_as_metadata() -> None:
 
 def test_what_could_not_be_kept_is_told() -> None:
     quarantine = Quarantine(ScriptedAws("s3", Refusal("SlowDown")).client, "data", "f")
-    for keep in (
+    keeps: list[Callable[[], str]] = [
         lambda: quarantine.put("n", AT, [ITEM]),
         lambda: quarantine.copy("n", AT, "b", "k", PermanentError("r", "m")),
-    ):
+    ]
+    for keep in keeps:
         with pytest.raises(RetryableError) as caught:
             keep()
         assert caught.value.reason == "quarantine_unavailable"
