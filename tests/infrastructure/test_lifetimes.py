@@ -127,6 +127,22 @@ def test_a_page_is_its_senders_affair_while_the_webhook_may_run(
     assert sweep.SILENT_MS >= 3 * 1_800_000
 
 
+def seconds_looked_at(template: Template, alarm: str) -> int:
+    made = of_type(template, "AWS::CloudWatch::Alarm")[alarm]
+    assert made["DatapointsToAlarm"] == 1
+    return int(made["Period"] * made["EvaluationPeriods"])
+
+
+def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
+    expanded: Template,
+) -> None:
+    """It would be mailed anew at each of them, for as long as the trouble lasts."""
+    silent = seconds_looked_at(expanded, "CohortSilentAlarm")
+    assert silent > sweeper_seconds(expanded)
+    refused = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
+    assert refused > LONGEST_PAUSE
+
+
 # Events
 
 
