@@ -1,4 +1,4 @@
-"""`python -m cli COMMAND`: what an operator does with a running stack."""
+"""`bridge COMMAND`: what an operator does with a running stack."""
 
 import argparse
 import sys
@@ -145,7 +145,7 @@ def _rules(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bridge", description=__doc__)
     parser.add_argument("--stack", help="name of a deployed stack")
     parser.add_argument("--region", help="its AWS region, if not the default one")
     parser.add_argument(
