@@ -12,7 +12,6 @@ MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 # sam needs a region even where it only reads a file.
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
-export PYTHONPATH := layers/application:.
 
 .PHONY: help
 help: ## list the commands
@@ -66,12 +65,17 @@ lock: .venv/ready ## pin the newest versions of all requirements, with hashes
 	@scripts/lock
 
 # Set-up. A stamp is written last, so that a set-up that was broken off is done again.
+# The operator's command runs from the source; what builds it is in the requirements.
+
+INSTALL_COMMAND := $(BIN)/python -m pip install -q --disable-pip-version-check \
+    --no-index --no-deps --no-build-isolation --editable .
 
 .venv/ready: requirements-uv.txt requirements-dev.txt scripts/python
 	@python=$$(scripts/python); \
 	echo "setting up .venv with $$python"; \
 	rm -rf .venv; "$$python" -m venv .venv; \
 	scripts/install .venv requirements-dev.txt; \
+	$(INSTALL_COMMAND); \
 	touch $@
 
 .venv-sam/ready: .venv/ready requirements-sam.txt

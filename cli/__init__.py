@@ -1,1 +1,1 @@
-"""The operator's command: `python -m cli --help`."""
+"""The operator's command: `bridge --help`."""

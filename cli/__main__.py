@@ -1,14 +1,18 @@
-"""`python -m cli COMMAND`: what an operator does with a running stack."""
+"""`bridge COMMAND`: what an operator does with a running stack."""
 
 import argparse
 import sys
+import traceback
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
+from bridge.aws import error_code
 from bridge.currents.rules import Rules, read_rules
 from bridge.currents.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
@@ -19,7 +23,8 @@ from cli.stack import RunningStack, StackError
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 LOCAL = Path(".sandbox/description.json")
-
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C stopped, as shells have it."""
 
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
@@ -31,22 +36,42 @@ def say(text: str, label: str = "", color: str = "") -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 1 if something is wrong."""
+    """Run one command; 1 if something is wrong, which is told in one line.
+
+    A foreign error is told by its name alone: its message may quote what was sent.
+    """
     options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except (StackError, BridgeError) as error:
+        problem = str(error)
+    except ClientError as error:
+        problem = f"AWS refuses {error.operation_name}: {error_code(error)}"
+    except BotoCoreError as error:
+        hint = "" if options.stack else ": is `make run KEEP=1` running?"
+        problem = f"AWS cannot be asked ({type(error).__name__}){hint}"
+    except KeyboardInterrupt:
+        say("half-way; the command can be repeated", "stopped", "red")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - see above
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        kind = type(error).__name__
+        problem = f"a fault of the bridge, {kind} at {at.filename}:{at.lineno}"
+    say(problem, "wrong", "red")
+    return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     result: int
     if "without_stack" in options:
         result = options.without_stack(options)
-        return result
-    try:
+    else:
         stack = (
             RunningStack.deployed(options.stack, options.region)
             if options.stack
             else RunningStack.local(options.description)
         )
         result = options.run(stack, options)
-    except (StackError, BridgeError) as error:
-        say(str(error), "wrong", "red")
-        return 1
     return result
 
 
@@ -97,15 +122,18 @@ def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
 def _release(stack: RunningStack, options: argparse.Namespace) -> int:
     """Let a held sweep of a cohort go on."""
     done = release(stack, options.cohort)
+    if not done:
+        say(f"no sweep of cohort {options.cohort} is held", "wrong", "red")
+        return 1
     say(f"{done:8,}  sweeps of cohort {options.cohort} released")
-    return 0 if done else 1
+    return 0
 
 
 def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
     """Tell Braze of all members of a cohort again (a write each)."""
     done = reassert(stack, options.cohort)
     say(f"{done:8,}  cohorts with the id {options.cohort} are told again")
-    return 0 if done else 1
+    return 0
 
 
 def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
@@ -144,8 +172,16 @@ def _rules(options: argparse.Namespace) -> int:
     return 0
 
 
+def _day(text: str) -> str:
+    """A day as the quarantine's keys have it."""
+    try:
+        return f"{datetime.strptime(text, '%Y-%m-%d').replace(tzinfo=UTC):%Y-%m-%d}"
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day YYYY-MM-DD") from None
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bridge", description=__doc__)
     parser.add_argument("--stack", help="name of a deployed stack")
     parser.add_argument("--region", help="its AWS region, if not the default one")
     parser.add_argument(
@@ -155,15 +191,17 @@ def _parser() -> argparse.ArgumentParser:
         help="without --stack: what the local cloud wrote (%(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("check", help=_check.__doc__).set_defaults(run=_check)
     commands.add_parser("cohorts", help=_cohorts.__doc__).set_defaults(run=_cohorts)
     for name, on_cohort in (("release", _release), ("reassert", _reassert)):
         command = commands.add_parser(name, help=on_cohort.__doc__)
         command.add_argument("cohort", help="the cohort's id in Mixpanel")
         command.set_defaults(run=on_cohort)
-    for name, run in (("check", _check), ("status", _status), ("replay", _replay)):
-        command = commands.add_parser(name, help=run.__doc__)
-        command.add_argument("--date", default="", help="one day alone, YYYY-MM-DD")
-        command.set_defaults(run=run)
+    for name, of_a_day in (("status", _status), ("replay", _replay)):
+        command = commands.add_parser(name, help=of_a_day.__doc__)
+        day = "one day alone, YYYY-MM-DD"
+        command.add_argument("--date", type=_day, help=day)
+        command.set_defaults(run=of_a_day)
     command = commands.add_parser("rules", help=_rules.__doc__)
     command.add_argument("file", nargs="?", type=Path, help="without: the schema")
     command.set_defaults(without_stack=_rules)

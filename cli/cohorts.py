@@ -9,7 +9,7 @@ from bridge.cohorts.ledger import DynamoLedger
 from bridge.cohorts.message import CohortKey, ReleaseMessage, SettleMessage
 from bridge.cohorts.stores import SqsQueue
 from bridge.cohorts.table import Table
-from cli.stack import RunningStack
+from cli.stack import RunningStack, StackError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
 
 
 def release(stack: RunningStack, cohort_id: str) -> int:
-    """Let the held sweeps of a cohort go on; how many cohorts of this id have one."""
+    """Let the held sweeps of a cohort go on; how many cohorts of this id have one.
+
+    Raises `StackError` for a cohort that is not known.
+    """
     ledger, queue = _ledger(stack), _queue(stack)
     held = [(key, ledger.cohort(key).held) for key in _keys(ledger, cohort_id)]
     messages = [ReleaseMessage(key=key, seq=seq) for key, seq in held if seq]
@@ -48,19 +51,25 @@ def release(stack: RunningStack, cohort_id: str) -> int:
 
 
 def reassert(stack: RunningStack, cohort_id: str) -> int:
-    """Tell Braze of all members again; how many cohorts of this id there are."""
+    """Tell Braze of all members again; how many cohorts of this id there are.
+
+    Raises `StackError` for a cohort that is not known.
+    """
     ledger, queue = _ledger(stack), _queue(stack)
-    keys = list(_keys(ledger, cohort_id))
+    keys = _keys(ledger, cohort_id)
     for key in keys:
         # A round of one day; the hour keeps it apart from one of a while ago.
         queue.send(SettleMessage(key=key, day=int(time.time() // 3600), days=1))
     return len(keys)
 
 
-def _keys(ledger: DynamoLedger, cohort_id: str) -> Iterator[CohortKey]:
-    for known in ledger.cohorts():
-        if known.key.cohort == cohort_id:
-            yield known.key
+def _keys(ledger: DynamoLedger, cohort_id: str) -> list[CohortKey]:
+    """Cohorts of several projects can have the same id."""
+    keys = [each.key for each in ledger.cohorts() if each.key.cohort == cohort_id]
+    if not keys:
+        text = f"no sync of a cohort {cohort_id} ever came: `cohorts` lists those known"
+        raise StackError(text)
+    return keys
 
 
 def _ledger(stack: RunningStack) -> DynamoLedger:

@@ -8,9 +8,12 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws import answering
 from bridge.cohorts.message import read as read_message
@@ -30,8 +33,11 @@ from cli.stack import RunningStack
 NOT_REPLAYABLE = "left: it is no page"
 
 
-def kept(stack: RunningStack, flow: str, date: str) -> Iterator[QuarantinedItem]:
-    """The items of one flow, of one day (YYYY-MM-DD) or of all."""
+def kept(stack: RunningStack, flow: str, date: str | None) -> Iterator[QuarantinedItem]:
+    """The items of one flow, of one day (YYYY-MM-DD) or of all.
+
+    Raises `MalformedInput` naming the object that the quarantine did not write.
+    """
     s3 = stack.client("s3")
     bucket = stack.resources["DataBucket"]
     prefix = f"quarantine/{flow}/" + (f"date={date}/" if date else "")
@@ -40,7 +46,11 @@ def kept(stack: RunningStack, flow: str, date: str) -> Iterator[QuarantinedItem]
         for entry in page.get("Contents", ()):
             if entry["Key"].endswith(".ndjson"):
                 content = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-                yield from from_lines(content)
+                try:
+                    yield from from_lines(content)
+                except MalformedInput as error:
+                    text = f"s3://{bucket}/{entry['Key']} is damaged in {error}"
+                    raise MalformedInput(error.reason, text) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,27 +167,55 @@ def replay_pages(stack: RunningStack, items: Iterator[QuarantinedItem]) -> Count
 
 
 def redrive(stack: RunningStack) -> int:
-    """Move pages from the dead-letter queue back; how many."""
+    """Move pages from the dead-letter queue back; how many.
+
+    What could not be moved is given back at once, for a repeated run has to find it.
+    """
     sqs: Any = stack.client("sqs")
     queue, dead = (
         stack.resources[name] for name in ("CohortQueue", "CohortDeadLetterQueue")
     )
     moved = 0
-    while True:
-        answer = sqs.receive_message(
-            QueueUrl=dead, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
-        )
-        messages = answer.get("Messages", ())
-        if not messages:
-            return moved
-        for message in messages:
-            # Another id than before: the old one may still be remembered.
-            again = f"{message['MessageId']} again".encode()
-            sqs.send_message(
-                QueueUrl=queue,
-                MessageBody=message["Body"],
-                MessageGroupId=message["Attributes"]["MessageGroupId"],
-                MessageDeduplicationId=hashlib.sha256(again).hexdigest(),
-            )
-            sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+    while messages := _received(sqs, dead):
+        for number, message in enumerate(messages):
+            try:
+                _move(sqs, message, dead, queue)
+            except BaseException:
+                _give_back(sqs, messages[number:], dead)
+                raise
             moved += 1
+    return moved
+
+
+def _received(sqs: Any, dead: str) -> list[Any]:
+    answer = sqs.receive_message(
+        QueueUrl=dead,
+        MaxNumberOfMessages=10,
+        MessageSystemAttributeNames=["All"],
+        # Without a wait some of the queue's servers are not asked.
+        WaitTimeSeconds=1,
+    )
+    return list(answer.get("Messages", ()))
+
+
+def _move(sqs: Any, message: Any, dead: str, queue: str) -> None:
+    # Another id than before: the old one may still be remembered.
+    again = f"{message['MessageId']} again".encode()
+    sqs.send_message(
+        QueueUrl=queue,
+        MessageBody=message["Body"],
+        MessageGroupId=message["Attributes"]["MessageGroupId"],
+        MessageDeduplicationId=hashlib.sha256(again).hexdigest(),
+    )
+    sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _give_back(sqs: Any, messages: list[Any], dead: str) -> None:
+    """As far as that works; the queue does it by itself after half a minute."""
+    for message in messages:
+        with suppress(BotoCoreError, ClientError):
+            sqs.change_message_visibility(
+                QueueUrl=dead,
+                ReceiptHandle=message["ReceiptHandle"],
+                VisibilityTimeout=0,
+            )

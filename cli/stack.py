@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bridge.aws import CONFIG, error_code
 from bridge.settings import MixpanelRegion
 
 
 class StackError(Exception):
     """The stack cannot be found or asked; the message says what to do."""
+
+
+class Resources(dict[str, str]):
+    """Logical id → physical id; what the stack lacks raises `StackError`."""
+
+    def __missing__(self, logical_id: str) -> str:
+        raise StackError(f"the stack has no {logical_id}: is it of this release?")
 
 
 @dataclass(frozen=True)
@@ -33,54 +42,69 @@ class RunningStack:
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
-        return boto3.client(service, **self.aws)
+        return boto3.client(service, **{"config": CONFIG, **self.aws})
 
     @classmethod
     def deployed(cls, name: str, region: str | None) -> "RunningStack":
         """Ask CloudFormation; raises `StackError`."""
         aws: dict[str, Any] = {"region_name": region} if region else {}
         try:
-            formation: Any = boto3.client("cloudformation", **aws)
+            formation: Any = boto3.client("cloudformation", config=CONFIG, **aws)
             (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
             pages = formation.get_paginator("list_stack_resources").paginate(
                 StackName=name
             )
-            resources = {
-                each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+            resources = Resources(
+                (each["LogicalResourceId"], each["PhysicalResourceId"])
                 for page in pages
                 for each in page["StackResourceSummaries"]
-            }
-        except (BotoCoreError, ClientError) as error:
-            raise StackError(f"cannot read the stack {name}: {error}") from None
-        given = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
-        region_of_project = MixpanelRegion(given["MixpanelRegion"])
-        return cls(
-            resources,
-            given["BrazeRestEndpoint"],
-            region_of_project.ingestion_url,
-            aws,
-            partner=given["BrazePartner"],
-            rules_key=given["EventRules"],
-        )
+                if each.get("PhysicalResourceId")
+            )
+        except ClientError as error:
+            code = error_code(error)
+            # CloudFormation's word for a name that it does not know.
+            why = "it is not in this region" if code == "ValidationError" else code
+            raise StackError(f"cannot read the stack {name}: {why}") from None
+        except BotoCoreError as error:
+            kind = type(error).__name__
+            raise StackError(f"cannot read the stack {name}: {kind}") from None
+        given = {
+            each["ParameterKey"]: each["ParameterValue"]
+            for each in stack.get("Parameters", ())
+        }
+        try:
+            return cls(
+                resources,
+                given["BrazeRestEndpoint"],
+                MixpanelRegion(given["MixpanelRegion"]).ingestion_url,
+                aws,
+                partner=given["BrazePartner"],
+                rules_key=given["EventRules"],
+            )
+        except (KeyError, ValueError):
+            text = f"the stack {name} is no bridge, or one of another release"
+            raise StackError(text) from None
 
     @classmethod
     def local(cls, description: Path) -> "RunningStack":
         """Read what the local cloud wrote; raises `StackError`."""
         try:
             told = json.loads(description.read_text())
-        except (OSError, ValueError):
+            aws = {
+                "region_name": told["region"],
+                "endpoint_url": told["aws_endpoint_url"],
+                "aws_access_key_id": told["aws_access_key_id"],
+                "aws_secret_access_key": told["aws_secret_access_key"],
+                # A developer's proxy has no business on the loopback.
+                "config": CONFIG.merge(Config(proxies={})),
+            }
+            return cls(
+                Resources(told["resources"]),
+                told["braze_url"],
+                told["mixpanel_url"],
+                aws,
+                rules_key=told.get("rules_key", ""),
+            )
+        except (OSError, ValueError, LookupError, TypeError):
             text = f"{description} cannot be read: is `make run KEEP=1` running?"
             raise StackError(text) from None
-        aws = {
-            "region_name": told["region"],
-            "endpoint_url": told["aws_endpoint_url"],
-            "aws_access_key_id": told["aws_access_key_id"],
-            "aws_secret_access_key": told["aws_secret_access_key"],
-        }
-        return cls(
-            told["resources"],
-            told["braze_url"],
-            told["mixpanel_url"],
-            aws,
-            rules_key=told.get("rules_key", ""),
-        )

@@ -274,6 +274,7 @@ def _keep(cloud: Cloud) -> None:
         f'    {told["currents_url"]} -d "$(jq -r .body events/currents_receiver.json)"',
         f"curl {told['braze_url']}/_stand_in/state",
         f"curl {told['mixpanel_url']}/_stand_in/state",
+        ".venv/bin/bridge status",
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print(f"\n  logs: {told['logs']}", soft_wrap=True)

@@ -22,7 +22,7 @@ def fed(path: Path, mixpanel: MixpanelStandIn) -> tuple[int, dict[str, object]]:
     done = subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "bench.feed", str(path), port],
         cwd=ROOT,
-        env={"PYTHONPATH": "layers/application:."},
+        env={},
         capture_output=True,
         check=False,
     )

@@ -1,4 +1,4 @@
-"""`python -m cli rules`: what is wrong with a file of rules, before it is deployed."""
+"""`bridge rules`: what is wrong with a file of rules, before it is deployed."""
 
 import json
 from pathlib import Path

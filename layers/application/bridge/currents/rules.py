@@ -1,8 +1,8 @@
 """The customer's rules: which events and properties go to Mixpanel, under which name.
 
 A JSON document, so that nobody needs a deployment to hold a property back; its schema
-is this model (`python -m cli rules --schema`). The rules are pure: the file is fetched
-in `rules_file`, and put to work in `plan`.
+is this model (`bridge rules`). The rules are pure: the file is fetched in `rules_file`,
+and put to work in `plan`.
 """
 
 import re

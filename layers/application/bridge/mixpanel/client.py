@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.errors import CredentialsRefused
+from bridge.errors import CredentialsRefused, RetryableError
 from bridge.mixpanel.imports import ImportReply, read_reply, write_body
 from bridge.transport import Reply, RetryPolicy, Transport
 
@@ -41,11 +41,18 @@ class MixpanelClient:
             return read_reply(self._post(body, self._secret.refreshed()), lines)
 
     def _post(self, body: bytes, credentials: MixpanelCredentials) -> Reply:
+        login = credentials.basic_auth()
+        try:
+            "".join(login).encode("latin-1")
+        except UnicodeEncodeError:
+            raise RetryableError(
+                "secret_unusable", "the Mixpanel login holds odd characters"
+            ) from None
         return self._transport.post(
             "/import",
             body,
             headers=HEADERS,
             params={"strict": "1", **credentials.query},
-            auth=credentials.basic_auth(),
+            auth=login,
             time_left=self._time_left,
         )

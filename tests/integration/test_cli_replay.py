@@ -1,0 +1,226 @@
+"""`bridge replay` that fails half-way and is run again: nothing lost, nothing twice."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bridge.cohorts.message import CohortKey, PageMessage, write
+from bridge.quarantine import Quarantine, QuarantinedItem
+from sandbox.braze.currents import CurrentsSource
+from tests.integration.operator import (
+    CANARY,
+    DAY,
+    Aws,
+    Operator,
+    aws,
+    complaint,
+    operator,
+    vendors,
+)
+
+__all__ = ["aws", "operator", "vendors"]
+
+STEPS = {"PutRecord": 2, "SendMessage": 5, "DeleteMessage": 3}
+"""What a whole replay of `filled` writes: two arrivals, two pages and three dead."""
+
+
+def page(number: int) -> PageMessage:
+    key = CohortKey(project="7", cohort=str(number % 2))
+    name = str(number)
+    return PageMessage(key=key, seq=5, action="members", page=name, digest=f"d{number}")
+
+
+@pytest.fixture
+def filled(operator: Operator, aws: Aws) -> Operator:
+    """Events of two arrivals and two pages in quarantine, three in the dead letters."""
+    source = CurrentsSource(["someone"], int(DAY.timestamp()) - 60, seed=7)
+    events = [
+        QuarantinedItem(
+            json.dumps(source.event("users.messages.email.Click")).encode(),
+            "refused",
+            arrived=DAY.timestamp() + number // 2,
+        )
+        for number in range(4)
+    ]
+    Quarantine(operator.s3, "data", "currents").put("batch", DAY, events)
+    pages = [
+        QuarantinedItem(write(page(number)).encode(), "page_expired")
+        for number in range(2)
+    ]
+    Quarantine(operator.s3, "data", "cohorts").put("pages", DAY, pages)
+    for number in range(2, 5):
+        message = page(number)
+        operator.sqs.send_message(
+            QueueUrl=operator.queues["dead"],
+            MessageBody=write(message),
+            MessageGroupId=message.key.group,
+            MessageDeduplicationId=message.deduplication_id,
+        )
+    aws.calls.clear()
+    return operator
+
+
+def streamed(operator: Operator) -> Counter[tuple[str, bytes]]:
+    iterator = operator.kinesis.get_shard_iterator(
+        StreamName="currents",
+        ShardId="shardId-000000000000",
+        ShardIteratorType="TRIM_HORIZON",
+    )["ShardIterator"]
+    records = operator.kinesis.get_records(ShardIterator=iterator)["Records"]
+    return Counter((record["PartitionKey"], record["Data"]) for record in records)
+
+
+def queued(operator: Operator, queue: str) -> list[str]:
+    """Each message's page, in the order of the queue."""
+    found: list[str] = []
+    while True:
+        answer: Any = operator.sqs.receive_message(
+            QueueUrl=operator.queues[queue], MaxNumberOfMessages=10
+        )
+        if not answer.get("Messages"):
+            return found
+        for message in answer["Messages"]:
+            found.append(json.loads(message["Body"])["page"])
+            operator.sqs.delete_message(
+                QueueUrl=operator.queues[queue], ReceiptHandle=message["ReceiptHandle"]
+            )
+
+
+def dead_letters(operator: Operator) -> int:
+    """Those that a consumer holds at the moment included."""
+    names: Any = (
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+    )
+    counts = operator.sqs.get_queue_attributes(
+        QueueUrl=operator.queues["dead"], AttributeNames=names
+    )["Attributes"]
+    return sum(map(int, counts.values()))
+
+
+def test_all_comes_back_and_is_counted(filled: Operator, aws: Aws) -> None:
+    status, said = filled.run("replay --date 2026-11-03")
+    assert status == 0
+    assert [" ".join(line.split()) for line in said.splitlines()] == [
+        "4 events replayed",
+        "2 pages replayed",
+        "3 pages from the dead-letter queue",
+    ]
+    assert {step: aws.calls.count(step) for step in STEPS} == STEPS
+    waited = aws.arguments["ReceiveMessage"]["WaitTimeSeconds"]
+    assert waited > 0, "else SQS asks some of its servers alone"
+    assert streamed(filled).total() == 2
+    assert dead_letters(filled) == 0
+    assert queued(filled, "cohorts") == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["undone", "done"])
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(step, number) for step, count in STEPS.items() for number in range(1, count + 1)],
+)
+def test_half_a_run_is_completed_by_the_next(
+    filled: Operator,
+    aws: Aws,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    number: int,
+    applied: bool,
+) -> None:
+    """A step can also fail after AWS did it: the answer is lost.
+
+    A record can stand in the stream twice with the same bytes and the same arrival,
+    which is one event for Mixpanel; a page stands in the queue once.
+    """
+    if applied:
+        aws.lose_answer(step, number)
+    else:
+        aws.refuse(step, number)
+    status, said = filled.run("replay")
+    assert status == 1
+    assert "AccessDenied" in complaint(said)
+    aws.heal()
+    status, said = filled.run("replay")
+    assert status == 0
+    records = streamed(filled)
+    assert len(records) == 2, "the same bytes with the same first arrival"
+    assert sorted(queued(filled, "cohorts")) == ["0", "1", "2", "3", "4"]
+    assert dead_letters(filled) == 0
+
+
+def test_a_third_run_brings_no_page_twice(filled: Operator) -> None:
+    for _ in range(3):
+        assert filled.run("replay")[0] == 0
+    assert len(streamed(filled)) == 2
+    assert queued(filled, "cohorts") == ["0", "1", "2", "3", "4"]
+
+
+def test_a_replay_that_is_stopped_says_that_it_can_be_repeated(
+    filled: Operator, aws: Aws
+) -> None:
+    aws.fail = lambda operation, number: (
+        KeyboardInterrupt() if (operation, number) == ("SendMessage", 4) else None
+    )
+    status, said = filled.run("replay")
+    assert status == 130
+    assert said.splitlines()[-1] == "stopped  half-way; the command can be repeated"
+    aws.heal()
+    assert filled.run("replay")[0] == 0
+    assert sorted(queued(filled, "cohorts")) == ["0", "1", "2", "3", "4"]
+
+
+def test_nothing_is_replayed_under_rules_that_are_unusable(
+    filled: Operator, aws: Aws
+) -> None:
+    """Sending what a rule holds back could not be undone."""
+    filled.put_rules(b"{")
+    status, said = filled.run("replay")
+    assert status == 1
+    assert complaint(said).startswith("the document: ")
+    assert not set(aws.calls) & set(STEPS)
+
+
+def test_the_object_that_the_quarantine_did_not_write_is_named(
+    filled: Operator, aws: Aws
+) -> None:
+    key = "quarantine/currents/date=2026-11-03/hour=04/other.ndjson"
+    filled.s3.put_object(Bucket="data", Key=key, Body=CANARY.encode())
+    for command in ("status", "replay"):
+        status, said = filled.run(command)
+        assert status == 1
+        assert complaint(said) == f"s3://data/{key} is damaged in line 1"
+    assert filled.run("replay --date 2026-11-04")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["status", "replay"])
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "20261103", "../cohorts"])
+def test_a_day_that_is_none_is_refused_before_anything_is_done(
+    filled: Operator,
+    aws: Aws,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    day: str,
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        filled.run(f"{command} --date {day}")
+    assert stopped.value.code == 2
+    assert "is no day YYYY-MM-DD" in capsys.readouterr().err
+    assert not set(aws.calls) & {"ListObjectsV2", *STEPS}
+
+
+def test_a_page_that_could_not_be_moved_keeps_its_place(
+    filled: Operator, aws: Aws
+) -> None:
+    """The next run must not find an empty dead-letter queue for half a minute."""
+    aws.refuse("SendMessage")
+    began = time.monotonic()
+    assert filled.run("replay --date 1999-01-01")[0] == 1
+    aws.heal()
+    status, said = filled.run("replay --date 1999-01-01")
+    assert status == 0
+    assert "3  pages from the dead-letter queue" in said
+    assert queued(filled, "cohorts") == ["2", "3", "4"]
+    assert time.monotonic() - began < 25, "not by the queue's own time-out"
