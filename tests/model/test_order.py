@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bridge.cohorts.membership import Confirmed
 from bridge.cohorts.memory import MemoryQueue
 from bridge.cohorts.message import Message, SettleMessage
 from bridge.cohorts.sweep import DAY_MS, PATIENCE_MS, sweep
@@ -88,9 +89,17 @@ def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
 ) -> None:
     world.full("a", session="s1")
     world.call("add_members", ["u"], session="s2")
+    held: list[Confirmed] = []
+
+    def look(_: object) -> None:
+        held.append(world.ledger.members(KEY, ["e:u"])["e:u"].confirmed)
+
+    world.braze.on_call = look
     steps = noted(world)
     world.drain()
     assert steps == [*PUSHED, "mark_processed"]
+    look(None)
+    assert held == [Confirmed.UNKNOWN, Confirmed.IN]
 
 
 def test_repeats_are_written_first_and_a_verdict_after_the_messages_it_needs(
