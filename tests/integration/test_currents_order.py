@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bridge import gateway
 from bridge.currents.avro import read_events
 from bridge.currents.decode import decode
 from bridge.currents.progress import Progress
@@ -182,7 +183,7 @@ def receive() -> int:
 def test_the_receiver_answers_2xx_when_all_is_stored(
     stack: Stack, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps.watch(receiver.gateway, "answer")
+    steps.watch(gateway, "answer")
     assert receive() == 200
     assert sorted(steps.taken[:2]) == ["Quarantine.put", "Stream.put"]
     assert steps.taken[2:] == ["bridge.gateway.answer"]

@@ -100,7 +100,7 @@ def deliver(*event_types: str) -> bool:
     """Whether the events were taken."""
     made = source()
     answer = importer.handler(batch([made.event(e) for e in event_types]), Context())
-    return answer == NONE_FAILED
+    return not failed(answer)
 
 
 def names(mixpanel: MixpanelStandIn) -> list[str]:
