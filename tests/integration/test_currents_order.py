@@ -151,9 +151,9 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
 ) -> None:
     expected = put_file(stack, damaged=True)
     steps.failing = failing
-    runs = [load(Clock()), *(load(Context(600)) for _ in range(2))]
-    assert not runs[0]
-    assert runs[-1]
+    assert not load(Clock())
+    # As Lambda does: until it is done, and twice at the most.
+    assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
     kept = stack.kept("quarantine/currents/")

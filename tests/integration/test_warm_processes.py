@@ -186,16 +186,10 @@ def call_receiver(token: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "held", "call", "old", "changed"),
+    ("name", "held", "call", "old", "secret"),
     [
-        (
-            *("webhook", webhook.webhook, call_webhook, PASSWORD),
-            {"username": "mixpanel", "password": "new-password"},
-        ),
-        (
-            *("currents", receiver.receiver, call_receiver, TOKEN),
-            {"token": "new-password"},
-        ),
+        ("webhook", webhook.webhook, call_webhook, PASSWORD, "password"),
+        ("currents", receiver.receiver, call_receiver, TOKEN, "token"),
     ],
     ids=["webhook", "receiver"],
 )
@@ -207,18 +201,25 @@ def test_a_warm_door_takes_a_new_password_at_once_and_the_old_one_not_for_long(
     held: Any,
     call: Callable[[str], int],
     old: str,
-    changed: dict[str, str],
+    secret: str,
 ) -> None:
+    def rotate(password: str) -> None:
+        changed = json.dumps({"username": "mixpanel", secret: password})
+        stack.secrets.put_secret_value(SecretId=name, SecretString=changed)
+
     held.cache_clear()
     monkeypatch.setattr(held().secret, "_clock", clock)
     assert call(old) == 200
-    stack.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(changed))
+    rotate("second-password")
     clock.now += CACHE_SECONDS - 1
     assert call(old) == 200, "it is not known yet"
-    assert call("new-password") == 200
+    clock.now += 1
     assert call(old) == 401
-    clock.now += CACHE_SECONDS
-    assert call("new-password") == 200
+    assert call("second-password") == 200
+    rotate("third-password")
+    clock.now += REFRESH_SECONDS
+    assert call("third-password") == 200, "at once, for the secret is looked up again"
+    assert call("second-password") == 401
 
 
 def test_a_warm_importer_takes_new_credentials_at_the_first_refusal(
