@@ -88,18 +88,18 @@ def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
     world: World,
 ) -> None:
     world.full("a", session="s1")
-    world.call("add_members", ["u"], session="s2")
+    world.call("remove_members", ["a"], session="s2")
     held: list[Confirmed] = []
 
     def look(_: object) -> None:
-        held.append(world.ledger.members(KEY, ["e:u"])["e:u"].confirmed)
+        held.append(world.ledger.members(KEY, ["e:a"])["e:a"].confirmed)
 
     world.braze.on_call = look
     steps = noted(world)
     world.drain()
     assert steps == [*PUSHED, "mark_processed"]
     look(None)
-    assert held == [Confirmed.UNKNOWN, Confirmed.IN]
+    assert held == [Confirmed.UNKNOWN, Confirmed.OUT]
 
 
 def test_repeats_are_written_first_and_a_verdict_after_the_messages_it_needs(
