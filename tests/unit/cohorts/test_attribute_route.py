@@ -187,6 +187,30 @@ def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> Non
     assert written["braze_id"] == "b-1"
 
 
+ANONYMOUS, IDENTIFIED = {"braze_id": "b-1"}, {"braze_id": "b-2", "external_id": "u"}
+
+
+@pytest.mark.parametrize(
+    ("found", "written_to", "told"),
+    [
+        ([ANONYMOUS, IDENTIFIED], None, "device_identified"),
+        ([IDENTIFIED, ANONYMOUS], None, "device_identified"),
+        ([{"braze_id": ""}, ANONYMOUS], "b-1", None),
+        ([ANONYMOUS, {"external_id": ""}], "b-1", None),
+    ],
+)
+def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_order(
+    found: list[dict[str, object]], written_to: str | None, told: str | None
+) -> None:
+    braze = Braze()
+    braze.devices = {"d": found}
+    changes = [(Identifier(Kind.DEVICE, "d"), True)]
+    assert route(braze).push("7", "", changes) == [told]
+    assert [each["braze_id"] for call in braze.calls for each in call] == (
+        [written_to] if written_to else []
+    )
+
+
 @pytest.mark.parametrize(
     ("found", "seconds"),
     [

@@ -176,6 +176,55 @@ def test_both_ways_end_alike_for_what_is_odd(
         assert delivered(mapper, data) == expected
 
 
+def with_devices(of_user: Any, of_event: Any, *, reverse: bool) -> dict[str, Any]:
+    """A usual event with a device in both places, its keys in either order."""
+    event = both_forms(OPEN, 1)[0]
+    event["user"]["device_id"] = of_user
+    event["properties"]["device_id"] = of_event
+    keys = sorted(event, reverse=reverse)  # `properties` before `user`, or behind it
+    return {key: event[key] for key in keys}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("of_user", "of_event", "sent"),
+    [
+        ("u", "p", "p"),
+        ("u", None, "u"),
+        (None, "p", "p"),
+        ("u", "", ""),
+        ("", "p", "p"),
+    ],
+)
+@pytest.mark.parametrize("rename", [{}, {"device_id": "phone"}], ids=["", "renamed"])
+def test_of_two_devices_the_one_among_the_properties_is_sent_on_both_ways(
+    of_user: Any, of_event: Any, sent: str, *, reverse: bool, rename: dict[str, str]
+) -> None:
+    event = with_devices(of_user, of_event, reverse=reverse)
+    mapper = Mapper(SKIP, Rules.model_validate({"rename_properties": rename}))
+    decoded = Decoded(json.dumps(event).encode(), event)
+    whole, short = prepare(decoded, ARRIVED, mapper), _try(event, mapper)
+    assert not isinstance(whole, Filtered)
+    assert short is not None, "it takes the short way"
+    for line, _ in (whole, short):
+        made = orjson.loads(line)
+        name = rename.get("device_id", "device_id")
+        assert made["properties"][name] == sent
+        assert "device_id" not in made["properties"].keys() - {name}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_devices_the_users_own_is_who_an_anonymous_user_is(
+    *, reverse: bool
+) -> None:
+    event = with_devices("u", "p", reverse=reverse)
+    event["user"]["external_user_id"] = None
+    as_json, *_ = delivered(Mapper(DEVICE), json.dumps([event]).encode())
+    (made,) = orjson.loads(as_json)
+    assert made["properties"]["distinct_id"] == "$device:u"
+    assert made["properties"]["device_id"] == "p"
+
+
 every_type = pytest.mark.parametrize("kind", BRAZE_EVENTS, ids=lambda kind: kind.type)
 
 

@@ -1,0 +1,319 @@
+"""The order of the steps of the cohort flow, and what holds if one of them fails.
+
+The order is the whole of its safety: a page is stored before its message is sent, an
+intent is written before the call, a verdict after the messages that carry it out. So
+the order is stated here step by step; then each step fails once, before it is done or
+once it is; and then the consumer is faster than the sender.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+import pytest
+
+from bridge.cohorts.membership import Confirmed
+from bridge.cohorts.memory import MemoryQueue
+from bridge.cohorts.message import Message, SettleMessage
+from bridge.cohorts.sweep import DAY_MS, PATIENCE_MS, sweep
+from tests.model.crashes import WRITES, Crash, Mortal
+from tests.model.world import KEY, World
+
+CALLS = frozenset({"push", "name"})
+STEPS = WRITES | CALLS | {"begin_day", "mark_called"}
+
+
+class Noted:
+    """A port whose writes are noted, in a list that it shares with other ports."""
+
+    def __init__(self, port: Any, steps: list[str]) -> None:
+        self._port = port
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._port, name)
+        if name not in STEPS:
+            return real
+
+        def write(*arguments: Any, **named: Any) -> Any:
+            # A shard without members saves none.
+            if name != "save" or arguments[1]:
+                self._steps.append(name)
+            return real(*arguments, **named)
+
+        return write
+
+
+def wrap(world: World, port: Callable[[Any], Any]) -> None:
+    """Put something around each port of the world."""
+    world.ledger = port(world.ledger)
+    world.pages = port(world.pages)
+    world.queue = port(world.queue)
+    world.braze = port(world.braze)
+
+
+def noted(world: World) -> list[str]:
+    """The writes of the world from now on."""
+    steps: list[str] = []
+    wrap(world, lambda port: Noted(port, steps))
+    return steps
+
+
+def taken(steps: list[str]) -> list[str]:
+    """The steps since the last look."""
+    found = [*steps]
+    steps.clear()
+    return found
+
+
+ACCEPTED = ["put", "register", "send", "mark_sent"]
+PUSHED = ["save", "push", "save"]
+DECIDED = ["send", "advance"]
+
+# In which order
+
+
+def test_a_page_is_stored_and_registered_before_it_is_sent_and_then_marked(
+    world: World,
+) -> None:
+    steps = noted(world)
+    world.call("members", ["a"])
+    assert taken(steps) == ACCEPTED
+    world.call("members", ["a"])
+    assert steps == ["put", "mark_called", "send", "mark_sent"], "it came again"
+
+
+def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
+    world: World,
+) -> None:
+    world.full("a", session="s1")
+    world.call("remove_members", ["a"], session="s2")
+    held: list[Confirmed] = []
+
+    def look(_: object) -> None:
+        held.append(world.ledger.members(KEY, ["e:a"])["e:a"].confirmed)
+
+    world.braze.on_call = look
+    steps = noted(world)
+    world.drain()
+    assert steps == [*PUSHED, "mark_processed"]
+    look(None)
+    assert held == [Confirmed.UNKNOWN, Confirmed.OUT]
+
+
+def test_repeats_are_written_first_and_a_verdict_after_the_messages_it_needs(
+    world: World,
+) -> None:
+    """The second diff says `u` again: Mixpanel did not count the first, so it dies."""
+    world.full("a", session="s1")
+    world.diff(["u"], [], session="s2")
+    world.call("add_members", ["u", "w"], session="s3")
+    world.call("remove_members", [], session="s3")
+    steps = noted(world)
+    world.step()
+    assert taken(steps) == ["mark_repeats", *PUSHED, "mark_processed"]
+    world.step()
+    assert taken(steps) == ["mark_processed", *DECIDED]
+    world.drain()
+    assert steps == ["save", "settled"], "once no member holds its word any more"
+
+
+def test_a_sweep_is_weighed_and_settled_by_messages_that_go_before_the_verdict(
+    world: World,
+) -> None:
+    world.full("a", "b", session="s1")
+    steps = noted(world)
+    world.full("a", session="s2")
+    page, settling = ["save", "mark_processed", *DECIDED], [*PUSHED, "settled"]
+    assert steps == [*ACCEPTED, *page, *DECIDED, *settling]
+
+
+def test_a_new_destination_is_settled_before_it_is_written_and_named_before_told(
+    world: World,
+) -> None:
+    world.full("a", session="s1")
+    world.braze.workspace = "elsewhere"
+    world.call("add_members", ["u"], session="s2")
+    steps = noted(world)
+    world.step()
+    addressed = ["send", "direct", "name", "told"]
+    assert steps == [*addressed, *PUSHED, "mark_processed"]
+
+
+def test_the_sweeper_marks_what_it_has_sent_and_no_day_before_it(
+    world: World,
+) -> None:
+    lose_the_message(world)
+    world.now += DAY_MS
+    steps = noted(world)
+    sweep(world.ledger, world.queue, world.now, 30)
+    assert steps == ["send", "mark_sent", "send", "begin_day"]
+
+
+def lose_the_message(world: World) -> None:
+    """A page whose webhook died before it sent the message."""
+    world.call("members", ["a"])
+    message: Any = world.queue.waiting.pop()
+    world.forget_sending(message)
+
+
+# A step fails once, and then all runs again
+
+
+class Once:
+    """Fails at one boundary of a step: before the step is done, or once it is."""
+
+    def __init__(self, boundary: int) -> None:
+        self._boundary = boundary
+        self._passed = count()
+        self.failed = False
+
+    def __call__(self) -> bool:
+        fails = next(self._passed) == self._boundary
+        self.failed = self.failed or fails
+        return fails
+
+
+def each_boundary(run: Callable[[World, Once], None]) -> int:
+    """Run again and again, failing at each boundary in turn; how many there are."""
+    for boundary in count():
+        once, world = Once(boundary), World()
+        run(world, once)
+        if not once.failed:
+            return boundary
+    raise AssertionError
+
+
+def mortal(world: World, once: Once) -> None:
+    wrap(world, lambda port: Mortal(port, once, STEPS))
+
+
+def until_done(step: Callable[[], object]) -> None:
+    """As the sender does, and the queue: what failed comes again."""
+    for _ in range(2):
+        try:
+            step()
+        except Crash:
+            continue
+        return
+    raise AssertionError("it fails more than once")
+
+
+def call(world: World, action: str, *people: str, session: str) -> None:
+    until_done(lambda: world.call(action, people, session=session))
+
+
+HISTORY: list[tuple[str, dict[str, list[str]], set[str]]] = [
+    ("s1", {"members": ["a", "b"]}, {"a", "b"}),
+    ("s2", {"add_members": ["u", "v"], "remove_members": ["b"]}, {"a", "u", "v"}),
+    # It says `u` again, so that s2 did not count.
+    ("s3", {"add_members": ["u", "w"], "remove_members": []}, {"a", "b", "u", "w"}),
+    ("s4", {"members": ["b", "u"]}, {"b", "u"}),
+]
+
+
+def test_whichever_step_fails_once_each_sync_ends_right() -> None:
+    def run(world: World, once: Once) -> None:
+        mortal(world, once)
+        for session, actions, expected in HISTORY:
+            world.wait()
+            for action, people in actions.items():
+                call(world, action, *people, session=session)
+            until_done(world.drain)
+            assert world.braze.members == expected, session
+        nothing_is_left(world)
+
+    assert each_boundary(run) > 100
+
+
+def nothing_is_left(world: World) -> None:
+    """Every page that was accepted is processed, and its message is marked as sent."""
+    assert world.queue.waiting == []
+    world.now += PATIENCE_MS
+    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    cohort = world.ledger.cohort(KEY)
+    assert all(sync.is_processed for sync in cohort.syncs)
+    assert cohort.dead == frozenset()
+
+
+def test_a_page_that_its_sender_gives_up_is_processed_if_it_was_registered() -> None:
+    def run(world: World, once: Once) -> None:
+        ports = world.ledger, world.pages, world.queue, world.braze
+        mortal(world, once)
+        with suppress(Crash):
+            world.call("members", ["a"])
+        world.ledger, world.pages, world.queue, world.braze = ports
+        registered = bool(world.ledger.cohort(KEY).newest)
+        world.now += PATIENCE_MS
+        sweep(world.ledger, world.queue, world.now, 0)
+        world.drain()
+        assert world.braze.members == ({"a"} if registered else set())
+        nothing_is_left(world)
+
+    assert each_boundary(run) == 2 * len(ACCEPTED)
+
+
+def test_what_a_run_of_the_sweeper_leaves_undone_the_next_one_does() -> None:
+    def run(world: World, once: Once) -> None:
+        lose_the_message(world)
+        world.now += DAY_MS
+        mortal(world, once)
+        until_done(lambda: sweep(world.ledger, world.queue, world.now, 30))
+        begun = [m for m in world.queue.waiting if isinstance(m, SettleMessage)]
+        assert [message.days for message in begun] == [30]
+        until_done(world.drain)
+        assert world.braze.members == {"a"}
+        nothing_is_left(world)
+
+    assert each_boundary(run) > 8
+
+
+# A consumer that is faster than the sender
+
+
+class FastQueue(MemoryQueue):
+    """Its consumer is done with a message before `send` returns."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self._is_consuming = False
+
+    def send(self, message: Message) -> None:
+        super().send(message)
+        if self._is_consuming:
+            return
+        self._is_consuming = True
+        self._world.drain()
+        self._is_consuming = False
+
+
+def test_a_consumer_that_is_faster_than_the_sender_finds_all_it_needs(
+    world: World,
+) -> None:
+    world.queue = FastQueue(world)
+    for session, actions, expected in HISTORY:
+        world.wait()
+        for action, people in actions.items():
+            world.call(action, people, session=session)
+        assert world.braze.members == expected, session
+    nothing_is_left(world)
+
+
+@pytest.mark.parametrize("first", [["a"], ["x"]])
+def test_so_it_does_where_a_session_is_begun_again(
+    world: World, first: Iterable[str]
+) -> None:
+    """The unchanged page counts for the new sync, and has a message of its own."""
+    world.full("old", session="s0")
+    world.queue = FastQueue(world)
+    world.wait()
+    world.call("members", first, page=(1, 3), session="s1")
+    world.call("members", ["x"], page=(2, 3), session="s1")
+    world.call("members", ["a"], page=(1, 3), session="s1")
+    world.call("members", ["b"], page=(2, 3), session="s1")
+    assert "old" in world.braze.members
+    world.call("members", ["c"], page=(3, 3), session="s1")
+    assert world.braze.members == {"a", "b", "c"}
+    nothing_is_left(world)
