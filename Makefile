@@ -26,7 +26,8 @@ run: build ## the main job on the local cloud (KEEP=1 leaves it up)
 
 .PHONY: test
 test: build ## all tests but the long ones
-	@$(BIN)/python -m pytest -m "not soak" -n auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest -m "not soak" \
+	    -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: build ## the long tests

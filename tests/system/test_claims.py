@@ -10,6 +10,9 @@ from tests.system.claims import WIDTH, Claim, table
 SHORT = Claim("A-x", "7 pages", "429", "0 wrong", "1 wrong")
 LONG = Claim("B-x", "size " * 60, "429 " * 60, "promise " * 60, "figure " * 60)
 
+HOOKS = """
+from tests.conftest import pytest_runtest_makereport, pytest_terminal_summary
+"""
 SUITE = """
 from tests.system.claims import record_claim
 
@@ -41,7 +44,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_word_is_left_out() -> None:
 
 
 def test_claims_of_all_processes_end_the_run_in_order(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
+    (tmp_path / "conftest.py").write_text(HOOKS)
     (tmp_path / "test_claims_of_a_suite.py").write_text(SUITE)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n2", "--rootdir=.", "."],
