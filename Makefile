@@ -12,6 +12,8 @@ MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 # sam needs a region even where it only reads a file.
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
+# Without bytecode each of the many processes of a run compiles its libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## list the commands
@@ -23,7 +25,8 @@ run: build ## the main job on the local cloud (KEEP=1 leaves it up)
 
 .PHONY: test
 test: build ## all tests but the long ones
-	@$(BIN)/python -m pytest -m "not soak"
+	@$(BIN)/python -m pytest -m "not soak" \
+	    -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: build ## the long tests

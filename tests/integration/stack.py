@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,24 @@ class Context:
         return int(self.seconds * 1000)
 
 
+class Clients:
+    """One of each for all tests: a new one reads its service's description anew.
+
+    moto catches whatever they call while it is on.
+    """
+
+    def __init__(self) -> None:
+        session = boto3.Session("testing", "testing", region_name=REGION)
+        self.sqs = session.client("sqs")
+        self.s3 = session.client("s3")
+        self.dynamodb = session.client("dynamodb")
+        self.secrets = session.client("secretsmanager")
+        self.kinesis = session.client("kinesis")
+
+
+clients = cache(Clients)
+
+
 @dataclass
 class Stack:
     """Names of what was made, and the clients to look at it."""
@@ -59,11 +78,9 @@ class Stack:
     table: str
 
     def __post_init__(self) -> None:
-        self.sqs = boto3.client("sqs", REGION)
-        self.s3 = boto3.client("s3", REGION)
-        self.dynamodb = boto3.client("dynamodb", REGION)
-        self.secrets = boto3.client("secretsmanager", REGION)
-        self.kinesis = boto3.client("kinesis", REGION)
+        made = clients()
+        self.sqs, self.s3, self.dynamodb = made.sqs, made.s3, made.dynamodb
+        self.secrets, self.kinesis = made.secrets, made.kinesis
 
     def messages(self) -> list[dict[str, Any]]:
         """Receive what waits in the queue, as records of an SQS event."""
@@ -120,7 +137,7 @@ def create_ledger_table(client: "DynamoDBClient") -> None:
 
 def forget_secrets() -> None:
     """Let five minutes pass for the cache of secrets."""
-    for held in gc.get_objects():
+    for held in gc.get_referrers(Secret):
         if type(held) is Secret:
             held._fetched_at = float("-inf")
 
@@ -144,21 +161,19 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     # Those are real seconds; tests/model has the gap.
     monkeypatch.setenv("WRITE_GAP_SECONDS", "0")
     with mock_aws():
-        sqs = boto3.client("sqs", REGION)
-        queue = sqs.create_queue(
+        made = clients()
+        queue = made.sqs.create_queue(
             QueueName="cohorts.fifo",
             Attributes={"FifoQueue": "true", "VisibilityTimeout": "360"},
         )
         for bucket in ("data", "currents"):
-            boto3.client("s3", REGION).create_bucket(
+            made.s3.create_bucket(
                 Bucket=bucket,
                 CreateBucketConfiguration={"LocationConstraint": REGION},
             )
-        boto3.client("kinesis", REGION).create_stream(
-            StreamName="currents", ShardCount=1
-        )
-        create_ledger_table(boto3.client("dynamodb", REGION))
-        secrets = boto3.client("secretsmanager", REGION)
+        made.kinesis.create_stream(StreamName="currents", ShardCount=1)
+        create_ledger_table(made.dynamodb)
+        secrets = made.secrets
         webhook = secrets.create_secret(
             Name="webhook",
             SecretString=json.dumps(

@@ -26,7 +26,8 @@ from functools import cache
 import pytest
 
 from sandbox.mixpanel import NAMED_DIALECTS
-from tests.model.histories import CHOICES, FAULTS, UNSEEN, Tally, Walk, choices
+from tests.model.histories import CHOICES, FAULTS, UNSEEN, Walk, choices
+from tests.system.claims import record_claim
 
 SMALL = [
     ("documented", 1, 4, None, 16_896),
@@ -43,17 +44,21 @@ LONG = [
 ]
 
 
-def check(walk: Walk, histories: int, capsys: pytest.CaptureFixture[str]) -> Tally:
+def check(walk: Walk, name: str, histories: int) -> None:
     tally = walk.run()
-    with capsys.disabled():
-        print(
-            f"\n{tally.histories:,} histories; {tally.with_lost:,} with a lost last "
-            f"answer, of which {tally.excused:,} end wrong; of the others {tally.wrong}"
-        )
+    expires = "" if walk.expires_at is None else ", the snapshot expires"
+    record_claim(
+        row=f"A-model, every history: {name}",
+        size=f"{tally.histories:,} histories of two people and {walk.syncs} syncs"
+        + expires,
+        faults=f"every choice of at most {walk.faults}",
+        claim="0 wrong but where Mixpanel never saw our last answer",
+        result=f"{tally.wrong} wrong; of {tally.with_lost:,} with a lost last answer "
+        f"{tally.excused:,} more",
+    )
     assert walk.wrong == []
     assert tally.histories == counted(walk) == histories
     assert 0 < tally.excused < tally.with_lost
-    return tally
 
 
 def counted(walk: Walk) -> int:
@@ -93,10 +98,9 @@ def test_no_history_ends_wrong_that_a_receiver_could_see(
     syncs: int,
     expires_at: int | None,
     histories: int,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     walk = Walk(NAMED_DIALECTS[name], faults, syncs, expires_at)
-    check(walk, histories, capsys)
+    check(walk, name, histories)
 
 
 @pytest.mark.soak
@@ -107,10 +111,9 @@ def test_nor_does_one_with_two_faults_in_four_syncs(
     syncs: int,
     expires_at: int | None,
     histories: int,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     walk = Walk(NAMED_DIALECTS[name], faults, syncs, expires_at)
-    check(walk, histories, capsys)
+    check(walk, name, histories)
 
 
 def test_a_walk_would_notice_a_sync_that_is_not_rolled_back(

@@ -15,6 +15,7 @@ import pytest
 from sandbox.mixpanel import NAMED_DIALECTS
 from sandbox.mixpanel.cohorts import Dialect
 from tests.model.simulation import CALM, Outcome, Rates, Simulation
+from tests.system.claims import record_claim
 
 HISTORIES = 250
 SOAK_HISTORIES = 3_000
@@ -88,9 +89,7 @@ def test_nor_does_one_of_a_sender_that_combines_them() -> None:
 
 
 @pytest.mark.parametrize(("people", "histories"), [(40, HISTORIES), (400, 20)])
-def test_lost_final_answers_are_counted(
-    people: int, histories: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lost_final_answers_are_counted(people: int, histories: int) -> None:
     """No receiver can see all of them; reconciling repairs the rest."""
     rates = Rates(final_answer_lost=0.05)
     dialect = NAMED_DIALECTS["documented"]
@@ -98,8 +97,13 @@ def test_lost_final_answers_are_counted(
         Simulation(seed, dialect, rates, people, page_size=people // 6).run()
         for seed in range(histories)
     )
-    with capsys.disabled():
-        print(f"\n5 % of last answers lost, {people} people: {dict(ends)}")
+    record_claim(
+        row=f"A-model, random histories of {people} people, lost last answers",
+        size=f"{histories} histories of 16 syncs",
+        faults="5 % of last answers lost, and all others of the model",
+        claim="at most 1 in 20 wrong",
+        result=_told(ends),
+    )
     assert ends["wrong"] <= histories / 20
 
 
@@ -111,35 +115,37 @@ def test_r8_in_a_calm_world_nothing_is_written_in_vain(name: str) -> None:
 
 
 @pytest.mark.soak
-def test_rates_over_many_histories(capsys: pytest.CaptureFixture[str]) -> None:
-    """Prints the shares of wrong ends by dialect, also under lost final answers."""
+def test_rates_over_many_histories() -> None:
+    """The shares of wrong ends by dialect, also under lost final answers."""
     lost = Rates(final_answer_lost=0.05)
-    rows: dict[str, tuple[Counter[str], Counter[str], Counter[str]]] = {}
+    wrong: dict[str, int] = {}
     for name, dialect in NAMED_DIALECTS.items():
         rates = rates_for(dialect)
-        rows[name] = (
-            share(Simulation(n, dialect, rates).run() for n in range(SOAK_HISTORIES)),
-            share(
-                Simulation(n, dialect, rates_for(dialect, lost)).run()
-                for n in range(SOAK_HISTORIES // 3)
-            ),
-            share(
-                Simulation(n, dialect, rates, 400, page_size=60).run()
-                for n in range(SOAK_HISTORIES // 15)
-            ),
+        ends = share(Simulation(n, dialect, rates).run() for n in range(SOAK_HISTORIES))
+        unseen = share(
+            Simulation(n, dialect, rates_for(dialect, lost)).run()
+            for n in range(SOAK_HISTORIES // 3)
         )
-    with capsys.disabled():
-        print(f"\n{SOAK_HISTORIES} histories, 16 syncs: wrong and in doubt, in %")
-        print(f"{'':30}{'40 people':>14}{'5 % lost':>14}{'400 people':>14}")
-        for name, columns in rows.items():
-            print(f"  {name:28}" + "".join(map(_cell, columns)))
-    for name, (ends, _, _) in rows.items():
-        assert ends["wrong"] <= CEILINGS.get(name, 0) * SOAK_HISTORIES
+        crowded = share(
+            Simulation(n, dialect, rates, 400, page_size=60).run()
+            for n in range(SOAK_HISTORIES // 15)
+        )
+        wrong[name] = ends["wrong"]
+        record_claim(
+            row=f"A-model, random histories: {name}",
+            size=f"{ends.total():,} histories of 16 syncs and 40 people",
+            faults="all of the model",
+            claim=f"at most {CEILINGS.get(name, 0):.0%} wrong",
+            result=f"{_told(ends)}; with 5 % of last answers lost {_told(unseen)}; of "
+            f"400 people {_told(crowded)}",
+        )
+    for name, number in wrong.items():
+        assert number <= CEILINGS.get(name, 0) * SOAK_HISTORIES
 
 
-def _cell(ends: Counter[str]) -> str:
+def _told(ends: Counter[str]) -> str:
     total = ends.total()
-    return f"{ends['wrong'] / total:8.2%} {ends['doubt'] / total:5.2%}"
+    return f"{ends['wrong'] / total:.2%} wrong, {ends['doubt'] / total:.2%} in doubt"
 
 
 def test_a_simulation_would_notice_a_wrong_member() -> None:

@@ -1,14 +1,20 @@
-"""What the system suite promises, with the figures of this run: one table at the end.
+"""What the suite promises, with the figures of this run: one table at the end.
 
-A test records its row before it asserts, so that a broken promise shows its figure too.
+A test records its claim before it asserts, so that a broken promise shows its figures
+too. Tests run in several processes, so a claim travels with the report of its test.
 """
 
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
+from textwrap import wrap
+
+WIDTH = 100
+"""Columns of the terminal that the table is made for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """One row; every column is text as it is to be read."""
+    """One row; every field is text as it is to be read."""
 
     row: str
     size: str
@@ -25,17 +31,22 @@ def record_claim(*, row: str, size: str, faults: str, claim: str, result: str) -
     _recorded.append(Claim(row, size, faults, claim, result))
 
 
-def table() -> list[str]:
-    """The lines of the table, in order of rows; none where nothing was recorded."""
-    if not _recorded:
-        return []
-    heading = tuple(field.name for field in fields(Claim))
-    rows = [heading, *sorted(map(astuple, _recorded))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
+def take_claims() -> list[Claim]:
+    """The claims that were recorded since they were last taken."""
+    taken = list(_recorded)
+    _recorded.clear()
+    return taken
+
+
+def table(claims: Iterable[Claim]) -> list[str]:
+    """The lines of the table, in order of rows: the result, the claim, what was run."""
     return [
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
+        line
+        for each in sorted(claims)
+        for text in (
+            f"{each.row}: {each.result}",
+            f"    claim: {each.claim}",
+            f"    run: {each.size}; faults: {each.faults}",
+        )
+        for line in wrap(text, WIDTH, subsequent_indent=" " * 8)
     ]

@@ -1,4 +1,4 @@
-"""The built stack in the local cloud, one for all system tests, and their table."""
+"""The built stack in the local cloud, one for all system tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.cloud import Cloud
-from tests.system import claims
 from tests.system.syncs import AT_ONCE
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
@@ -24,11 +23,3 @@ def built() -> Path:
 def cloud(built: Path) -> Iterator[Cloud]:
     with Cloud(built, parameters=AT_ONCE) as running:
         yield running
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = claims.table()
-    if lines:
-        terminalreporter.section("claims")
-        for line in lines:
-            terminalreporter.write_line(line)

@@ -1,0 +1,52 @@
+"""What holds for a run of all tests: their order, and the table of claims that ends it.
+
+`make test` gives whole files to as many processes as there are cores, in this order.
+"""
+
+from collections.abc import Generator
+from dataclasses import astuple
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from tests.system.claims import Claim, table, take_claims
+
+TESTS = Path(__file__).parent
+CLAIM = "claim"
+FIRST = ("system", "model", "sandbox", "integration")
+"""The folders whose tests take longest; all others come after them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """So that no process begins a long file when the others are done."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what a test claimed into its report, read by the process that prints."""
+    item.user_properties += [(CLAIM, astuple(claim)) for claim in take_claims()]
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    claims = [
+        Claim(*value)
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, value in report.user_properties
+        if name == CLAIM and isinstance(value, tuple)
+    ]
+    if claims:
+        terminalreporter.section("claims")
+        for line in table(claims):
+            terminalreporter.write_line(line)
