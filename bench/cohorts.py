@@ -29,12 +29,12 @@ from bench.lambda_process import PARAMETERS, REGION, built_functions
 from bench.memory_aws import ENVIRONMENT
 from bench.processes import module
 from bench.sink import SECRETS, Sink
-from bridge.braze.track import OBJECTS_PER_CALL
-from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
+from bridge.aws.dynamodb import READ_ITEMS, WRITE_ITEMS
+from bridge.braze.users_track import OBJECTS_PER_CALL
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
-from sandbox import resources
-from sandbox.sqs_mapping import sqs_record
-from sandbox.template import Template
+from sandbox.cloudformation import resources
+from sandbox.cloudformation.template import Template
+from sandbox.event_sources.sqs import sqs_record
 
 MEMBERS = MEMBERS_PER_CALL
 LEAVING = 100

@@ -12,10 +12,14 @@ from bench.built import BUILD
 from bench.processes import Usage
 from bench.sink import Sink
 from bench.yardsticks import repeated
-from sandbox.functions import ExecutionEnvironment, lambda_environment, link_runtime
-from sandbox.processes import ChildGroup
-from sandbox.stack import FunctionSettings, Stack
-from sandbox.template import Template
+from sandbox.cloudformation.stack import FunctionSettings, Stack
+from sandbox.cloudformation.template import Template
+from sandbox.lambda_runtime.functions import (
+    ExecutionEnvironment,
+    lambda_environment,
+    link_runtime,
+)
+from sandbox.lambda_runtime.processes import ChildGroup
 
 REGION = "us-east-1"
 PARAMETERS = {

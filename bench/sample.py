@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 from pathlib import Path
 
-from bridge.currents.pack import compress
+from bridge.currents.stream.pack import compress
 from sandbox.braze.currents import CurrentsSource, avro_file, avro_key
 
 EVENTS = 20_000

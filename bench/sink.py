@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import orjson
 
-from sandbox.loopback import KeepAliveHandler, LoopbackServer
+from sandbox.servers.loopback import KeepAliveHandler, LoopbackServer
 
 SECRETS = {
     "mixpanel": {"project_token": "bench-project-token"},

@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from bridge.aws import error_code
-from bridge.currents.rules import Rules, read_rules
-from bridge.currents.transform import MAPPING_VERSION
+from bridge.aws.clients import error_code
+from bridge.currents.mapping.rules import Rules, read_rules
+from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
 from cli.cohorts import overviews, reassert, release

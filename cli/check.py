@@ -18,8 +18,8 @@ from bridge.credentials import (
     SecretModel,
     WebhookCredentials,
 )
-from bridge.currents.pack import compress
-from bridge.currents.rules_file import RulesFile, hashing_key
+from bridge.currents.rules_source import RulesFile, hashing_key
+from bridge.currents.stream.pack import compress
 from bridge.errors import BridgeError
 from bridge.mixpanel.client import MixpanelClient
 from bridge.transport import RetryPolicy, Transport

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import CohortKey, ReleaseMessage, SettleMessage
-from bridge.cohorts.stores import SqsQueue
-from bridge.cohorts.table import Table
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.messages import CohortKey, ReleaseMessage, SettleMessage
 from cli.stack import RunningStack, StackError
 
 

@@ -15,16 +15,16 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bridge.aws import answering
-from bridge.cohorts.message import read as read_message
-from bridge.cohorts.stores import SqsQueue
+from bridge.aws.clients import answering
+from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.currents.arrival import partition_key
-from bridge.currents.decode import read
-from bridge.currents.pack import pack
-from bridge.currents.prepare import events_of, key_of, prepare
-from bridge.currents.rules_file import RulesFile, hashing_key
-from bridge.currents.transform import DEVICE_PREFIX, Filtered, Mapper
+from bridge.currents.decode.record import read
+from bridge.currents.delivery.prepare import events_of, key_of, prepare
+from bridge.currents.mapping.transform import DEVICE_PREFIX, Filtered, Mapper
+from bridge.currents.rules_source import RulesFile, hashing_key
+from bridge.currents.stream.arrival import partition_key
+from bridge.currents.stream.pack import pack
 from bridge.errors import MalformedInput
 from bridge.quarantine import Key, QuarantinedItem, from_lines
 from bridge.settings import AnonymousUsers

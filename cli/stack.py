@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bridge.aws import CONFIG, error_code
+from bridge.aws.clients import CONFIG, error_code
 from bridge.settings import MixpanelRegion
 
 

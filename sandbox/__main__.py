@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from sandbox.cloud import Cloud
-from sandbox.intrinsics import TemplateError
+from sandbox.cloudformation.intrinsics import TemplateError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,21 +21,25 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import boto3
 from botocore.config import Config
 
-from sandbox import resources
 from sandbox.accounts import Accounts
-from sandbox.async_invoke import AsyncInvoker
-from sandbox.destinations import Destinations
-from sandbox.functions import LambdaFunction, lambda_environment, link_runtime
-from sandbox.http_api import HttpApi
-from sandbox.intrinsics import TemplateError
-from sandbox.invocation import Invocation
-from sandbox.kinesis_mapping import KinesisMapping, Pace
-from sandbox.notifications import ObjectNotifications
-from sandbox.processes import ChildGroup
-from sandbox.sqs_mapping import SqsMapping
-from sandbox.stack import Stack
+from sandbox.cloudformation import resources
+from sandbox.cloudformation.intrinsics import TemplateError
+from sandbox.cloudformation.stack import Stack
+from sandbox.cloudformation.template import Template
+from sandbox.event_sources.kinesis import KinesisMapping, Pace
+from sandbox.event_sources.s3_notifications import ObjectNotifications
+from sandbox.event_sources.sqs import SqsMapping
+from sandbox.http_api.server import HttpApi
+from sandbox.lambda_runtime.async_invoke import AsyncInvoker
+from sandbox.lambda_runtime.destinations import Destinations
+from sandbox.lambda_runtime.functions import (
+    LambdaFunction,
+    lambda_environment,
+    link_runtime,
+)
+from sandbox.lambda_runtime.invocation import Invocation
+from sandbox.lambda_runtime.processes import ChildGroup
 from sandbox.stand_ins import start_braze, start_mixpanel
-from sandbox.template import Template
 
 if TYPE_CHECKING:
     from sandbox.braze import BrazeStandIn
@@ -217,7 +221,12 @@ class Cloud:
         package = Path(__file__).resolve().parent.parent
         with (logs / "aws.log").open("ab") as log:
             server = children.spawn(
-                [sys.executable, "-m", "sandbox.aws_server", str(self._aws_port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "sandbox.aws_server",
+                    str(self._aws_port),
+                ],
                 env={**os.environ, "PYTHONPATH": str(package)},
                 cwd=package,
                 stdout=subprocess.PIPE,

@@ -26,7 +26,7 @@ from rich.table import Table
 from bridge.quarantine import from_lines
 from sandbox.braze.currents import BATCH, CurrentsSource, avro_file, avro_key
 from sandbox.cloud import Cloud
-from sandbox.intrinsics import TemplateError
+from sandbox.cloudformation.intrinsics import TemplateError
 from sandbox.mixpanel import Cohort, CohortSync
 
 PEOPLE = 2_500

@@ -7,13 +7,13 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from bridge.currents.catalog import (
+from bridge.currents.mapping.catalog import (
     CUSTOM_EVENT,
     CUSTOM_EVENT_PREFIX,
     EVENTS,
     OLDER_SPELLINGS,
 )
-from bridge.currents.properties import (
+from bridge.currents.mapping.properties import (
     FLOAT32,
     JSON_TEXT,
     OWN_PROPERTIES,

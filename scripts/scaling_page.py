@@ -12,13 +12,13 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from bridge.braze.track import OBJECTS_PER_CALL
-from bridge.cohorts.attribute_route import AttributeRoute
-from bridge.cohorts.items import SHARDS
-from bridge.cohorts.table import READ_ITEMS, WRITE_ITEMS
-from bridge.currents.deliver import MARGIN_SECONDS
+from bridge.aws.dynamodb import READ_ITEMS, WRITE_ITEMS
+from bridge.braze.users_track import OBJECTS_PER_CALL
+from bridge.cohorts.adapters.ledger_items import SHARDS
+from bridge.cohorts.routes.attribute import AttributeRoute
+from bridge.currents.delivery.deliver import MARGIN_SECONDS
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
-from bridge.mixpanel.imports import EVENTS_PER_CALL
+from bridge.mixpanel.import_api import EVENTS_PER_CALL
 from scripts.pages import write_or_check
 
 ROOT = Path(__file__).parents[1]

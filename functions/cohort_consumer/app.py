@@ -17,18 +17,19 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge import aws
+from bridge.aws import clients
+from bridge.aws.dynamodb import Table
 from bridge.braze.client import BrazeClient, PartnerClient
-from bridge.cohorts.attribute_route import AttributeRoute
-from bridge.cohorts.consume import consume
-from bridge.cohorts.devices import Devices
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import Message, read, write
-from bridge.cohorts.partner_route import PartnerRoute
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.s3_pages import S3PageStore
+from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.apply.push import Policy, Pushed, Pusher
+from bridge.cohorts.messages import Message, read, write
 from bridge.cohorts.ports import Route
-from bridge.cohorts.push import Policy, Pushed, Pusher
-from bridge.cohorts.stores import S3PageStore, SqsQueue
-from bridge.cohorts.table import Table
+from bridge.cohorts.routes.attribute import AttributeRoute
+from bridge.cohorts.routes.devices import Devices
+from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import (
     BridgeError,
@@ -51,14 +52,14 @@ class Consumer:
 
     def __init__(self) -> None:
         settings = CohortConsumerSettings.load()
-        s3 = aws.client("s3")
+        s3 = clients.create("s3")
         self.queue_url = settings.cohort_queue_url
-        self.sqs = aws.client("sqs")
+        self.sqs = clients.create("sqs")
         self.settings = settings
         self.secret = Secret(settings.braze_secret_arn, BrazeCredentials)
         self.transport = Transport("braze", settings.braze_rest_endpoint)
         self.devices = Devices()
-        self.table = Table(aws.client("dynamodb"), settings.ledger_table)
+        self.table = Table(clients.create("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")

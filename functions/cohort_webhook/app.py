@@ -14,15 +14,18 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge import aws, gateway, strict_json
+from bridge import validation
 from bridge.authentication import basic_matches, key_matches
-from bridge.braze import cohort_import
-from bridge.cohorts.accept import Accepted, accept
-from bridge.cohorts.accept_changes import accept_changes, accept_naming
-from bridge.cohorts.identity import parse_sources
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.stores import S3PageStore, SqsQueue
-from bridge.cohorts.table import Table
+from bridge.aws import clients, http_api
+from bridge.aws.dynamodb import Table
+from bridge.braze.partner_cohorts import server
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.s3_pages import S3PageStore
+from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.intake.accept import Accepted
+from bridge.cohorts.intake.partner_import import accept_changes, accept_naming
+from bridge.cohorts.intake.webhook import accept
+from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import BridgeError, MalformedInput
 from bridge.mixpanel.cohort_webhook import action_of, failure, parse, success
@@ -40,15 +43,15 @@ class Webhook:
 
     def __init__(self) -> None:
         settings = CohortWebhookSettings.load()
-        s3 = aws.client("s3")
+        s3 = clients.create("s3")
         self.sources = parse_sources(settings.identifiers)
         self.secret = Secret(settings.webhook_secret_arn, WebhookCredentials)
-        self.table = Table(aws.client("dynamodb"), settings.ledger_table)
+        self.table = Table(clients.create("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)
-        self.queue = SqsQueue(aws.client("sqs"), settings.cohort_queue_url)
+        self.queue = SqsQueue(clients.create("sqs"), settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
 
-    def respond(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
+    def respond(self, request: http_api.Request) -> tuple[int, dict[str, Any]]:
         """Authenticate, validate, accept; raises what is to become a 503."""
         if request.route.startswith(PARTNERS):
             return self._import(request)
@@ -62,7 +65,7 @@ class Webhook:
         except MalformedInput as error:
             original = body or request.encoded.encode("utf-8", "surrogatepass")
             # It may be a call of the other protocol, with its keys, gone astray.
-            self._keep(request, cohort_import.without_keys(original, None), error)
+            self._keep(request, server.without_keys(original, None), error)
             return 400, failure(action_of(body), 400, str(error))
         accepted = accept(
             postback,
@@ -75,16 +78,16 @@ class Webhook:
         _report(accepted)
         return 200, success(postback.action)
 
-    def _import(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
+    def _import(self, request: http_api.Request) -> tuple[int, dict[str, Any]]:
         """One call of the cohort import; the keys are judged before all else."""
         if not self._opens_import():
             count(Metric.UNAUTHORIZED)
-            return 401, {"message": cohort_import.WRONG_PARTNER_KEY}
+            return 401, {"message": server.WRONG_PARTNER_KEY}
         body, data = b"", None
         try:
             body = request.body()
-            data = strict_json.load_object(body)
-            refused = self._refusal(cohort_import.keys_of(data))
+            data = validation.load_object(body)
+            refused = self._refusal(server.keys_of(data))
             if refused:
                 count(Metric.UNAUTHORIZED)
                 return 401, {"message": refused}
@@ -92,26 +95,26 @@ class Webhook:
             count(Metric.IMPORT_CALLS)
         except MalformedInput as error:
             # What cannot be read is kept only for those who show the right keys.
-            if data is not None or not self._refusal(cohort_import.keys_in(body)):
-                self._keep(request, cohort_import.without_keys(body, data), error)
+            if data is not None or not self._refusal(server.keys_in(body)):
+                self._keep(request, server.without_keys(body, data), error)
             else:
                 count(Metric.UNAUTHORIZED)
             return 400, {"message": str(error)}
         return 201, {"message": "success"}
 
-    def _accept_import(self, request: gateway.Request, data: dict[str, Any]) -> None:
+    def _accept_import(self, request: http_api.Request, data: dict[str, Any]) -> None:
         partner = request.path_parameters.get("partner", "")
         if not 0 < len(partner) <= MAX_PARTNER:
             raise MalformedInput("partner", "the partner's name is too long")
         ledger = self._ledger(request)
         if not request.route.endswith("/users"):
-            naming = cohort_import.read_naming(data)
+            naming = server.read_naming(data)
             accept_naming(partner, naming, ledger=ledger)
             logger.info("cohort named", project=partner, cohort=naming.cohort_id)
             return
         for accepted in accept_changes(
             partner,
-            cohort_import.read_changes(data),
+            server.read_changes(data),
             request.id,
             request.arrived_ms,
             ledger=ledger,
@@ -120,14 +123,14 @@ class Webhook:
         ):
             _report(accepted)
 
-    def _ledger(self, request: gateway.Request) -> DynamoLedger:
+    def _ledger(self, request: http_api.Request) -> DynamoLedger:
         return DynamoLedger(self.table, request.arrived_ms / 1000)
 
     def _opens_import(self) -> bool:
         """Whether there are keys at all; without, no body is worth reading."""
         return self.secret.get().opens_import or self.secret.refreshed().opens_import
 
-    def _refusal(self, keys: cohort_import.Keys) -> str | None:
+    def _refusal(self, keys: server.Keys) -> str | None:
         """Why the keys do not open the cohort import, in Braze's words."""
         refused = _judge(keys, self.secret.get())
         # Perhaps a key was added a moment ago.
@@ -142,7 +145,7 @@ class Webhook:
         )
 
     def _keep(
-        self, request: gateway.Request, original: bytes, error: MalformedInput
+        self, request: http_api.Request, original: bytes, error: MalformedInput
     ) -> None:
         item = QuarantinedItem(
             original=original,
@@ -157,12 +160,12 @@ class Webhook:
         logger.warning("page refused", reason=error.reason, kept=key)
 
 
-def _judge(keys: cohort_import.Keys, known: WebhookCredentials) -> str | None:
+def _judge(keys: server.Keys, known: WebhookCredentials) -> str | None:
     partner = key_matches(keys.partner_api_key, known.partner_api_keys)
     client = key_matches(keys.client_secret, known.data_import_keys)
     if not partner:
-        return cohort_import.WRONG_PARTNER_KEY
-    return None if client else cohort_import.WRONG_IMPORT_KEY
+        return server.WRONG_PARTNER_KEY
+    return None if client else server.WRONG_IMPORT_KEY
 
 
 def _report(accepted: Accepted) -> None:
@@ -188,7 +191,7 @@ webhook = cache(Webhook)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one call of the HTTP API."""
     try:
-        request = gateway.Request.from_event(event)
+        request = http_api.Request.from_event(event)
         status, body = webhook().respond(request)
     except BridgeError as error:
         logger.error("page not accepted", reason=error.reason, why=str(error))
@@ -196,7 +199,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except Exception as error:
         log_fault("page not accepted", error)
         status, body = _put_off(event)
-    return gateway.answer(status, body)
+    return http_api.answer(status, body)
 
 
 def _put_off(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pybase64
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge import aws
+from bridge.aws import clients
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.currents.arrival import first_arrival
-from bridge.currents.deliver import Delivery, StreamRecord
-from bridge.currents.delivered import Delivered
-from bridge.currents.memory import Memory
-from bridge.currents.pack import compress
-from bridge.currents.rules_file import CachedMapper, RulesFile
+from bridge.currents.delivery.deliver import Delivery, StreamRecord
+from bridge.currents.delivery.outcome import Delivered
+from bridge.currents.delivery.warm_state import Memory
+from bridge.currents.rules_source import CachedMapper, RulesFile
+from bridge.currents.stream.arrival import first_arrival
+from bridge.currents.stream.pack import compress
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, metrics, plain_name
@@ -64,7 +64,7 @@ class Importer:
     @cached_property
     def s3(self) -> "S3Client":
         """Only now, for without rules a good batch needs none."""
-        client: S3Client = aws.client("s3")
+        client: S3Client = clients.create("s3")
         return client
 
     @cached_property

@@ -15,10 +15,11 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
-from bridge import aws
-from bridge.currents.load import Loaded, load
-from bridge.currents.pack import Stream, too_large
-from bridge.currents.progress import Progress
+from bridge.aws import clients
+from bridge.currents.intake.avro_file import Loaded, load
+from bridge.currents.intake.checkpoint import Progress
+from bridge.currents.stream.kinesis import Stream
+from bridge.currents.stream.pack import too_large
 from bridge.errors import BridgeError, RetryableError
 from bridge.observability import Metric, count, log_fault, logger, metrics
 from bridge.quarantine import Quarantine, QuarantinedItem
@@ -35,20 +36,20 @@ class Loader:
 
     def __init__(self) -> None:
         settings = CurrentsLoaderSettings.load()
-        self.s3 = aws.client("s3")
+        self.s3 = clients.create("s3")
         self.data_bucket = settings.data_bucket
-        self.stream = Stream(aws.client("kinesis"), settings.currents_stream)
+        self.stream = Stream(clients.create("kinesis"), settings.currents_stream)
         self.quarantine = Quarantine(self.s3, settings.data_bucket, "currents")
 
     def load(
         self, bucket: str, key: str, announced: datetime, is_late: Callable[[], bool]
     ) -> None:
         """Take one file; raises `RetryableError` when it has to be gone on with."""
-        with aws.answering("currents_bucket"):
+        with clients.answering("currents_bucket"):
             try:
                 found = self.s3.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
-                if aws.error_code(error) not in _GONE:
+                if clients.error_code(error) not in _GONE:
                     raise
                 found = None
         if found is None:

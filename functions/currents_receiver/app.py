@@ -11,11 +11,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge import aws, gateway
 from bridge.authentication import bearer_matches
+from bridge.aws import clients, http_api
 from bridge.credentials import CurrentsCredentials, Secret
-from bridge.currents.pack import Stream
-from bridge.currents.receive import receive
+from bridge.currents.intake.http import receive
+from bridge.currents.stream.kinesis import Stream
 from bridge.errors import BridgeError, MalformedInput
 from bridge.observability import Metric, count, log_fault, logger, metrics
 from bridge.quarantine import Quarantine, QuarantinedItem
@@ -28,10 +28,12 @@ class Receiver:
     def __init__(self) -> None:
         settings = CurrentsReceiverSettings.load()
         self.secret = Secret(settings.currents_secret_arn, CurrentsCredentials)
-        self.stream = Stream(aws.client("kinesis"), settings.currents_stream)
-        self.quarantine = Quarantine(aws.client("s3"), settings.data_bucket, "currents")
+        self.stream = Stream(clients.create("kinesis"), settings.currents_stream)
+        self.quarantine = Quarantine(
+            clients.create("s3"), settings.data_bucket, "currents"
+        )
 
-    def respond(self, request: gateway.Request) -> tuple[int, dict[str, Any]]:
+    def respond(self, request: http_api.Request) -> tuple[int, dict[str, Any]]:
         """Authenticate, then store; raises what is to become a 503."""
         if not self._is_known(request.authorization):
             count(Metric.UNAUTHORIZED)
@@ -70,7 +72,7 @@ receiver = cache(Receiver)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one call of the HTTP API."""
     try:
-        request = gateway.Request.from_event(event)
+        request = http_api.Request.from_event(event)
         status, body = receiver().respond(request)
     except BridgeError as error:
         logger.error("call not stored", reason=error.reason, why=str(error))
@@ -78,7 +80,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except Exception as error:
         log_fault("call not stored", error)
         status, body = _put_off()
-    return gateway.answer(status, body)
+    return http_api.answer(status, body)
 
 
 def _put_off() -> tuple[int, dict[str, Any]]:

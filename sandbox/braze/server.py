@@ -14,8 +14,8 @@ from sandbox.braze.faults import AFTER, BEFORE, KINDS, BrazeFaults
 from sandbox.braze.partner import PartnerAccess, is_partner_path, partner_call
 from sandbox.braze.rate_limits import NAMES, RateLimit, RateWindows
 from sandbox.braze.workspace import Workspace
-from sandbox.faults import Faults
-from sandbox.web import Answer, Call, StandIn
+from sandbox.servers.faults import Faults
+from sandbox.servers.web import Answer, Call, StandIn
 
 MAX_BODY = 4_000_000
 MAX_BULK_BODY = 2_000_000

@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sandbox.web import Call
+from sandbox.servers.web import Call
 
 WRONG = "Invalid credentials"
 WRONG_ACCOUNT = "Invalid service account credentials"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sandbox.faults import Faults
-from sandbox.web import Answer
+from sandbox.servers.faults import Faults
+from sandbox.servers.web import Answer
 
 _STALL, _SLOW = 60.0, 1.0
 _HTML = b"<html><body>error</body></html>"

@@ -18,7 +18,7 @@ from sandbox.mixpanel.credentials import Credentials
 from sandbox.mixpanel.events import Events
 from sandbox.mixpanel.faults import LIMITED, error
 from sandbox.mixpanel.rules import Failure, Project
-from sandbox.web import Answer, Call
+from sandbox.servers.web import Answer, Call
 
 EVENTS_PER_CALL = 2000
 REJECTED = "some data points in the request failed validation"

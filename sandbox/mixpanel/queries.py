@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.mixpanel.cohorts import Cohort
-from sandbox.web import Answer
+from sandbox.servers.web import Answer
 
 PAGE_SIZE = 1000
 QUERIES_PER_HOUR = 60

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sandbox.faults import Faults
 from sandbox.mixpanel.cohorts import NAMED_DIALECTS, Cohort
 from sandbox.mixpanel.credentials import Credentials
 from sandbox.mixpanel.events import Event, Events, Key
@@ -27,7 +26,8 @@ from sandbox.mixpanel.imports import ImportApi, ImportLimits
 from sandbox.mixpanel.queries import Queries
 from sandbox.mixpanel.rules import Project
 from sandbox.mixpanel.sync import CohortSync, SyncResult
-from sandbox.web import Answer, Call, StandIn
+from sandbox.servers.faults import Faults
+from sandbox.servers.web import Answer, Call, StandIn
 
 _QUERIES = frozenset({"/api/query/cohorts/list", "/api/query/engage"})
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from bridge import aws
-from bridge.cohorts import push, sweep
-from bridge.cohorts.items import FORGOTTEN_SECONDS, RETENTION_SECONDS
-from bridge.currents import deliver
+from bridge.aws import clients
+from bridge.cohorts import maintenance
+from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
+from bridge.cohorts.apply import push
+from bridge.currents.delivery import deliver
 from bridge.mixpanel.client import ANSWER_SECONDS
 from bridge.transport import READ_TIMEOUT
 from functions.cohort_consumer.app import LONGEST_PAUSE
@@ -111,10 +112,10 @@ def test_the_sweeper_comes_at_least_as_often_as_its_waits_assume(
     expanded: Template,
 ) -> None:
     every = sweeper_seconds(expanded) * 1000
-    assert every <= sweep.PATIENCE_MS
+    assert every <= maintenance.PATIENCE_MS
     # A cohort that falls silent is seen several times before it counts as gone.
-    assert 3 * every <= sweep.DISCONNECTED_MS - sweep.SILENT_MS
-    assert every <= sweep.DAY_MS / 24
+    assert 3 * every <= maintenance.DISCONNECTED_MS - maintenance.SILENT_MS
+    assert every <= maintenance.DAY_MS / 24
     assert function(expanded, "CohortSweeper")["Timeout"] < sweeper_seconds(expanded)
 
 
@@ -122,9 +123,9 @@ def test_a_page_is_its_senders_affair_while_the_webhook_may_run(
     expanded: Template,
 ) -> None:
     webhook = function(expanded, "CohortWebhook")["Timeout"]
-    assert webhook * 1000 < sweep.PATIENCE_MS
+    assert webhook * 1000 < maintenance.PATIENCE_MS
     # Mixpanel calls every half hour, and two calls may fail.
-    assert sweep.SILENT_MS >= 3 * 1_800_000
+    assert maintenance.SILENT_MS >= 3 * 1_800_000
 
 
 def seconds_looked_at(template: Template, alarm: str) -> int:
@@ -188,7 +189,7 @@ def test_a_vendor_may_be_slow_once_within_an_invocation(expanded: Template) -> N
 
 
 def test_an_answer_of_aws_is_awaited_within_the_margin(expanded: Template) -> None:
-    config: Any = aws.CONFIG
+    config: Any = clients.CONFIG
     one_try = config.connect_timeout + config.read_timeout
     assert one_try < push.MARGIN_SECONDS
     assert one_try < deliver.MARGIN_SECONDS

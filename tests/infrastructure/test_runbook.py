@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from bridge.currents.deliver import REFUSED
-from bridge.currents.prepare import FAULT
+from bridge.currents.delivery.deliver import REFUSED
+from bridge.currents.delivery.prepare import FAULT
 
 ROOT = Path(__file__).parents[2]
 BRIDGE = ROOT / "layers" / "application" / "bridge"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from bridge.currents.deliver import MARGIN_SECONDS
-from bridge.currents.pack import BYTES_PER_RECORD, EVENTS_PER_RECORD
-from bridge.mixpanel.imports import EVENTS_PER_CALL
+from bridge.currents.delivery.deliver import MARGIN_SECONDS
+from bridge.currents.stream.pack import BYTES_PER_RECORD, EVENTS_PER_RECORD
+from bridge.mixpanel.import_api import EVENTS_PER_CALL
 from bridge.transport import READ_TIMEOUT
 from scripts import scaling_page
 from scripts.scaling_page import Cohort, Events

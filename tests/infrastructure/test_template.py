@@ -181,7 +181,7 @@ def test_keys_go_to_brazes_hosts_alone(template: Template, endpoint: str) -> Non
 def test_identifiers_are_judged_like_in_the_code(
     template: Template, identifiers: str, good: bool
 ) -> None:
-    from bridge.cohorts.identity import IdentifiersError, parse_sources
+    from bridge.cohorts.rules.identifiers import IdentifiersError, parse_sources
 
     pattern = template["Parameters"]["Identifiers"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, identifiers)) == good

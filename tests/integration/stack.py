@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from bridge.credentials import Secret
 from bridge.observability import logger
-from sandbox.sqs_mapping import sqs_record
+from sandbox.event_sources.sqs import sqs_record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,11 +13,11 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 
-from bridge.cohorts.items import called_update
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import CohortKey, PageMessage, write
-from bridge.cohorts.table import Table
-from bridge.cohorts.verdict import Verdict
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.ledger_items import called_update
+from bridge.cohorts.messages import CohortKey, PageMessage, write
+from bridge.cohorts.rules.commit import Verdict
 from bridge.quarantine import Quarantine, QuarantinedItem
 from tests.integration.operator import (
     CANARY,

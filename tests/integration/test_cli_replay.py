@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.message import CohortKey, PageMessage, write
+from bridge.cohorts.messages import CohortKey, PageMessage, write
 from bridge.quarantine import Quarantine, QuarantinedItem
 from sandbox.braze.currents import CurrentsSource
 from tests.integration.operator import (

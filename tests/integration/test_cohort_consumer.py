@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.push import Policy
+from bridge.cohorts.apply.push import Policy
 from bridge.quarantine import from_lines
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook

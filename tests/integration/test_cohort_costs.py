@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge import aws
+from bridge.aws import clients
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
@@ -39,7 +39,7 @@ def calls(
             factor = 2 if model.name == "TransactWriteItems" else 1
             counted["written"] += factor * len(items)
 
-    real = aws.client
+    real = clients.create
 
     def client(*arguments: Any, **options: Any) -> Any:
         made = real(*arguments, **options)
@@ -47,7 +47,7 @@ def calls(
         return made
 
     with BrazeStandIn(rest_api_keys=[REST_KEY]) as braze:
-        monkeypatch.setattr(aws, "client", client)
+        monkeypatch.setattr(clients, "create", client)
         monkeypatch.setenv("BRAZE_REST_ENDPOINT", braze.url)
         app.consumer.cache_clear()
         webhook.webhook.cache_clear()

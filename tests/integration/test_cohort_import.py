@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bridge.braze import cohort_import
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.message import CohortKey
-from bridge.cohorts.syncs import is_complete
-from bridge.cohorts.table import Table
+from bridge.aws.dynamodb import Table
+from bridge.braze.partner_cohorts import server
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.rules.completeness import is_complete
 from bridge.quarantine import from_lines
 from functions.cohort_webhook import app
 from tests.integration.stack import (
@@ -198,12 +198,12 @@ MANY = [{"user_ids": [f"u{n}" for n in range(1001)]}]
 @pytest.mark.parametrize(
     ("name", "wrong", "says"),
     [
-        (NAME, {"cohort_id": 7}, cohort_import.WRONG_COHORT),
-        (NAME, {"name": ""}, cohort_import.WRONG_NAME),
-        (NAME, {"created_at": "soon"}, cohort_import.WRONG_TIME),
-        (USERS, {"cohort_id": None}, cohort_import.WRONG_COHORT),
-        (USERS, {"cohort_changes": {}}, cohort_import.WRONG_CHANGES),
-        (USERS, {"cohort_changes": MANY}, cohort_import.TOO_MANY),
+        (NAME, {"cohort_id": 7}, server.WRONG_COHORT),
+        (NAME, {"name": ""}, server.WRONG_NAME),
+        (NAME, {"created_at": "soon"}, server.WRONG_TIME),
+        (USERS, {"cohort_id": None}, server.WRONG_COHORT),
+        (USERS, {"cohort_changes": {}}, server.WRONG_CHANGES),
+        (USERS, {"cohort_changes": MANY}, server.TOO_MANY),
     ],
 )
 def test_a_wrong_body_is_400_in_brazes_words_and_kept_without_the_keys(
@@ -291,7 +291,7 @@ def test_no_key_and_no_member_is_logged(
 
 
 def test_the_ledger_in_memory_renames_like_the_one_on_dynamodb() -> None:
-    from bridge.cohorts.memory import MemoryLedger
+    from tests.fakes.memory_ledger import MemoryLedger
 
     memory = MemoryLedger()
     memory.rename(KEY, "Trial")

@@ -92,9 +92,9 @@ def test_the_sample_event_of_the_consumer_is_what_the_webhook_enqueues(
 def test_members_without_a_match_are_counted_by_reason_in_the_sync(
     call: Call, stack: Stack
 ) -> None:
-    from bridge.cohorts.ledger import DynamoLedger
-    from bridge.cohorts.message import CohortKey
-    from bridge.cohorts.table import Table
+    from bridge.aws.dynamodb import Table
+    from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+    from bridge.cohorts.messages import CohortKey
 
     call(sample("cohort_webhook"))
     ledger = DynamoLedger(Table(stack.dynamodb, stack.table), 0)

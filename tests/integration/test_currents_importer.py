@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.currents.transform import MAPPING_VERSION
+from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import RetryableError
 from functions.currents_importer import app
 from sandbox.mixpanel import MixpanelStandIn, rules
@@ -185,7 +185,7 @@ def test_unequal_accounts_are_retried_and_counted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("bridge.outcomes.Accounts.closed", False)
+    monkeypatch.setattr("bridge.accounts.Accounts.closed", False)
     assert failed(app.handler(batch(source().event()), Context())) == ["1000"]
     assert '"AccountsUnbalanced":[1.0]' in capsys.readouterr().out
 

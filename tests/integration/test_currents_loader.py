@@ -6,7 +6,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 import pytest
 
-from bridge.currents.decode import decode
+from bridge.currents.decode.record import decode
 from bridge.errors import RetryableError
 from bridge.quarantine import from_lines
 from functions.currents_loader import app

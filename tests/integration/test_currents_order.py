@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bridge import gateway
-from bridge.currents.avro import read_events
-from bridge.currents.decode import decode
-from bridge.currents.progress import Progress
+from bridge.aws import http_api
+from bridge.currents.decode.avro import read_events
+from bridge.currents.decode.record import decode
+from bridge.currents.intake.checkpoint import Progress
 from bridge.errors import MalformedInput, RetryableError
 from bridge.quarantine import Quarantine
 from functions.currents_importer import app as importer
@@ -183,10 +183,10 @@ def receive() -> int:
 def test_the_receiver_answers_2xx_when_all_is_stored(
     stack: Stack, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps.watch(gateway, "answer")
+    steps.watch(http_api, "answer")
     assert receive() == 200
     assert sorted(steps.taken[:2]) == ["Quarantine.put", "Stream.put"]
-    assert steps.taken[2:] == ["bridge.gateway.answer"]
+    assert steps.taken[2:] == ["bridge.aws.http_api.answer"]
 
 
 @pytest.mark.parametrize("failing", ["Quarantine.put", "Stream.put"])

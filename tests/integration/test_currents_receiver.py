@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.currents.decode import decode
+from bridge.currents.decode.record import decode
 from bridge.quarantine import from_lines
 from functions.currents_receiver import app
 from tests.integration.stack import TOKEN, Context, Stack, logged, sample, stack

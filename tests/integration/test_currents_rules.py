@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.currents.rules_file import SECONDS
+from bridge.currents.rules_source import SECONDS
 from functions.currents_importer import app
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.stack import (

@@ -13,10 +13,10 @@ from typing import Any, Never
 
 import pytest
 
-from bridge.cohorts.ledger import DynamoLedger
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.errors import BridgeError, CredentialsRefused, RetryableError
 from functions.cohort_consumer import app as consumer
-from functions.cohort_sweeper import app as sweeper
+from functions.cohort_maintenance import app as sweeper
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer
 from functions.currents_loader import app as loader

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.devices import ANONYMOUS_SECONDS
+from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS
 from bridge.credentials import CACHE_SECONDS, REFRESH_SECONDS
-from bridge.currents.rules_file import SECONDS
+from bridge.currents.rules_source import SECONDS
 from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.table import Table
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from tests.integration.stack import clients, create_ledger_table
 from tests.model.world import World
 

@@ -15,13 +15,13 @@ from itertools import combinations
 from operator import attrgetter
 from typing import Any
 
-from bridge.cohorts.accept import accept
-from bridge.cohorts.consume import consume
-from bridge.cohorts.memory import MemoryLedger
-from bridge.cohorts.message import Message
+from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.intake.webhook import accept
+from bridge.cohorts.messages import Message
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import Cohort, Dialect, PlannedCall, body_of, plan
+from tests.fakes.memory_ledger import MemoryLedger
 from tests.model.crashes import Crash, Mortal
 from tests.model.world import KEY, SOURCES, World
 

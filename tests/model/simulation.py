@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.cohorts.accept import accept
-from bridge.cohorts.consume import consume
-from bridge.cohorts.message import Message, PageMessage
-from bridge.cohorts.push import Pusher
+from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.apply.push import Pusher
+from bridge.cohorts.intake.webhook import accept
+from bridge.cohorts.messages import Message, PageMessage
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import (

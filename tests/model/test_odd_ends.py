@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.identity import parse_sources
-from bridge.cohorts.items import shard_of
-from bridge.cohorts.message import ReleaseMessage
-from bridge.cohorts.push import Policy
-from bridge.cohorts.sweep import PATIENCE_MS, sweep
+from bridge.cohorts.adapters.ledger_items import shard_of
+from bridge.cohorts.apply.push import Policy
+from bridge.cohorts.maintenance import PATIENCE_MS, sweep
+from bridge.cohorts.messages import ReleaseMessage
+from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.errors import RetryableError
 from tests.model.world import KEY, World, crowd
 

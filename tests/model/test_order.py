@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.membership import Confirmed
-from bridge.cohorts.memory import MemoryQueue
-from bridge.cohorts.message import Message, SettleMessage
-from bridge.cohorts.sweep import DAY_MS, PATIENCE_MS, sweep
+from bridge.cohorts.maintenance import DAY_MS, PATIENCE_MS, sweep
+from bridge.cohorts.messages import Message, SettleMessage
+from bridge.cohorts.rules.membership import Confirmed
+from tests.fakes.memory_ledger import MemoryQueue
 from tests.model.crashes import WRITES, Crash, Mortal
 from tests.model.world import KEY, World
 

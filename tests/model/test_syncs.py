@@ -6,11 +6,11 @@ the two cannot come apart.
 
 import pytest
 
-from bridge.cohorts.identity import parse_sources
-from bridge.cohorts.membership import Confirmed
-from bridge.cohorts.message import PageMessage, WeighMessage
-from bridge.cohorts.push import Policy
-from bridge.cohorts.sweep import PATIENCE_MS, sweep
+from bridge.cohorts.apply.push import Policy
+from bridge.cohorts.maintenance import PATIENCE_MS, sweep
+from bridge.cohorts.messages import PageMessage, WeighMessage
+from bridge.cohorts.rules.identifiers import parse_sources
+from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import PermanentError, RetryableError
 from tests.model.world import KEY, Braze, World, crowd
 

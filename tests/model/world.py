@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.cohorts.accept import Accepted, accept
-from bridge.cohorts.consume import consume
-from bridge.cohorts.identity import Identifier, parse_sources
-from bridge.cohorts.items import page_of
-from bridge.cohorts.memory import MemoryLedger, MemoryPageStore, MemoryQueue
-from bridge.cohorts.message import CohortKey, Message, PageMessage
+from bridge.cohorts.adapters.ledger_items import page_of
+from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.apply.push import Policy, Pushed, Pusher
+from bridge.cohorts.intake.accept import Accepted
+from bridge.cohorts.intake.webhook import accept
+from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.ports import Ledger
-from bridge.cohorts.push import Policy, Pushed, Pusher
+from bridge.cohorts.rules.identifiers import Identifier, parse_sources
 from bridge.mixpanel.cohort_webhook import Postback
+from tests.fakes.memory_ledger import MemoryLedger, MemoryPageStore, MemoryQueue
 
 KEY = CohortKey(project="1", cohort="7")
 SOURCES = parse_sources("external_id=mixpanel_distinct_id")

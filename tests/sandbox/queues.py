@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from sandbox.invocation import Invoke
-from sandbox.sqs_mapping import SqsMapping
-from sandbox.stack import SqsSource
+from sandbox.cloudformation.stack import SqsSource
+from sandbox.event_sources.sqs import SqsMapping
+from sandbox.lambda_runtime.invocation import Invoke
 
 
 class Queue:

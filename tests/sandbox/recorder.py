@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.invocation import Invocation
+from sandbox.lambda_runtime.invocation import Invocation
 
 
 class Recorder:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.async_invoke import AsyncInvoker
 from sandbox.cloud import Cloud
-from sandbox.destinations import Destinations
-from sandbox.invocation import Invoke, RequestTooLarge, Throttled
-from sandbox.stack import AsyncSettings, FunctionSettings
+from sandbox.cloudformation.stack import AsyncSettings, FunctionSettings
+from sandbox.lambda_runtime.async_invoke import AsyncInvoker
+from sandbox.lambda_runtime.destinations import Destinations
+from sandbox.lambda_runtime.invocation import Invoke, RequestTooLarge, Throttled
 from tests.sandbox.queues import MakeQueue
 from tests.sandbox.recorder import Recorder, eventually
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.aws_server import one_at_a_time
+from sandbox.aws_server.server import one_at_a_time
 from sandbox.cloud import Cloud
 
 

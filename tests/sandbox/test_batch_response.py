@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.batch_response import CompleteFailure, failed_identifiers
-from sandbox.invocation import Invocation
+from sandbox.event_sources.batch_response import CompleteFailure, failed_identifiers
+from sandbox.lambda_runtime.invocation import Invocation
 
 KNOWN = {"a", "b", "c"}
 

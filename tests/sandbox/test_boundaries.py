@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.boundaries import Boundaries, Door
-from sandbox.web import Answer, Call, WebServer
+from sandbox.servers.boundaries import Boundaries, Door
+from sandbox.servers.web import Answer, Call, WebServer
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.http_api import HttpApi
+from sandbox.http_api.server import HttpApi
 from tests.sandbox.recorder import eventually
 from tests.sandbox.small_stack import build
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.functions import LambdaFunction
-from sandbox.invocation import RequestTooLarge, Throttled
-from sandbox.processes import ChildGroup
-from sandbox.stack import FunctionSettings
+from sandbox.cloudformation.stack import FunctionSettings
+from sandbox.lambda_runtime.functions import LambdaFunction
+from sandbox.lambda_runtime.invocation import RequestTooLarge, Throttled
+from sandbox.lambda_runtime.processes import ChildGroup
 from tests.sandbox.recorder import eventually
 
 

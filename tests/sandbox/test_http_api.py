@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.http_api import BODY_LIMIT, HttpApi, find_route
-from sandbox.invocation import Invocation, Invoke, RequestTooLarge, Throttled
-from sandbox.stack import ApiSettings, Route
+from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.http_api.server import BODY_LIMIT, HttpApi, find_route
+from sandbox.lambda_runtime.invocation import (
+    Invocation,
+    Invoke,
+    RequestTooLarge,
+    Throttled,
+)
 
 ROUTES = [
     Route("F", "api", "POST", "/pets"),

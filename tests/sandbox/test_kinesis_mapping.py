@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.destinations import Destinations
-from sandbox.invocation import Invoke
-from sandbox.kinesis_mapping import KinesisMapping, Pace
-from sandbox.stack import KinesisSource
+from sandbox.cloudformation.stack import KinesisSource
+from sandbox.event_sources.kinesis import KinesisMapping, Pace
+from sandbox.lambda_runtime.destinations import Destinations
+from sandbox.lambda_runtime.invocation import Invoke
 from tests.sandbox.queues import MakeQueue
 from tests.sandbox.recorder import Recorder, eventually
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.notifications import complete, matches
-from sandbox.stack import ObjectSource
+from sandbox.cloudformation.stack import ObjectSource
+from sandbox.event_sources.s3_notifications import complete, matches
 
 SOURCE = ObjectSource(
     "Loader",

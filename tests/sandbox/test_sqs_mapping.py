@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.invocation import Throttled
+from sandbox.lambda_runtime.invocation import Throttled
 from tests.sandbox.queues import MakeQueue, bodies, failing, mapped
 from tests.sandbox.recorder import Recorder, eventually
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.intrinsics import Identity, Resolver, TemplateError
-from sandbox.stack import Stack
-from sandbox.template import Template
+from sandbox.cloudformation.intrinsics import Identity, Resolver, TemplateError
+from sandbox.cloudformation.stack import Stack
+from sandbox.cloudformation.template import Template
 from tests.sandbox.small_stack import TEMPLATE, build
 
 ENDPOINT = "http://127.0.0.1:4566"

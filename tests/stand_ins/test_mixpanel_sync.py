@@ -17,7 +17,7 @@ from sandbox.mixpanel import (
 )
 from sandbox.mixpanel.cohorts import PlannedCall, Sessions, plan
 from sandbox.mixpanel.sync import PAUSES, SNAPSHOT_SECONDS
-from sandbox.web import Answer, Call, WebServer
+from sandbox.servers.web import Answer, Call, WebServer
 from tests.stand_ins.calls import NOW, basic
 
 type Said = list[tuple[str, int]]

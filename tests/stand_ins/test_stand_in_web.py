@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from sandbox.web import Answer, Call, WebServer
+from sandbox.servers.web import Answer, Call, WebServer
 
 
 def respond(call: Call) -> Answer:

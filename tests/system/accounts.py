@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from bridge.cohorts.message import CohortKey
-from bridge.cohorts.stores import S3PageStore
+from bridge.cohorts.adapters.s3_pages import S3PageStore
+from bridge.cohorts.messages import CohortKey
 from bridge.quarantine import QuarantinedItem, from_lines
 from sandbox.cloud import Cloud
 from tests.system.syncs import PageSent

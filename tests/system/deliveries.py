@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.cloud import REGION, Cloud
-from sandbox.sqs_mapping import sqs_record
+from sandbox.event_sources.sqs import sqs_record
 
 
 def receive(cloud: Cloud) -> list[dict[str, Any]]:

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bridge import aws
-from bridge.cohorts.memory import MemoryLedger
+from bridge.aws import clients
 from bridge.quarantine import QuarantinedItem, from_lines
 from functions.cohort_webhook import app
-from sandbox.http_payload import Request, event_of
-from sandbox.stack import ApiSettings, Route
+from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.http_api.payload import Request, event_of
+from tests.fakes.memory_ledger import MemoryLedger
 from tests.integration.stack import (
     PASSWORD,
     Context,
@@ -117,10 +117,10 @@ class Door:
 @pytest.fixture
 def door(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     made = Door(stack)
-    real = aws.client
+    real = clients.create
     fakes = {"s3": made.bucket, "sqs": made.queue}
     monkeypatch.setattr(
-        aws, "client", lambda name, *more: fakes.get(name) or real(name, *more)
+        clients, "create", lambda name, *more: fakes.get(name) or real(name, *more)
     )
     app.webhook.cache_clear()
     yield made

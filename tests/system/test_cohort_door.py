@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from bridge.cohorts.message import CohortKey
+from bridge.cohorts.messages import CohortKey
 from sandbox.cloud import Cloud
-from sandbox.http_api import BODY_LIMIT
-from sandbox.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
+from sandbox.http_api.server import BODY_LIMIT
+from sandbox.lambda_runtime.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
 from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import accounts, cohorts_in_ledger, put_aside, waiting
 from tests.system.claims import record_claim

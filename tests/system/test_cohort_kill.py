@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.message import CohortKey
-from sandbox.boundaries import Boundaries, Door
+from bridge.cohorts.messages import CohortKey
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
+from sandbox.servers.boundaries import Boundaries, Door
 from tests.system.accounts import accounts
 from tests.system.claims import record_claim
 from tests.system.deliveries import delete, receive

@@ -72,8 +72,8 @@ def held(world: VirtualWorld, cohort: Cohort) -> set[str]:
 
 def test_virtual_world_is_the_templates(built: Any) -> None:
     """The queue of these tests is a model: its figures are those of the deployment."""
-    from sandbox.stack import Stack
-    from sandbox.template import Template
+    from sandbox.cloudformation.stack import Stack
+    from sandbox.cloudformation.template import Template
 
     template = Template(
         built,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.message import CohortKey
+from bridge.cohorts.messages import CohortKey
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import (

@@ -11,13 +11,13 @@ import orjson
 import pytest
 import requests
 
-from bridge.currents.transform import Filtered, Mapper, Sent
+from bridge.currents.mapping.transform import Filtered, Mapper, Sent
 from bridge.quarantine import Key, QuarantinedItem
 from cli.replay import kept as kept_by_cli
 from cli.replay import replay_events
 from cli.stack import RunningStack
 from functions.currents_importer import app
-from sandbox.kinesis_records import encoded_event, shard_record
+from sandbox.event_sources.kinesis_records import encoded_event, shard_record
 from sandbox.mixpanel import MixpanelStandIn, rules
 from sandbox.mixpanel.events import key_of
 from tests.integration.importer import (

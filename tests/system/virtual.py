@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from bridge import aws
+from bridge.aws import clients
 from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
-from sandbox.http_payload import Request, event_of
+from sandbox.http_api.payload import Request, event_of
 from tests.integration.stack import PASSWORD, REST_KEY, Context, Stack, stack
 from tests.system.doors import API, ROUTE, Bucket
 
@@ -205,10 +205,10 @@ def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWo
     with BrazeStandIn(rest_api_keys=[REST_KEY]) as braze:
         monkeypatch.setenv("BRAZE_REST_ENDPOINT", braze.url)
         world = VirtualWorld(stack, braze)
-        real = aws.client
+        real = clients.create
         fakes = {"s3": world.bucket, "sqs": world.queue}
         monkeypatch.setattr(
-            aws, "client", lambda name, *more: fakes.get(name) or real(name, *more)
+            clients, "create", lambda name, *more: fakes.get(name) or real(name, *more)
         )
         webhook.webhook.cache_clear()
         consumer.consumer.cache_clear()

@@ -10,8 +10,8 @@ from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
-from bridge import aws
-from bridge.cohorts.table import unpack
+from bridge.aws import clients
+from bridge.aws.dynamodb import unpack
 
 type Request = dict[str, Any]
 
@@ -27,7 +27,7 @@ class ScriptedAws:
     """Answers in turn, the last one for ever; keeps what it was asked."""
 
     def __init__(self, service: str, *answers: Mapping[str, Any] | Refusal) -> None:
-        self.client: Any = aws._session().create_client(
+        self.client: Any = clients._session().create_client(
             service,
             region_name="eu-west-1",
             aws_access_key_id="testing",

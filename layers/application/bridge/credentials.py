@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
-from bridge import aws
+from bridge.aws import clients
 from bridge.errors import CredentialsRefused, RetryableError
 from bridge.observability import register_secret
 
@@ -161,7 +161,7 @@ class Secret[T: SecretModel]:
         self._arn = arn
         model.model_rebuild()
         self._model = model
-        self._client = client or aws.client("secretsmanager", CONFIG)
+        self._client = client or clients.create("secretsmanager", CONFIG)
         self._clock = clock
         self._text = ""
         self._fetched_at = float("-inf")

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bridge.aws import answering
+from bridge.aws.clients import answering
 from bridge.errors import MalformedInput, PermanentError
 
 if TYPE_CHECKING:

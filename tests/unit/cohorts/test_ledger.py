@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.items import FORGOTTEN_SECONDS, RETENTION_SECONDS
-from bridge.cohorts.ledger import DynamoLedger
-from bridge.cohorts.membership import Confirmed, Member
-from bridge.cohorts.message import CohortKey, PageMessage
+from bridge.aws.dynamodb import Table, unpack
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
+from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Progress
-from bridge.cohorts.syncs import Cohort, Page, Placement, Sync
-from bridge.cohorts.table import Table, unpack
-from bridge.cohorts.verdict import Verdict
+from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.membership import Confirmed, Member
+from bridge.cohorts.rules.model import Cohort, Page, Sync
+from bridge.cohorts.rules.placement import Placement
 from bridge.mixpanel.cohort_webhook import Action
 from tests.unit.scripted_aws import ScriptedAws, Write
 

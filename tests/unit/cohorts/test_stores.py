@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.message import (
+from bridge.cohorts.adapters.s3_pages import S3PageStore
+from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.messages import (
     CohortKey,
     Message,
     PageMessage,
@@ -14,7 +16,6 @@ from bridge.cohorts.message import (
     WeighMessage,
     write,
 )
-from bridge.cohorts.stores import S3PageStore, SqsQueue
 from bridge.errors import PermanentError, RetryableError
 from bridge.mixpanel.cohort_webhook import Action
 from tests.unit.scripted_aws import Refusal, ScriptedAws

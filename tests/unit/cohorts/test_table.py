@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.table import BATCH_TRIES, CONFLICT_TRIES, Table, Update, pack
+from bridge.aws.dynamodb import BATCH_TRIES, CONFLICT_TRIES, Table, Update, pack
 from bridge.errors import RetryableError
 from tests.unit.scripted_aws import Refusal, ScriptedAws
 

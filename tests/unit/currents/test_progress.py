@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from bridge.currents.progress import Progress
+from bridge.currents.intake.checkpoint import Progress
 from bridge.errors import RetryableError
 from tests.unit.scripted_aws import Refusal, ScriptedAws
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.currents.pack import RECORDS_PER_CALL, TRIES, Stream
+from bridge.currents.stream.kinesis import RECORDS_PER_CALL, TRIES, Stream
 from bridge.errors import RetryableError
 from tests.unit.scripted_aws import Refusal, ScriptedAws
 

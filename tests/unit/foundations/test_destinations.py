@@ -20,7 +20,7 @@ from bridge.credentials import BrazeCredentials, MixpanelCredentials, Secret
 from bridge.errors import BridgeError
 from bridge.mixpanel.client import ANSWER_SECONDS, MixpanelClient
 from bridge.transport import CONNECT_TIMEOUT, READ_TIMEOUT, RetryPolicy, Transport
-from sandbox.web import Answer, Call, StandIn
+from sandbox.servers.web import Answer, Call, StandIn
 
 ONE_TRY = RetryPolicy(attempts=1)
 KEYS = {"rest_api_key": "rest-1", "partner_api_key": "p-1", "data_import_key": "d-1"}

@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from bridge.braze import partner
-from bridge.braze.track import TrackReply, read_export, read_reply
+from bridge.braze.partner_cohorts import requests
+from bridge.braze.users_track import TrackReply, read_export, read_reply
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import CredentialsRefused, RetryableError
 from bridge.transport import Reply, Transport
@@ -124,14 +124,14 @@ class PartnerClient(_Client):
         self.name = name
 
     def name_cohort(self, cohort: str, name: str, created_at: datetime) -> None:
-        """Name or rename a cohort; raises as `partner.read_reply`."""
-        body = partner.naming(cohort, name, created_at)
-        self._call(partner.names(self.name), body, partner.read_reply)
+        """Name or rename a cohort; raises as `requests.read_reply`."""
+        body = requests.naming(cohort, name, created_at)
+        self._call(requests.names(self.name), body, requests.read_reply)
 
     def change(self, cohort: str, changes: Sequence[Mapping[str, object]]) -> None:
-        """Change up to 1,000 members; raises as `partner.read_reply`."""
-        body = partner.changing(cohort, changes)
-        self._call(partner.users(self.name), body, partner.read_reply)
+        """Change up to 1,000 members; raises as `requests.read_reply`."""
+        body = requests.changing(cohort, changes)
+        self._call(requests.users(self.name), body, requests.read_reply)
 
     def _signed(
         self, body: Mapping[str, object], credentials: BrazeCredentials

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.cohorts.identity import Identifier, Matched
-from bridge.cohorts.membership import Member
-from bridge.cohorts.message import CohortKey, Message, PageMessage
-from bridge.cohorts.syncs import Cohort, Page, Placement, Registered, Sync
-from bridge.cohorts.verdict import Verdict
+from bridge.cohorts.messages import CohortKey, Message, PageMessage
+from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.identifiers import Identifier, Matched
+from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.placement import Placement
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.errors import CredentialsRefused, RetryableError
-from bridge.mixpanel.imports import ImportReply, read_reply, write_body
+from bridge.mixpanel.import_api import ImportReply, read_reply, write_body
 from bridge.transport import Reply, RetryPolicy, Transport
 
 POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))

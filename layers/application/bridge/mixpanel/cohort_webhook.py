@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from bridge import strict_json
+from bridge import validation
 from bridge.errors import MalformedInput
 
 MEMBERS_PER_CALL = 1000
@@ -128,7 +128,7 @@ def parse(body: bytes) -> Postback:
 
     The message never quotes the body, which holds personal data.
     """
-    data = strict_json.load_object(body)
+    data = validation.load_object(body)
     try:
         return Postback.model_validate(data)
     except ValidationError as error:

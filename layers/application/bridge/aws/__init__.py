@@ -1,0 +1,1 @@
+"""AWS: clients, and the shapes of its services that we use."""

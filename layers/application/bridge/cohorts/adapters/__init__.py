@@ -1,0 +1,1 @@
+"""The ports of the flow on DynamoDB, S3 and SQS."""

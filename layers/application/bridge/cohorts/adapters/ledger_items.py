@@ -1,0 +1,258 @@
+"""What stands in the ledger's table, item by item, and how it is read (pure).
+
+pk                          sk                      what
+COHORTS                     project#cohort          when it was called last
+C#project#cohort            HEAD                    newest, floor, undecided, dead
+C#project#cohort            S#seq                   a sync, its pages and counts
+C#project#cohort            P#seq#action#page       the content, when it came, sent
+C#project#cohort            A#seq#action#page       how far a page that crashed came
+C#project#cohort            X#session               the sync of a session
+M#project#cohort#shard      identifier              a member's versions, confirmed
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.aws.dynamodb import Item, Update
+from bridge.cohorts.messages import CohortKey, PageMessage
+from bridge.cohorts.rules.membership import Confirmed, Member
+from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.placement import (
+    Placement,
+    shows_empty_calls,
+    shows_shared_session,
+)
+from bridge.mixpanel.cohort_webhook import Action
+
+COHORTS = "COHORTS"
+"""Partition of the list of all cohorts; a project has sixty at most."""
+
+SHARDS = 16
+"""Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
+
+RETENTION_SECONDS = 30 * 86_400
+"""Syncs, pages, and members who are out and confirmed, are kept so long."""
+
+FORGOTTEN_SECONDS = 90 * 86_400
+"""A cohort that was not called for so long leaves the list of all."""
+
+
+def page_update(
+    key: CohortKey, seq: int, page: Page, now_ms: int, expires_at: int
+) -> Update:
+    """A page that was not there before."""
+    update = Update(cohort_pk(key), page_sk(seq, page.action, page.name))
+    update.assign("seq", seq)
+    update.assign("digest", page.digest)
+    update.assign("at", now_ms)
+    if page.total is not None:
+        update.assign("total", page.total)
+    update.assign("expires_at", expires_at)
+    update.only_if_exists(False)
+    return update
+
+
+def sync_update(
+    key: CohortKey,
+    page: Page,
+    placement: Placement,
+    skipped: Mapping[str, int],
+    now_ms: int,
+    since: int,
+    expires_at: int,
+) -> Update:
+    """The sync of a page, opened by it or not."""
+    update = Update(cohort_pk(key), sync_sk(placement.seq))
+    update.assign("full", page.action is Action.FULL)
+    update.assign("last_page_at", now_ms)
+    update.assign("expires_at", expires_at)
+    if page.total is not None:
+        update.assign(f"total_{page.action}", page.total)
+    update.add(f"sessions_{page.action}", {page.session})
+    update.add(f"accepted_{page.action}", {page.name})
+    for reason, number in skipped.items():
+        update.add(f"skipped_{reason}", number)
+    if placement.restarts:
+        update.assign("restarts", placement.restarts)
+        update.assign("since", since)
+    update.only_if_exists(not placement.opens)
+    return update
+
+
+def called_update(key: CohortKey, now_ms: int) -> Update:
+    """The cohort in the list of all."""
+    called = Update(COHORTS, cohort_pk(key)[2:])
+    called.assign("project", key.project)
+    called.assign("cohort", key.cohort)
+    called.assign("called_at", now_ms)
+    called.assign("expires_at", now_ms // 1000 + FORGOTTEN_SECONDS)
+    called.add("syncs", 1)
+    return called
+
+
+def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
+    """A member whole; one who is out and confirmed expires."""
+    item: Item = {
+        "pk": member_pk(key, shard_of(member.key)),
+        "sk": member.key,
+        "profiles": {
+            distinct_id: {str(seq): said for seq, said in versions.items()}
+            for distinct_id, versions in member.profiles.items()
+        },
+        "confirmed": member.confirmed.value,
+        "destination": member.destination,
+        "pushed_at": member.pushed_at,
+    }
+    if member.confirmed is Confirmed.OUT:
+        item["expires_at"] = expires_at
+    return item
+
+
+def head_update(
+    key: CohortKey,
+    cohort: Cohort,
+    page: Page,
+    placement: Placement,
+    sync: Sync | None,
+    name: str,
+) -> Update | None:
+    """What a page changes at the cohort itself, if anything."""
+    news: dict[str, Any] = {}
+    if name not in {"", cohort.name}:
+        news["name"] = name
+    if not cohort.label:
+        # Without a name the id stands in, as it does in an attribute.
+        news["label"] = name or cohort.name or f"mixpanel_{key.cohort}"
+    if shows_empty_calls(page) and not cohort.sends_empty:
+        news["sends_empty"] = True
+    if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
+        news["shares_sessions"] = True
+    if placement.opens:
+        news |= {"newest": placement.seq, "revision": cohort.revision + 1}
+        news |= {} if cohort.first else {"first": placement.seq}
+    if not news:
+        return None
+    head = Update(cohort_pk(key), "HEAD")
+    for attribute, value in news.items():
+        head.assign(attribute, value)
+    if placement.opens:
+        head.add("undecided", {placement.seq})
+        only_as_read(head, cohort)
+    return head
+
+
+def page_of(message: PageMessage) -> Update:
+    """The page that a message points to."""
+    sk = page_sk(message.seq, message.action, message.page)
+    return Update(cohort_pk(message.key), sk)
+
+
+def only_as_read(head: Update, cohort: Cohort) -> None:
+    """Only if nobody has written the cohort since it was read."""
+    if cohort.revision:
+        head.only_if_equal("revision", cohort.revision)
+    else:
+        head.only_without("revision")
+
+
+def cohort_pk(key: CohortKey) -> str:
+    """Partition of a cohort's syncs and pages."""
+    return f"C#{key.place}"
+
+
+def member_pk(key: CohortKey, shard: int) -> str:
+    """Partition of one shard of its members."""
+    return f"M#{cohort_pk(key)[2:]}#{shard:02d}"
+
+
+def shard_of(member: str) -> int:
+    """Where a member stands."""
+    return hashlib.sha256(member.encode()).digest()[0] % SHARDS
+
+
+def sync_sk(seq: int) -> str:
+    """Sort key of a sync."""
+    return f"S#{seq:015d}"
+
+
+def page_sk(seq: int, action: Action, page: str) -> str:
+    """Sort key of a page."""
+    return f"P#{seq:015d}#{action}#{page}"
+
+
+def progress_sk(message: PageMessage) -> str:
+    """Sort key of a page's progress, apart from the page: not every message has one."""
+    return f"A{page_sk(message.seq, message.action, message.page)[1:]}"
+
+
+def numbers(values: Any) -> frozenset[int]:
+    """A set of numbers as DynamoDB gives it."""
+    return frozenset(map(int, values or ()))
+
+
+def read_sync(item: Item) -> Sync:
+    """A sync from its item."""
+    return Sync(
+        seq=int(item["sk"][2:]),
+        full=item["full"],
+        last_page_at=int(item["last_page_at"]),
+        sessions=_by_action(item, "sessions"),
+        totals={a: int(item[f"total_{a}"]) for a in Action if f"total_{a}" in item},
+        accepted=_by_action(item, "accepted"),
+        processed=_by_action(item, "processed"),
+        repeats=numbers(item.get("repeats")),
+        restarts=int(item.get("restarts", 0)),
+        since=int(item.get("since", 0)),
+        dead=item.get("dead", False),
+    )
+
+
+def _by_action(item: Item, what: str) -> dict[Action, frozenset[str]]:
+    return {
+        action: frozenset(item[f"{what}_{action}"])
+        for action in Action
+        if f"{what}_{action}" in item
+    }
+
+
+def read_member(item: Item) -> Member:
+    """A member from its item."""
+    return Member(
+        key=item["sk"],
+        profiles={
+            distinct_id: {int(seq): said for seq, said in versions.items()}
+            for distinct_id, versions in item["profiles"].items()
+        },
+        confirmed=Confirmed(item["confirmed"]),
+        destination=item["destination"],
+        pushed_at=int(item["pushed_at"]),
+    )
+
+
+def read_page(item: Item) -> Registered:
+    """A page from its item."""
+    _, _, action, name = item["sk"].split("#", 3)
+    total = None if "total" not in item else int(item["total"])
+    at, sent = int(item["at"]), bool(item.get("sent"))
+    return Registered(Action(action), name, item["digest"], total, at, sent)
+
+
+def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
+    """A cohort from its item, which may be empty."""
+    return Cohort(
+        first=int(head.get("first", 0)),
+        newest=int(head.get("newest", 0)),
+        floor=int(head.get("floor", 0)),
+        weighed=int(head.get("weighed", 0)),
+        held=int(head.get("held", 0)),
+        revision=int(head.get("revision", 0)),
+        name=head.get("name", ""),
+        label=head.get("label", ""),
+        destination=head.get("destination", ""),
+        told=head.get("told", ""),
+        syncs=syncs,
+        dead=numbers(head.get("dead")),
+        sends_empty=bool(head.get("sends_empty", False)),
+        shares_sessions=bool(head.get("shares_sessions", False)),
+    )

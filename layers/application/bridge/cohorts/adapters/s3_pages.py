@@ -1,0 +1,50 @@
+"""The page store on S3 and the queue on SQS."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from bridge.aws.clients import answering, error_code
+from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.pages import read_page
+from bridge.cohorts.rules.identifiers import Matched
+from bridge.errors import PermanentError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3PageStore:
+    """Implements `ports.PageStore` under `pages/` of the data bucket."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def put(self, key: CohortKey, digest: str, content: bytes) -> None:
+        """See `ports.PageStore.put`."""
+        with answering("page_store"):
+            self._s3.put_object(
+                Bucket=self._bucket, Key=_path(key, digest), Body=content
+            )
+
+    def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
+        """See `ports.PageStore.get`."""
+        with answering("page_store"):
+            try:
+                answer = self._s3.get_object(
+                    Bucket=self._bucket, Key=_path(key, digest)
+                )
+                content = answer["Body"].read()
+            except ClientError as error:
+                if error_code(error) != "NoSuchKey":
+                    raise
+                content = None
+        if content is None:
+            raise PermanentError("page_expired", "the members of the page are gone")
+        return read_page(content)
+
+
+def _path(key: CohortKey, digest: str) -> str:
+    return f"pages/{key.place.replace('#', '/')}/{digest}.json"

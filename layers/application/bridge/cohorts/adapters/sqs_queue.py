@@ -1,0 +1,27 @@
+"""The queue of messages on SQS FIFO."""
+
+from typing import TYPE_CHECKING
+
+from bridge.aws.clients import answering
+from bridge.cohorts.messages import Message, write
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+class SqsQueue:
+    """Implements `ports.Queue`."""
+
+    def __init__(self, sqs: "SQSClient", url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def send(self, message: Message) -> None:
+        """See `ports.Queue.send`."""
+        with answering("queue"):
+            self._sqs.send_message(
+                QueueUrl=self._url,
+                MessageBody=write(message),
+                MessageGroupId=message.key.group,
+                MessageDeduplicationId=message.deduplication_id,
+            )

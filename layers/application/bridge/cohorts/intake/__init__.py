@@ -1,0 +1,1 @@
+"""Page → ledger → queue."""

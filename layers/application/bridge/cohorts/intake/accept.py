@@ -1,0 +1,149 @@
+"""Accept one page of a cohort sync: keep it, register it, enqueue it, in that order.
+
+All three stand before the 2xx, because Mixpanel never sends a page again that was
+answered so. Order and completeness are learnt here and not in the consumer: a page that
+takes a detour through a retry would otherwise turn up in the wrong place.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from bridge.cohorts.messages import CohortKey, message_of
+from bridge.cohorts.pages import write_page
+from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.cohorts.rules.identifiers import Matched
+from bridge.cohorts.rules.model import Page, Registered
+from bridge.cohorts.rules.placement import Placement, failed_until, inherited, place
+from bridge.errors import RetryableError
+from bridge.mixpanel.cohort_webhook import Action
+
+REGISTER_TRIES = 8
+"""Parallel pages of one session race to open its sync; the losers look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a page: members kept, members skipped by reason, its sync."""
+
+    key: CohortKey
+    seq: int
+    repeated: bool
+    matched: int
+    skipped: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One page as it came in: its place in the session, who is on it, who is not."""
+
+    key: CohortKey
+    name: str
+    session: str
+    action: Action
+    number: int | None
+    total: int | None
+    matched: list[Matched]
+    skipped: Counter[str]
+
+
+def accept_page(
+    arrival: Arrival, now_ms: int, *, ledger: Ledger, pages: PageStore, queue: Queue
+) -> Accepted:
+    """Take one page, whatever protocol it came by; raises as `accept`."""
+    key = arrival.key
+    content = write_page(arrival.matched)
+    page = Page(
+        arrival.session,
+        arrival.action,
+        arrival.number,
+        arrival.total,
+        digest=hashlib.sha256(content).hexdigest()[:32],
+        empty=not (arrival.matched or arrival.skipped),
+    )
+    pages.put(key, page.digest, content)
+    found = _register(ledger, arrival, page, now_ms)
+    arrived = Registered(page.action, page.name, page.digest, page.total, now_ms)
+    waiting = {(page.action, page.name): arrived}
+    if found.restarts:
+        for each in _inherit(ledger, arrival, found, now_ms):
+            waiting.setdefault((each.action, each.name), each)
+    for each in waiting.values():
+        message = message_of(key, found.seq, each)
+        queue.send(message)
+        ledger.mark_sent(message, each.at)
+    return Accepted(
+        key, found.seq, found.repeats, len(arrival.matched), arrival.skipped
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The sync of a page, whether the page stood there before, what it restarts."""
+
+    seq: int
+    repeats: bool
+    restarts: int
+
+
+def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Found:
+    key = arrival.key
+    for _ in range(REGISTER_TRIES):
+        cohort = ledger.cohort(key, page.session)
+        known = {sync.seq: sync for sync in cohort.syncs}
+        digests = ledger.digests(key, page, known)
+        placement = place(cohort, page, digests, now_ms)
+        seq, restarts = placement.seq, placement.restarts
+        if not placement.opens:
+            restarts = known[seq].restarts
+            if digests.get(seq) == page.digest:
+                ledger.mark_called(key, seq, now_ms)
+                return _Found(seq, repeats=True, restarts=restarts)
+        opens_anew = placement.opens and restarts
+        written = ledger.register(
+            key,
+            cohort,
+            page,
+            placement,
+            name=arrival.name,
+            skipped=arrival.skipped,
+            now_ms=now_ms,
+            since=failed_until(ledger.registered(key, restarts), page)
+            if opens_anew
+            else 0,
+        )
+        if written:
+            return _Found(seq, repeats=False, restarts=restarts)
+    raise RetryableError("ledger_contention", "too many pages at once for one cohort")
+
+
+def _inherit(
+    ledger: Ledger, arrival: Arrival, found: _Found, now_ms: int
+) -> list[Registered]:
+    """Register the unchanged pages of a restarted sync; see syncs.inherited.
+
+    Returns what of the sync has no message yet, with what a crash left without one.
+    """
+    key = arrival.key
+    sync = ledger.sync(key, found.seq)
+    earlier = ledger.registered(key, found.restarts)
+    came_at = {(each.action, each.name, each.digest): each.at for each in earlier}
+    for each in inherited(sync, earlier) if sync else ():
+        number = None if each.total is None else int(each.name)
+        page = Page(
+            arrival.session, each.action, number, each.total, each.digest, empty=False
+        )
+        ledger.register(
+            key,
+            ledger.cohort(key, arrival.session),
+            page,
+            Placement(found.seq, opens=False),
+            name=arrival.name,
+            skipped={},
+            now_ms=now_ms,
+        )
+    return [
+        replace(each, at=came_at.get((each.action, each.name, each.digest), each.at))
+        for each in ledger.registered(key, found.seq)
+        if not each.sent
+    ]

@@ -1,0 +1,157 @@
+"""What the queue carries: pointers in plain ASCII, never a member.
+
+Messages of one cohort share a FIFO group, so that one writer at a time works on a
+cohort and a cohort in trouble holds up no other.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bridge.cohorts.rules.model import Registered
+from bridge.errors import MalformedInput
+from bridge.mixpanel.cohort_webhook import Action
+
+MAX_PLACE = 200
+"""Characters; a sort key of DynamoDB and a key of S3 have a thousand for all."""
+
+
+class CohortKey(BaseModel):
+    """Which cohort: project and cohort id of Mixpanel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str
+    cohort: str
+
+    @property
+    def place(self) -> str:
+        """Names the cohort in the keys of stores; a hash where that would be long."""
+        names = quote(self.project, safe=""), quote(self.cohort, safe="")
+        text = "#".join(names)
+        # A store may take dots for a folder above.
+        odd = len(text) > MAX_PLACE or not all(name.strip(".") for name in names)
+        return self.group if odd else text
+
+    @property
+    def group(self) -> str:
+        """FIFO group id: any ids, in the 128 characters that SQS allows."""
+        return _hash(self.project, self.cohort)
+
+
+class PageMessage(BaseModel):
+    """Page `page` of `action` in sync `seq` is registered and waits.
+
+    With `again` its members are told to Braze even if they are confirmed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["page"] = "page"
+    key: CohortKey
+    seq: int
+    action: Action
+    page: str
+    digest: str
+    again: bool = False
+
+    @property
+    def deduplication_id(self) -> str:
+        """The content takes part: a restart sends other members under old numbers."""
+        return _hash(self.key.group, str(self.seq), self.action, self.page, self.digest)
+
+
+class SettleMessage(BaseModel):
+    """Look through the members from `shard` and `after` on; see verdict.judge.
+
+    With `day` and `days` the members whose turn it is are asserted again.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["settle"] = "settle"
+    key: CohortKey
+    floor: int = 0
+    dead: tuple[int, ...] = ()
+    day: int = 0
+    days: int = 0
+    destination: str = ""
+    shard: int = 0
+    after: str = ""
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per step of one settling."""
+        decided = f"{self.floor} {self.dead} {self.day} {self.days} {self.destination}"
+        return _hash(self.key.group, "settle", decided, str(self.shard), self.after)
+
+
+class WeighMessage(BaseModel):
+    """Count who stays and who leaves if sync `seq` sweeps; see verdict.weighed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["weigh"] = "weigh"
+    key: CohortKey
+    seq: int
+    stay: int = 0
+    leave: int = 0
+    shard: int = 0
+    after: str = ""
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per step of one weighing."""
+        step = str(self.shard), self.after
+        return _hash(self.key.group, "weigh", str(self.seq), *step)
+
+
+class ReleaseMessage(BaseModel):
+    """An operator lets the held sweep of sync `seq` go on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["release"] = "release"
+    key: CohortKey
+    seq: int
+
+    @property
+    def deduplication_id(self) -> str:
+        """Once is enough."""
+        return _hash(self.key.group, "release", str(self.seq))
+
+
+type Message = PageMessage | SettleMessage | WeighMessage | ReleaseMessage
+_adapter: TypeAdapter[Message] = TypeAdapter(
+    Annotated[
+        PageMessage | SettleMessage | WeighMessage | ReleaseMessage,
+        Field(discriminator="kind"),
+    ]
+)
+
+
+def read(text: str) -> Message:
+    """Read a message; raises `MalformedInput`."""
+    try:
+        return _adapter.validate_json(text)
+    except ValidationError:
+        raise MalformedInput("message", "the message is not one of ours") from None
+
+
+def write(message: Message) -> str:
+    """Write a message as ASCII: SQS refuses control characters."""
+    return _adapter.dump_json(message, ensure_ascii=True).decode("ascii")
+
+
+def _hash(*parts: str) -> str:
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def message_of(key: CohortKey, seq: int, page: Registered) -> PageMessage:
+    """What the queue carries of a page."""
+    return PageMessage(
+        key=key, seq=seq, action=page.action, page=page.name, digest=page.digest
+    )

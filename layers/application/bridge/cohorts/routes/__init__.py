@@ -1,0 +1,1 @@
+"""The ways in which membership is written to Braze."""

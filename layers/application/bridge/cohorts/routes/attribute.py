@@ -1,0 +1,128 @@
+"""The route open to every Braze customer: membership in a custom attribute.
+
+Either one array attribute holds the cohorts a user is in, or each cohort has a boolean
+attribute of its own. A device is no identifier of users/track: it is looked up, and
+written by `braze_id` if its profile is anonymous.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bridge.braze.client import BrazeClient
+from bridge.braze.users_track import (
+    OBJECTS_PER_CALL,
+    array_operation,
+    attributes_object,
+)
+from bridge.chunking import by_count, halves
+from bridge.cohorts.routes.devices import Devices
+from bridge.cohorts.routes.fingerprint import fingerprint
+from bridge.cohorts.rules.identifiers import Identifier, Kind
+from bridge.errors import Rejected
+from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
+
+MAX_VALUE_LENGTH = 255
+
+type Object = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRoute:
+    """Implements `ports.Route` over users/track.
+
+    `attribute` is the array, or what the names of the booleans begin with; `value`
+    says what stands for a cohort in the array.
+    """
+
+    braze: BrazeClient
+    devices: Devices
+    attribute: str
+    form: CohortForm = CohortForm.ARRAY
+    value: CohortValue = CohortValue.ID
+    workspace: str = ""
+
+    step: ClassVar = 4 * OBJECTS_PER_CALL
+
+    def destination(self) -> str:
+        """See `ports.Route.destination`."""
+        written = (self.attribute, self.form, self.value)
+        return fingerprint(self.braze, self.workspace, "attribute", *written)
+
+    def name(self, cohort: str, name: str) -> None:
+        """See `ports.Route.name`; there is nothing that bears a name here."""
+
+    def push(
+        self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
+    ) -> Sequence[str | None]:
+        """Write each change once, in calls of 75."""
+        results: list[str | None] = [None] * len(changes)
+        attribute = self._attribute(cohort)
+        if attribute in RESERVED_ATTRIBUTES:
+            return ["reserved_attribute"] * len(changes)
+        objects: list[tuple[int, Object]] = []
+        for position, (identifier, present) in enumerate(changes):
+            user = self._user(identifier)
+            if isinstance(user, str):
+                results[position] = user
+            else:
+                value = self._written(cohort, name, present)
+                objects.append((position, attributes_object(user, attribute, value)))
+        for chunk in by_count(objects, OBJECTS_PER_CALL):
+            self._send(chunk, results)
+        return results
+
+    def _attribute(self, cohort: str) -> str:
+        if self.form is CohortForm.BOOLEAN:
+            return f"{self.attribute}_{cohort}".strip()
+        return self.attribute
+
+    def _written(self, cohort: str, name: str, present: bool) -> object:
+        if self.form is CohortForm.BOOLEAN:
+            return present
+        if self.value is CohortValue.NAME and name.strip():
+            return array_operation(name.strip()[:MAX_VALUE_LENGTH].strip(), present)
+        # Digits alone might be taken for a number or a date; the letters prevent it.
+        return array_operation(f"mixpanel_{cohort}", present)
+
+    def _user(self, identifier: Identifier) -> Object | str:
+        """The identifying part of an attributes object, or why there is none."""
+        match identifier.kind:
+            case Kind.EXTERNAL_ID:
+                return {"external_id": identifier.value}
+            case Kind.ALIAS:
+                alias = {
+                    "alias_name": identifier.value,
+                    "alias_label": identifier.label,
+                }
+                return {"user_alias": alias}
+            case Kind.DEVICE:
+                try:
+                    braze_id, reason = self.devices.find(self.braze, identifier.value)
+                except Rejected as error:
+                    return error.reason
+                return {"braze_id": braze_id} if braze_id else reason
+
+    def _send(
+        self, chunk: Sequence[tuple[int, Object]], results: list[str | None]
+    ) -> None:
+        """One call; halved where Braze refuses without naming the culprit."""
+        if not chunk:
+            return
+        try:
+            reply = self.braze.track([written for _, written in chunk])
+        except Rejected as error:
+            if len(chunk) == 1:
+                results[chunk[0][0]] = error.reason
+                return
+            for half in halves(chunk):
+                self._send(half, results)
+            return
+        if reply.vague and len(chunk) > 1:
+            for half in halves(chunk):
+                self._send(half, results)
+            return
+        if reply.vague:
+            results[chunk[0][0]] = "braze_refused"
+        for index, reason in reply.refused.items():
+            results[chunk[index][0]] = reason

@@ -1,0 +1,171 @@
+"""Which identifier a Mixpanel member has in Braze (requirements R4 to R6; pure).
+
+An ordered list is tried from the front and the first usable identifier is taken: one
+per member, because Braze rejects an object with two. Placeholder values are not
+identifiers: "unknown" would put every anonymous visitor into one profile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bridge.errors import BridgeError
+from bridge.mixpanel.distinct_ids import is_placeholder
+
+MAX_EXTERNAL_ID_BYTES = 987
+MAX_ALIAS_BYTES = 236
+"""Braze, "User attributes object": fewer than 988 bytes; aliases likewise."""
+
+MAX_DISTINCT_ID_BYTES = 1024
+DEVICE_PREFIX = "$device:"
+DISTINCT_ID_KEYS = ("mixpanel_distinct_id", "$distinct_id")
+
+
+class Kind(StrEnum):
+    """The kinds of identifier; the letter is their mark in the ledger."""
+
+    EXTERNAL_ID = "e"
+    ALIAS = "a"
+    DEVICE = "d"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identifier:
+    """A user in Braze; `label` only for an alias."""
+
+    kind: Kind
+    value: str
+    label: str = ""
+
+    @property
+    def key(self) -> str:
+        """Unique text of the identifier, as the ledger sorts by it."""
+        if self.kind is Kind.ALIAS:
+            return f"a:{len(self.label)}:{self.label}:{self.value}"
+        return f"{self.kind.value}:{self.value}"
+
+    @classmethod
+    def from_key(cls, key: str) -> "Identifier":
+        """The inverse of `key`."""
+        mark, _, rest = key.partition(":")
+        if mark != Kind.ALIAS.value:
+            return cls(Kind(mark), rest)
+        length, _, rest = rest.partition(":")
+        cut = int(length)
+        return cls(Kind.ALIAS, rest[cut + 1 :], rest[:cut])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One entry of the list: where to look, and as what to take what is found."""
+
+    kind: Kind
+    property: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A member that has an identifier; `distinct_id` tells its profiles apart."""
+
+    distinct_id: str
+    identifier: Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A member without one, and why."""
+
+    reason: str
+
+
+class IdentifiersError(BridgeError):
+    """The setting IDENTIFIERS cannot be understood."""
+
+
+def parse_sources(text: str) -> tuple[Source, ...]:
+    """Read `external_id=PROPERTY`, `alias:LABEL=PROPERTY`, `device=PROPERTY`, ….
+
+    Raises `IdentifiersError` naming the entry.
+    """
+    return tuple(_source(entry.strip()) for entry in text.split(","))
+
+
+def _source(entry: str) -> Source:
+    how, equals, name = entry.partition("=")
+    kind, _, label = how.partition(":")
+    kinds = {
+        "external_id": Kind.EXTERNAL_ID,
+        "alias": Kind.ALIAS,
+        "device": Kind.DEVICE,
+    }
+    named = kind in kinds and equals and name
+    if not named or (kinds[kind] is Kind.ALIAS) != bool(label):
+        raise IdentifiersError(
+            "identifiers",
+            f"IDENTIFIERS: {entry!r} is not external_id=PROPERTY, "
+            "alias:LABEL=PROPERTY or device=PROPERTY",
+        )
+    return Source(kinds[kind], name, label)
+
+
+def resolve(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
+    """Find the identifier of one member of a page.
+
+    The reason of a `Skipped` is the last one met on the way through the list.
+    """
+    if not isinstance(member, Mapping):
+        return Skipped("not_an_object")
+    reason = "no_identifier"
+    for source in sources:
+        value = member.get(source.property)
+        found = identify(source.kind, value, source.label)
+        if isinstance(found, Identifier):
+            return Matched(_distinct_id(member, found), found)
+        reason = found or reason
+    return Skipped(reason)
+
+
+def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | None:
+    """The identifier, or why the value is none; None where there is no value."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        return "not_text"
+    if kind is not Kind.ALIAS and value.startswith(DEVICE_PREFIX):
+        # Simplified id merge: an anonymous profile's distinct id is its device.
+        kind, value = Kind.DEVICE, value.removeprefix(DEVICE_PREFIX)
+    if is_placeholder(value):
+        return "placeholder_identifier"
+    limit = MAX_ALIAS_BYTES if kind is Kind.ALIAS else MAX_EXTERNAL_ID_BYTES
+    label = label if kind is Kind.ALIAS else ""
+    try:
+        length, label_length = len(value.encode()), len(label.encode())
+    except UnicodeEncodeError:
+        return "invalid_text"
+    if length > limit or label_length > MAX_ALIAS_BYTES:
+        return "identifier_too_long"
+    return Identifier(kind, value, label)
+
+
+def _distinct_id(member: Mapping[str, object], found: Identifier) -> str:
+    for key in DISTINCT_ID_KEYS:
+        value = _as_text(member.get(key))
+        if value and _fits(value):
+            return value
+    return found.value
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else ""
+
+
+def _fits(value: str) -> bool:
+    try:
+        return len(value.encode()) <= MAX_DISTINCT_ID_BYTES
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,136 @@
+"""Which sync a page belongs to (pure)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from bridge.cohorts.rules.completeness import _has_all_pages, _tells_counts
+from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.mixpanel.cohort_webhook import Action
+
+JOIN_WINDOW_MS = 600_000
+"""A session joins a diff that lacks its action if that had a page in this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The sync that a page belongs to, whether it opens it, and which it restarts."""
+
+    seq: int
+    opens: bool
+    restarts: int = 0
+
+
+def place(
+    cohort: Cohort, page: Page, digests: Mapping[int, str], now_ms: int
+) -> Placement:
+    """Find the sync of a page, by session, by what it lacks, or open a new one.
+
+    `digests` says, by sync, what was registered for this very page. The same page with
+    another content, or another total, is a restart under the same session id, hence a
+    new sync. `now_ms` is the arrival at the API: only a server's clock orders syncs.
+    """
+    full = page.action is Action.FULL
+    restarts = 0
+    found = _of_session(cohort, page.session)
+    if found is None:
+        if _joins_newest(cohort, page, now_ms):
+            return Placement(cohort.newest, opens=False)
+    elif found.full == full:
+        if not _restarts(found, page, digests):
+            return Placement(found.seq, opens=False)
+        restarts = found.seq
+    return Placement(max(now_ms, cohort.newest + 1), opens=True, restarts=restarts)
+
+
+def _of_session(cohort: Cohort, session: str) -> Sync | None:
+    """The newest sync of a session; what was begun anew goes on in its successor."""
+    chain: Sync | None = None
+    for sync in cohort.syncs:
+        if sync.has_session(session) or (chain and sync.restarts == chain.seq):
+            chain = sync
+    return chain
+
+
+def _joins_newest(cohort: Cohort, page: Page, now_ms: int) -> bool:
+    """Whether the page is the other action of the newest diff, in its own session."""
+    if page.action is Action.FULL or not cohort.syncs or cohort.shares_sessions:
+        return False
+    newest = cohort.syncs[-1]
+    return (
+        newest.seq == cohort.newest
+        and not newest.full
+        and page.action not in newest.accepted
+        and now_ms - newest.last_page_at < JOIN_WINDOW_MS
+    )
+
+
+def _restarts(sync: Sync, page: Page, digests: Mapping[int, str]) -> bool:
+    if digests.get(sync.seq, page.digest) != page.digest:
+        return True
+    return (
+        page.total is not None
+        and sync.totals.get(page.action, page.total) != page.total
+    )
+
+
+def failed_until(pages: Iterable[Registered], page: Page) -> int:
+    """When the failed run ended at the earliest, if `page` begins it anew (ms).
+
+    `pages` are those of the failed sync. What the page contradicts belongs to the run
+    that failed, and so does what came before that; what came after it may belong to the
+    new run, whose first pages can be as they were.
+    """
+    return max(
+        (
+            each.at
+            for each in pages
+            if each.action is page.action
+            and (
+                each.total != page.total
+                or (each.name == page.name and each.digest != page.digest)
+            )
+        ),
+        default=0,
+    )
+
+
+def inherited(sync: Sync, earlier: Iterable[Registered]) -> list[Registered]:
+    """Pages of the failed run `earlier` that stand for the same pages of `sync`.
+
+    After a restart under the same session id, a page that did not change comes again as
+    it was: if that was before the first changed page, it was taken for one of the
+    failed run. Such pages count when nothing else is wanting, for until then the
+    changed ones may still come.
+    """
+    lacking = [
+        page
+        for page in earlier
+        if page.at >= sync.since
+        and page.name not in sync.accepted.get(page.action, ())
+        and page.total == sync.totals.get(page.action, page.total)
+    ]
+    if not lacking:
+        return []
+    totals = {p.action: p.total for p in lacking if p.total is not None}
+    accepted = dict(sync.accepted)
+    for page in lacking:
+        accepted[page.action] = accepted.get(page.action, frozenset()) | {page.name}
+    filled = replace(sync, totals={**totals, **sync.totals}, accepted=accepted)
+    return lacking if _tells_counts(filled) and _has_all_pages(filled) else []
+
+
+def shows_empty_calls(page: Page) -> bool:
+    """Whether the page shows that its sender makes calls that name nobody.
+
+    A full sync of nobody has to be one, whatever its sender does with diffs.
+    """
+    return page.empty and page.action is not Action.FULL
+
+
+def shows_shared_session(sync: Sync, page: Page) -> bool:
+    """Whether the page shows that its sender uses one session for both actions."""
+    return any(
+        page.session in sessions
+        for action, sessions in sync.sessions.items()
+        if action is not page.action
+    )

@@ -1,0 +1,1 @@
+"""One Currents event → one Mixpanel event (pure)."""

@@ -1,0 +1,69 @@
+"""The values by which Mixpanel tells events apart, besides the name (pure).
+
+Each is a function of the event's bytes and of its arrival in the stream alone.
+"""
+
+import re
+from hashlib import sha256
+
+from bridge.errors import MalformedInput
+from bridge.mixpanel.distinct_ids import is_placeholder
+
+EARLIEST = 1_262_304_000
+"""2010-01-01 in epoch seconds (requirement R7)."""
+
+LATEST_SECONDS = 100_000_000_000
+"""Greater times are milliseconds: as seconds this would be the year 5138."""
+
+REDACTED = "[REDACTED]"
+is_insert_id = re.compile(r"[A-Za-z0-9-]{1,36}").fullmatch
+
+
+def not_later(time: int, arrived: float) -> int:
+    """Epoch seconds of a time that is after the arrival.
+
+    A time to come would be overwritten with the time of import, another one at each
+    retry; the arrival is the same at each.
+    """
+    seconds = time // 1000 if time >= LATEST_SECONDS else time
+    return seconds if seconds < arrived else int(arrived)
+
+
+def event_time(value: object, arrived: float) -> int:
+    """Epoch seconds, not later than the arrival."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            time = int(value)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            return not_later(time, arrived) if time > arrived else time
+    raise MalformedInput("bad_time", "time must be epoch seconds", field="time")
+
+
+def why_nobody(user: object) -> str | None:
+    """The rule by which an id tells nobody; None if it is one."""
+    if user is None:
+        return "no_external_id"
+    if not isinstance(user, str | int | float):
+        raise MalformedInput("bad_user", "an id must be a text", field="user")
+    if isinstance(user, float):
+        # So reads a whole number of over 64 bits too: many users would become one.
+        return "numeric_external_id"
+    if user == REDACTED:
+        return "redacted_external_id"
+    text = str(user)
+    if is_placeholder(text):
+        return "placeholder_external_id"
+    return "no_external_id" if not text or text.isspace() else None
+
+
+def insert_id(event_id: object, raw: bytes) -> str:
+    """The event's id if Mixpanel takes it, else a digest of it, or of the bytes."""
+    if isinstance(event_id, int) and not isinstance(event_id, bool):
+        event_id = str(event_id)
+    if isinstance(event_id, str) and event_id:
+        if is_insert_id(event_id) and not is_placeholder(event_id):
+            return event_id
+        raw = event_id.encode("utf-8", "surrogatepass")
+    return sha256(raw).hexdigest()[:36]

@@ -1,0 +1,100 @@
+"""The usual event, from parsed JSON to a line for Mixpanel in one function.
+
+`transform` and `prepare` say what becomes of an event; they go in small steps, make an
+object for each, and need the event's bytes. Nearly every event needs nothing of that:
+its values are sound and its properties have been met before. Whatever is odd in any way
+gets no answer here and goes the whole way. Decision 0040; a test holds both ways
+against each other.
+"""
+
+from typing import Any
+
+import orjson
+
+from bridge.braze.currents_event import NESTED_KEYS, USER_KEYS
+from bridge.currents.mapping.catalog import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX
+from bridge.currents.mapping.dedup_key import (
+    EARLIEST,
+    REDACTED,
+    is_insert_id,
+    not_later,
+)
+from bridge.currents.mapping.rules import is_sampled
+from bridge.currents.mapping.transform import Earlier, Filtered, Mapper
+from bridge.mixpanel.distinct_ids import PLACEHOLDERS
+from bridge.mixpanel.import_api import BYTES_PER_EVENT
+
+type Line = tuple[bytes, str]
+"""The event as JSON, and the name under which its type is counted."""
+
+_NOBODY = PLACEHOLDERS | {"", REDACTED.lower()}
+_NO_ID = Filtered("no_external_id")
+_KEYS = len(NESTED_KEYS)
+
+
+def express(  # noqa: C901, PLR0912 - one function, for each call would cost
+    event: Any, arrived: float, mapper: Mapper, earlier: Earlier | None
+) -> Line | Filtered | None:
+    """As `prepare`; None, or whatever exception, for what has to go the whole way.
+
+    `earlier` is None for an event that is alone in its record.
+    """
+    event_type, time, event_id = event["event_type"], event["time"], event["id"]
+    user, given = event.get("user"), event.get("properties")
+    is_flat = user is None and given.__class__ is not dict and "user" not in event
+    if is_flat:
+        user = given = event
+    elif (
+        len(event) != _KEYS
+        or user.__class__ is not dict
+        or given.__class__ is not dict
+        or not USER_KEYS.issuperset(user)
+    ):
+        return None
+    plan = mapper.plans.get(event_type)
+    if plan is None:
+        name = given.get("name")
+        if event_type != CUSTOM_EVENT or name.__class__ is not str:
+            return None
+        plan = mapper.plans[f"{CUSTOM_EVENT_PREFIX} {name}"]
+    if plan.filtered:
+        return plan.filtered
+    if time.__class__ is not int:
+        return None
+    if time > arrived:
+        time = not_later(time, arrived)
+    if time < EARLIEST:
+        return None
+    distinct_id = user.get("external_user_id")
+    if distinct_id is None and not mapper.takes_devices:
+        return _NO_ID
+    if (
+        distinct_id.__class__ is not str
+        or distinct_id.strip().lower() in _NOBODY
+        or event_id.__class__ is not str
+        or not is_insert_id(event_id)
+        or event_id.lower() in PLACEHOLDERS
+    ):
+        return None
+    if plan.share < 1 and not is_sampled(distinct_id, plan.share):
+        return plan.sampled_out
+    lanes = plan.properties
+    out = (lanes.flat_lane if is_flat else lanes.nested_lane).properties(given)
+    if out is None:
+        return None
+    device_id = None if is_flat else user.get("device_id")
+    if device_id is not None:
+        name = lanes.nested["device_id"]
+        if name.__class__ is not str:
+            return None
+        out.setdefault(name, device_id)
+    out["$partner_id"] = "braze"
+    out["distinct_id"] = distinct_id
+    out["$insert_id"] = event_id
+    out["time"] = time
+    line = orjson.dumps({"event": plan.name, "properties": out})
+    if len(line) >= BYTES_PER_EVENT:
+        return None
+    if earlier is not None and earlier.setdefault(event_id, event) is not event:
+        return None
+    return line, plan.counted

@@ -1,0 +1,103 @@
+"""The rules as they stand in S3, read again every few minutes.
+
+A file that is named must be there and be right: events wait for it. Sending what a rule
+would hold back cannot be undone, and waiting loses nothing for six days.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from bridge.aws.clients import answering, error_code
+from bridge.credentials import MixpanelCredentials, Secret
+from bridge.currents.mapping.rules import Rules, RulesUnusable, read_rules
+from bridge.currents.mapping.transform import Mapper
+from bridge.observability import Metric, count
+from bridge.settings import AnonymousUsers
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SECONDS = 180.0
+SHORTEST_KEY = 16
+"""Characters of `hmac_key`: e-mail addresses are soon guessed under a short one."""
+
+
+class RulesFile:
+    """One document in a bucket; an empty key means that there are no rules."""
+
+    def __init__(self, s3: "S3Client", bucket: str, key: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._key = key
+
+    def read(self) -> Rules | None:
+        """The rules as they are now.
+
+        Raises `RulesUnusable` when they are missing or wrong, and `RetryableError`.
+        """
+        if not self._key:
+            return None
+        with answering("rules"):
+            try:
+                found = self._s3.get_object(Bucket=self._bucket, Key=self._key)
+                content = found["Body"].read()
+            except ClientError as error:
+                if error_code(error) != "NoSuchKey":
+                    raise
+                content = None
+        if content is None:
+            text = f"there is no s3://{self._bucket}/{self._key}"
+            raise RulesUnusable("rules_missing", text)
+        return read_rules(content)
+
+
+class CachedMapper:
+    """The mapper under the newest rules; it stays, with its plans, while they do."""
+
+    def __init__(
+        self,
+        anonymous: AnonymousUsers,
+        file: RulesFile | None,
+        secret: Secret[MixpanelCredentials],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._anonymous = anonymous
+        self._file = file
+        self._secret = secret
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._mapper: Mapper | None = None
+        self._of: tuple[Rules | None, str] = (None, "")
+
+    def get(self) -> Mapper:
+        """Raises what `RulesFile.read` raises, and counts rules that are unusable."""
+        if self._mapper and self._clock() - self._read_at < SECONDS:
+            return self._mapper
+        try:
+            rules = self._file.read() if self._file else None
+            key = hashing_key(rules, self._secret)
+        except RulesUnusable:
+            count(Metric.RULES_UNUSABLE)
+            raise
+        if self._mapper is None or self._of != (rules, key):
+            self._of = (rules, key)
+            self._mapper = Mapper(self._anonymous, rules, key)
+        self._read_at = self._clock()
+        return self._mapper
+
+
+def hashing_key(rules: Rules | None, secret: Secret[MixpanelCredentials]) -> str:
+    """The key that the rules need, or none; raises `RulesUnusable`."""
+    if rules is None or not rules.hashes:
+        return ""
+    key = secret.get().hmac_key.get_secret_value()
+    if len(key) < SHORTEST_KEY:
+        raise RulesUnusable(
+            "rules_unusable",
+            "hash_properties, personal: hashing needs an hmac_key of at least "
+            f"{SHORTEST_KEY} characters in the Mixpanel secret",
+        )
+    return key

@@ -1,0 +1,1 @@
+"""The Kinesis stream between intake and delivery."""

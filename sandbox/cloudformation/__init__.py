@@ -1,0 +1,1 @@
+"""The built template: its parameters, resources and functions."""

@@ -1,0 +1,190 @@
+"""Creates a template's queues, streams, tables, buckets and secrets at the AWS server.
+
+A property is passed on or known to mean nothing here; any other is an error.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sandbox.cloudformation.intrinsics import Identity, TemplateError
+from sandbox.cloudformation.template import Template
+
+type Client = Callable[[str], Any]
+
+_QUEUE_ATTRIBUTES = {
+    "ContentBasedDeduplication",
+    "DeduplicationScope",
+    "DelaySeconds",
+    "FifoQueue",
+    "FifoThroughputLimit",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedrivePolicy",
+    "VisibilityTimeout",
+}
+_TABLE_ARGUMENTS = {
+    "AttributeDefinitions",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "ProvisionedThroughput",
+}
+# Encryption, tags, lifecycles and guards: true of the account, unseen by a client here.
+_WITHOUT_LOCAL_MEANING = {
+    "AWS::DynamoDB::Table": {
+        "DeletionProtectionEnabled",
+        "PointInTimeRecoverySpecification",
+        "SSESpecification",
+        "Tags",
+    },
+    "AWS::Kinesis::Stream": {"StreamEncryption", "Tags"},
+    "AWS::S3::Bucket": {
+        "BucketEncryption",
+        "LifecycleConfiguration",
+        "LoggingConfiguration",
+        "NotificationConfiguration",
+        "OwnershipControls",
+        "PublicAccessBlockConfiguration",
+        "Tags",
+    },
+    "AWS::SQS::Queue": {
+        "KmsDataKeyReusePeriodSeconds",
+        "KmsMasterKeyId",
+        "RedriveAllowPolicy",
+        "SqsManagedSseEnabled",
+        "Tags",
+    },
+    "AWS::SecretsManager::Secret": {"Description", "KmsKeyId", "Tags"},
+}
+
+
+def create(
+    template: Template, client: Client, secret_values: Mapping[str, str]
+) -> None:
+    """`secret_values` are for the secrets an operator fills in, by logical id."""
+    for logical_id, properties in template.of_type(
+        "AWS::SecretsManager::Secret"
+    ).items():
+        _create_secret(template, client, logical_id, properties, secret_values)
+    queues = template.of_type("AWS::SQS::Queue")
+    # A dead-letter queue must exist before the queue that names it.
+    for logical_id in sorted(queues, key=lambda name: "RedrivePolicy" in queues[name]):
+        _create_queue(template, client, logical_id, queues[logical_id])
+    for logical_id, properties in template.of_type("AWS::Kinesis::Stream").items():
+        _create_stream(template, client, logical_id, properties)
+    for logical_id, properties in template.of_type("AWS::DynamoDB::Table").items():
+        _create_table(template, client, logical_id, properties)
+    for logical_id, properties in template.of_type("AWS::S3::Bucket").items():
+        _create_bucket(template, client, logical_id, properties)
+
+
+def _create_secret(
+    template: Template,
+    client: Client,
+    logical_id: str,
+    properties: Mapping[str, Any],
+    secret_values: Mapping[str, str],
+) -> None:
+    _check(template, logical_id, {"Name", "SecretString", "GenerateSecretString"})
+    service = client("secretsmanager")
+    value = properties.get("SecretString") or secret_values.get(logical_id)
+    if generate := properties.get("GenerateSecretString"):
+        value = _generated(service, generate)
+    name = properties.get("Name") or template.name(logical_id)
+    content = {} if value is None else {"SecretString": value}
+    arn = service.create_secret(Name=name, **content)["ARN"]
+    # The ARN ends in six random characters of the service's choice.
+    template.set_identity(logical_id, Identity(arn, {"Arn": arn, "Id": arn}))
+
+
+def _generated(service: Any, generate: Mapping[str, Any]) -> str:
+    arguments = dict(generate)
+    content = arguments.pop("SecretStringTemplate", None)
+    key = arguments.pop("GenerateStringKey", None)
+    password = service.get_random_password(**arguments)["RandomPassword"]
+    if content is None:
+        return str(password)
+    return json.dumps({**json.loads(content), str(key): password})
+
+
+def _create_queue(
+    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
+) -> None:
+    _check(template, logical_id, _QUEUE_ATTRIBUTES | {"QueueName"})
+    attributes = {
+        name: json.dumps(value) if isinstance(value, dict) else str(value).lower()
+        for name, value in properties.items()
+        if name in _QUEUE_ATTRIBUTES
+    }
+    for name in ("DeduplicationScope", "FifoThroughputLimit"):
+        if name in properties:
+            attributes[name] = properties[name]
+    client("sqs").create_queue(
+        QueueName=template.identify(logical_id).attributes["QueueName"],
+        Attributes=attributes,
+    )
+
+
+def _create_stream(
+    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
+) -> None:
+    known = {"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails"}
+    _check(template, logical_id, known)
+    kinesis = client("kinesis")
+    name = template.identify(logical_id).ref
+    arguments: dict[str, Any] = {}
+    if "StreamModeDetails" in properties:
+        arguments["StreamModeDetails"] = properties["StreamModeDetails"]
+    if arguments.get("StreamModeDetails", {}).get("StreamMode") != "ON_DEMAND":
+        arguments["ShardCount"] = int(properties.get("ShardCount", 1))
+    kinesis.create_stream(StreamName=name, **arguments)
+    hours = int(properties.get("RetentionPeriodHours", 24))
+    if hours > 24:
+        kinesis.increase_stream_retention_period(
+            StreamName=name, RetentionPeriodHours=hours
+        )
+
+
+def _create_table(
+    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
+) -> None:
+    _check(
+        template,
+        logical_id,
+        _TABLE_ARGUMENTS | {"TableName", "TimeToLiveSpecification"},
+    )
+    dynamodb = client("dynamodb")
+    name = template.identify(logical_id).ref
+    arguments = {key: properties[key] for key in _TABLE_ARGUMENTS & set(properties)}
+    dynamodb.create_table(TableName=name, **arguments)
+    if lifetime := properties.get("TimeToLiveSpecification"):
+        dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=lifetime)
+
+
+def _create_bucket(
+    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
+) -> None:
+    _check(template, logical_id, {"BucketName", "VersioningConfiguration"})
+    s3 = client("s3")
+    name = template.identify(logical_id).ref
+    place = {}
+    if template.region != "us-east-1":
+        constraint = {"LocationConstraint": template.region}
+        place = {"CreateBucketConfiguration": constraint}
+    s3.create_bucket(Bucket=name, **place)
+    if versioning := properties.get("VersioningConfiguration"):
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
+
+
+def _check(template: Template, logical_id: str, known: set[str]) -> None:
+    resource = template.resources[logical_id]
+    unknown = set(resource["Properties"]) - known
+    unknown -= _WITHOUT_LOCAL_MEANING[resource["Type"]]
+    if unknown:
+        raise TemplateError(
+            f"the sandbox does not know {resource['Type']} {sorted(unknown)}"
+            f" ({logical_id})"
+        )

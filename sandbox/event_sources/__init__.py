@@ -1,0 +1,1 @@
+"""Event source mappings and notifications: what invokes a function."""

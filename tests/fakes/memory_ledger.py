@@ -1,0 +1,280 @@
+"""The ports in memory, for the model of the rules and for tests: no I/O, no clock."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bridge.cohorts.messages import CohortKey, Message, PageMessage
+from bridge.cohorts.pages import read_page
+from bridge.cohorts.ports import Known, Progress
+from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.identifiers import Matched
+from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.placement import (
+    Placement,
+    shows_empty_calls,
+    shows_shared_session,
+)
+from bridge.errors import PermanentError
+from bridge.mixpanel.cohort_webhook import Action
+
+
+@dataclass
+class _Stored:
+    head: Cohort = field(default_factory=Cohort)
+    syncs: dict[int, Sync] = field(default_factory=dict)
+    undecided: set[int] = field(default_factory=set)
+    sessions: dict[str, int] = field(default_factory=dict)
+    pages: dict[tuple[int, Action, str], Registered] = field(default_factory=dict)
+    progress: dict[tuple[int, Action, str], Progress] = field(default_factory=dict)
+    called_at: int = 0
+    opened: int = 0
+    reasserted: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+    skipped: dict[int, Counter[str]] = field(default_factory=dict)
+
+
+class MemoryLedger:
+    """Implements `ports.Ledger`."""
+
+    shards = 1
+
+    def __init__(self) -> None:
+        self._cohorts: dict[CohortKey, _Stored] = {}
+
+    def _at(self, key: CohortKey) -> _Stored:
+        if key not in self._cohorts:
+            self._cohorts[key] = _Stored()
+        return self._cohorts[key]
+
+    def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
+        """See `ports.Ledger.cohort`."""
+        at = self._at(key)
+        seqs = set(at.undecided)
+        if session in at.sessions:
+            seqs.add(at.sessions[session])
+        return replace(at.head, syncs=tuple(at.syncs[seq] for seq in sorted(seqs)))
+
+    def sync(self, key: CohortKey, seq: int) -> Sync | None:
+        """See `ports.Ledger.sync`."""
+        return self._at(key).syncs.get(seq)
+
+    def skipped(self, key: CohortKey, seq: int) -> Mapping[str, int]:
+        """Members of a sync without a match, by reason."""
+        return self._at(key).skipped.get(seq, Counter())
+
+    def digests(
+        self, key: CohortKey, page: Page, seqs: Iterable[int]
+    ) -> Mapping[int, str]:
+        """See `ports.Ledger.digests`."""
+        stored = self._at(key).pages
+        wanted = {seq: (seq, page.action, page.name) for seq in seqs}
+        return {seq: stored[at].digest for seq, at in wanted.items() if at in stored}
+
+    def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
+        """See `ports.Ledger.members`."""
+        stored = self._at(key).members
+        return {each: stored[each] for each in ids if each in stored}
+
+    def scan(
+        self, key: CohortKey, shard: int, after: str, limit: int
+    ) -> Sequence[Member]:
+        """See `ports.Ledger.scan`."""
+        stored = self._at(key).members
+        return [stored[each] for each in sorted(stored) if each > after][:limit]
+
+    def register(
+        self,
+        key: CohortKey,
+        cohort: Cohort,
+        page: Page,
+        placement: Placement,
+        *,
+        name: str,
+        skipped: Mapping[str, int],
+        now_ms: int,
+        since: int = 0,
+    ) -> bool:
+        """See `ports.Ledger.register`."""
+        at = self._at(key)
+        seq, opens = placement.seq, placement.opens
+        place = (seq, page.action, page.name)
+        if place in at.pages or (opens and at.head.revision != cohort.revision):
+            return False
+        at.pages[place] = Registered(
+            page.action, page.name, page.digest, page.total, now_ms
+        )
+        sync = at.syncs.get(seq, Sync(seq, page.action is Action.FULL, now_ms))
+        shared = shows_shared_session(sync, page)
+        totals = {} if page.total is None else {page.action: page.total}
+        at.syncs[seq] = replace(
+            sync,
+            last_page_at=now_ms,
+            restarts=sync.restarts or placement.restarts,
+            since=sync.since or since,
+            sessions=_with(sync.sessions, page.action, page.session),
+            totals={**sync.totals, **totals},
+            accepted=_with(sync.accepted, page.action, page.name),
+        )
+        at.sessions[page.session] = seq
+        at.skipped.setdefault(seq, Counter()).update(skipped)
+        at.head = replace(
+            at.head,
+            name=name or at.head.name,
+            label=at.head.label or name or at.head.name or f"mixpanel_{key.cohort}",
+            sends_empty=at.head.sends_empty or shows_empty_calls(page),
+            shares_sessions=at.head.shares_sessions or shared,
+        )
+        if opens:
+            at.undecided.add(seq)
+            at.called_at = now_ms
+            at.opened += 1
+            at.head = replace(
+                at.head,
+                first=at.head.first or seq,
+                newest=seq,
+                revision=at.head.revision + 1,
+            )
+        return True
+
+    def registered(self, key: CohortKey, seq: int) -> Sequence[Registered]:
+        """See `ports.Ledger.registered`."""
+        return [page for at, page in self._at(key).pages.items() if at[0] == seq]
+
+    def mark_sent(self, message: PageMessage, at: int) -> None:
+        """See `ports.Ledger.mark_sent`."""
+        pages, place = self._at(message.key).pages, _place(message)
+        pages[place] = replace(pages[place], sent=True, at=at)
+
+    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
+        """See `ports.Ledger.mark_called`."""
+        syncs = self._at(key).syncs
+        syncs[seq] = replace(syncs[seq], last_page_at=at)
+
+    def rename(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.rename`."""
+        at = self._at(key)
+        at.head = replace(at.head, name=name)
+
+    def cohorts(self) -> Iterable[Known]:
+        """See `ports.Ledger.cohorts`."""
+        return [
+            Known(key, at.called_at, at.opened, at.reasserted)
+            for key, at in self._cohorts.items()
+            if at.opened
+        ]
+
+    def begin_day(self, key: CohortKey, day: int) -> None:
+        """See `ports.Ledger.begin_day`."""
+        self._at(key).reasserted = day
+
+    def direct(self, key: CohortKey, destination: str) -> None:
+        """See `ports.Ledger.direct`."""
+        at = self._at(key)
+        at.head = replace(at.head, destination=destination)
+
+    def told(self, key: CohortKey, name: str) -> None:
+        """See `ports.Ledger.told`."""
+        at = self._at(key)
+        at.head = replace(at.head, told=name)
+
+    def progress(self, message: PageMessage) -> Progress:
+        """See `ports.Ledger.progress`."""
+        return self._at(message.key).progress.get(_place(message), Progress())
+
+    def save_progress(self, message: PageMessage, progress: Progress) -> None:
+        """See `ports.Ledger.save_progress`."""
+        self._at(message.key).progress[_place(message)] = progress
+
+    def save(self, key: CohortKey, members: Iterable[Member]) -> None:
+        """See `ports.Ledger.save`."""
+        self._at(key).members.update({member.key: member for member in members})
+
+    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
+        """See `ports.Ledger.mark_repeats`."""
+        syncs = self._at(key).syncs
+        for later, earlier in repeats:
+            if later in syncs:
+                sync = syncs[later]
+                syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
+
+    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+        """See `ports.Ledger.mark_processed`."""
+        at = self._at(message.key)
+        sync = at.syncs[message.seq]
+        if message.page not in sync.processed.get(message.action, ()):
+            processed = _with(sync.processed, message.action, message.page)
+            at.syncs[message.seq] = replace(sync, processed=processed)
+            at.skipped.setdefault(message.seq, Counter()).update(skipped)
+
+    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """See `ports.Ledger.count_refused`."""
+        at = self._at(message.key)
+        at.skipped.setdefault(message.seq, Counter()).update(refused)
+
+    def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
+        """See `ports.Ledger.advance`."""
+        at = self._at(key)
+        if at.head.revision != cohort.revision:
+            return False
+        at.head = replace(
+            at.head,
+            floor=verdict.floor,
+            weighed=verdict.weighed,
+            held=verdict.held,
+            dead=at.head.dead | verdict.died,
+            revision=at.head.revision + 1,
+        )
+        at.undecided -= verdict.finished
+        for seq in verdict.died:
+            at.syncs[seq] = replace(at.syncs[seq], dead=True)
+        return True
+
+    def settled(self, key: CohortKey, dead: Iterable[int]) -> None:
+        """See `ports.Ledger.settled`."""
+        at = self._at(key)
+        at.head = replace(at.head, dead=at.head.dead - frozenset(dead))
+
+
+def _place(message: PageMessage) -> tuple[int, Action, str]:
+    return message.seq, message.action, message.page
+
+
+def _with(
+    pages: Mapping[Action, frozenset[str]], action: Action, page: str
+) -> dict[Action, frozenset[str]]:
+    return {**pages, action: pages.get(action, frozenset()) | {page}}
+
+
+class MemoryPageStore:
+    """Implements `ports.PageStore`."""
+
+    def __init__(self) -> None:
+        self._pages: dict[tuple[CohortKey, str], bytes] = {}
+
+    def put(self, key: CohortKey, digest: str, content: bytes) -> None:
+        """See `ports.PageStore.put`."""
+        self._pages[key, digest] = content
+
+    def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
+        """See `ports.PageStore.get`."""
+        if (key, digest) not in self._pages:
+            raise PermanentError("page_expired", "the members of the page are gone")
+        return read_page(self._pages[key, digest])
+
+
+class MemoryQueue:
+    """Implements `ports.Queue`; `waiting` holds the messages in order.
+
+    A message that still waits is not taken twice. The real queue drops repeats for five
+    minutes, waiting or not; the rules must not need that.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        """See `ports.Queue.send`."""
+        if message not in self.waiting:
+            self.waiting.append(message)

@@ -1,0 +1,110 @@
+"""What Braze's users/track answers, and what each answer means."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.braze.users_track import (
+    TrackReply,
+    array_operation,
+    attributes_object,
+    read_export,
+    read_reply,
+)
+from bridge.errors import (
+    BridgeError,
+    CredentialsRefused,
+    Rejected,
+    RetryableError,
+    TooLarge,
+)
+from bridge.transport import Reply
+
+
+def reply(status: int, body: Any = None, *, raw: bytes | None = None) -> Reply:
+    content = json.dumps(body).encode() if raw is None else raw
+    return Reply(status, {}, content)
+
+
+ERROR = {"type": "EXTERNAL_USER_ID_TOO_LARGE", "input_array": "attributes", "index": 1}
+
+
+def test_membership_is_written_without_creating_a_user() -> None:
+    assert attributes_object({"external_id": "u"}, "cohorts", True) == {
+        "external_id": "u",
+        "_update_existing_only": True,
+        "cohorts": True,
+    }
+    assert array_operation("c_1", present=True) == {"add": ["c_1"]}
+    assert array_operation("c_1", present=False) == {"remove": ["c_1"]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(201, {"message": "success", "attributes_processed": 2}),
+        reply(200, {}),
+        reply(202, {"message": "queued"}),
+        reply(201, {"message": "success", "errors": None}),
+        reply(201, {"message": "success", "errors": []}),
+        reply(201, raw=b""),
+        reply(201, raw=b"<html>"),
+    ],
+)
+def test_accepted(answer: Reply) -> None:
+    assert read_reply(answer, 2) == TrackReply({})
+
+
+def test_partial_errors_are_matched_by_index() -> None:
+    answer = reply(201, {"message": "success", "errors": [ERROR]})
+    expected = TrackReply({1: "braze_external_user_id_too_large"})
+    assert read_reply(answer, 2) == expected
+
+
+def test_all_refused_by_index_is_a_verdict_on_each() -> None:
+    body = {"message": "Valid data must be provided", "errors": [ERROR | {"index": 0}]}
+    assert read_reply(reply(400, body), 1).refused.keys() == {0}
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        ["a sentence"],
+        [{"type": "x"}],
+        [ERROR | {"index": 7}],
+        [ERROR | {"index": "1"}],
+        [ERROR | {"input_array": "events"}],
+    ],
+)
+def test_an_error_that_names_no_object_of_ours_is_vague(errors: list[Any]) -> None:
+    assert read_reply(reply(201, {"message": "success", "errors": errors}), 2).vague
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (reply(401, {"message": "Invalid API key: canary"}), CredentialsRefused),
+        (reply(403, {}), CredentialsRefused),
+        (reply(404, {}), CredentialsRefused),
+        (reply(415, {}), CredentialsRefused),
+        (reply(413, {}), TooLarge),
+        (reply(400, {"message": "Max Input Length Exceeded"}), TooLarge),
+        (reply(400, {"error": "canary"}), Rejected),
+        (reply(201, {"message": "canary: not today"}), RetryableError),
+        (reply(201, {"error": "canary: not today"}), RetryableError),
+        (reply(302, {}), RetryableError),
+        (reply(423, {}), RetryableError),
+    ],
+)
+def test_failures_are_named_by_what_happens_next_and_quote_nothing(
+    answer: Reply, error: type[BridgeError]
+) -> None:
+    with pytest.raises(error) as caught:
+        read_reply(answer, 2)
+    assert "canary" not in str(caught.value)
+
+
+def test_an_export_gives_the_profiles() -> None:
+    users = [{"braze_id": "b", "external_id": "u"}]
+    assert read_export(reply(201, {"message": "success", "users": users})) == users

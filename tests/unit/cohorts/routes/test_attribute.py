@@ -1,0 +1,264 @@
+"""The attribute route: its two forms, devices looked up, culprits named by index."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.braze.users_track import TrackReply
+from bridge.cohorts.routes.attribute import AttributeRoute
+from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
+from bridge.cohorts.rules.identifiers import Identifier, Kind
+from bridge.errors import Rejected, TooLarge
+from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
+
+type Objects = Sequence[Mapping[str, object]]
+PRIMARY = {"external_id", "user_alias", "braze_id"}
+
+
+class Braze:
+    """Stands where `BrazeClient` does; `judge` answers each call."""
+
+    endpoint = "https://rest.iad-01.braze.com"
+
+    def __init__(
+        self, judge: Callable[[Objects], TrackReply] = lambda _: TrackReply({})
+    ) -> None:
+        self.judge = judge
+        self.calls: list[Objects] = []
+        self.devices: dict[str, list[dict[str, object]]] = {}
+        self.looked_up: list[str] = []
+        self.rest_key = "key-1"
+
+    def account(self) -> str:
+        return self.rest_key
+
+    def track(self, attributes: Objects) -> TrackReply:
+        self.calls.append(attributes)
+        return self.judge(attributes)
+
+    def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
+        self.looked_up.append(device_id)
+        return self.devices.get(device_id, [])
+
+
+def route(braze: Braze, **options: Any) -> AttributeRoute:
+    defaults: dict[str, Any] = {"attribute": "mixpanel_cohorts", "devices": Devices()}
+    client: Any = braze
+    return AttributeRoute(client, **defaults | options)
+
+
+def users(count: int) -> list[tuple[Identifier, bool]]:
+    return [(Identifier(Kind.EXTERNAL_ID, f"u{n}"), True) for n in range(count)]
+
+
+def test_r4_each_identifier_has_its_own_form() -> None:
+    braze = Braze()
+    route(braze).push(
+        "7",
+        "Trial",
+        [
+            (Identifier(Kind.EXTERNAL_ID, "u"), True),
+            (Identifier(Kind.ALIAS, "a-1", "amplitude"), False),
+        ],
+    )
+    assert braze.calls == [
+        [
+            {
+                "external_id": "u",
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"add": ["mixpanel_7"]},
+            },
+            {
+                "user_alias": {"alias_name": "a-1", "alias_label": "amplitude"},
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"remove": ["mixpanel_7"]},
+            },
+        ]
+    ]
+
+
+identifiers = st.builds(
+    Identifier,
+    st.sampled_from(Kind),
+    st.text(min_size=1, max_size=5),
+    st.text(min_size=1, max_size=5),
+)
+
+
+@given(
+    st.lists(st.tuples(identifiers, st.booleans()), max_size=20),
+    st.sampled_from(CohortForm),
+    st.sampled_from(CohortValue),
+    st.sampled_from(["cohorts", "external", "user", "_update_existing", "date"]),
+    st.sampled_from(["7", "id", "alias", "only", "of_first_session"]),
+)
+def test_no_object_ever_has_two_primaries_or_creates_a_user(
+    changes: list[tuple[Identifier, bool]],
+    form: CohortForm,
+    value: CohortValue,
+    attribute: str,
+    cohort: str,
+) -> None:
+    braze = Braze()
+    braze.devices = {c.value: [{"braze_id": "b"}] for c, _ in changes}
+    pushed = route(braze, form=form, value=value, attribute=attribute)
+    results = pushed.push(cohort, "Trial", changes)
+    sent = [each for call in braze.calls for each in call]
+    assert len(sent) == results.count(None)
+    for each in sent:
+        (identifying,) = PRIMARY & set(each)
+        (written,) = set(each) - {identifying, "_update_existing_only"}
+        assert each["_update_existing_only"] is True
+        assert written not in RESERVED_ATTRIBUTES
+
+
+def test_the_boolean_form_has_an_attribute_for_each_cohort() -> None:
+    braze = Braze()
+    changes = [(Identifier(Kind.EXTERNAL_ID, "u"), flag) for flag in (True, False)]
+    route(braze, form=CohortForm.BOOLEAN).push("7", "Trial", changes)
+    assert [each["mixpanel_cohorts_7"] for each in braze.calls[0]] == [True, False]
+
+
+def test_a_cohort_whose_boolean_would_be_a_field_of_brazes_is_not_written() -> None:
+    braze = Braze()
+    odd = route(braze, form=CohortForm.BOOLEAN, attribute="external")
+    assert odd.push("id", "", users(2)) == ["reserved_attribute"] * 2
+    assert braze.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (" Trial, day 10 ", "Trial, day 10"),
+        ("x" * 300, "x" * 255),
+        ("x" * 254 + " y", "x" * 254),
+        (" ", "mixpanel_7"),
+    ],
+)
+def test_the_name_can_stand_for_the_cohort(name: str, value: str) -> None:
+    braze = Braze()
+    route(braze, value=CohortValue.NAME).push("7", name, users(1))
+    assert braze.calls[0][0]["mixpanel_cohorts"] == {"add": [value]}
+
+
+def test_a_refused_object_is_reported_at_its_place() -> None:
+    def second(objects: Objects) -> TrackReply:
+        ids = [each["external_id"] for each in objects]
+        return TrackReply({ids.index("u80"): "braze_x"} if "u80" in ids else {})
+
+    results = route(Braze(second)).push("7", "", users(100))
+    assert [n for n, result in enumerate(results) if result] == [80]
+
+
+@pytest.mark.parametrize("how", ["vague", "rejected", "too large"])
+def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> None:
+    def refuses_u5(objects: Objects) -> TrackReply:
+        if all(each["external_id"] != "u5" for each in objects):
+            return TrackReply({})
+        if how == "vague":
+            return TrackReply({}, vague=True)
+        raise (Rejected if how == "rejected" else TooLarge)("braze_400")
+
+    braze = Braze(refuses_u5)
+    results = route(braze).push("7", "", users(75))
+    assert [n for n, result in enumerate(results) if result] == [5]
+    assert len(braze.calls) <= 15
+
+
+def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> None:
+    braze = Braze()
+    braze.devices = {
+        "anonymous": [{"braze_id": "b-1"}],
+        "identified": [{"braze_id": "b-2", "external_id": "u"}],
+        "odd": [{"braze_id": None}],
+    }
+    devices = ["unknown", "anonymous", "identified", "odd"]
+    changes = [(Identifier(Kind.DEVICE, device), True) for device in devices]
+    assert route(braze).push("7", "", changes) == [
+        "device_unknown",
+        None,
+        "device_identified",
+        "device_unknown",
+    ]
+    ((written,),) = braze.calls
+    assert written["braze_id"] == "b-1"
+
+
+ANONYMOUS, IDENTIFIED = {"braze_id": "b-1"}, {"braze_id": "b-2", "external_id": "u"}
+
+
+@pytest.mark.parametrize(
+    ("found", "written_to", "told"),
+    [
+        ([ANONYMOUS, IDENTIFIED], None, "device_identified"),
+        ([IDENTIFIED, ANONYMOUS], None, "device_identified"),
+        ([{"braze_id": ""}, ANONYMOUS], "b-1", None),
+        ([ANONYMOUS, {"external_id": ""}], "b-1", None),
+    ],
+)
+def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_order(
+    found: list[dict[str, object]], written_to: str | None, told: str | None
+) -> None:
+    braze = Braze()
+    braze.devices = {"d": found}
+    changes = [(Identifier(Kind.DEVICE, "d"), True)]
+    assert route(braze).push("7", "", changes) == [told]
+    assert [each["braze_id"] for call in braze.calls for each in call] == (
+        [written_to] if written_to else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        ([{"braze_id": "b-1"}], ANONYMOUS_SECONDS),
+        ([{"braze_id": "b-1", "external_id": "u"}], OTHER_SECONDS),
+        ([], OTHER_SECONDS),
+    ],
+)
+def test_a_device_is_looked_up_again_after_a_while(
+    found: list[dict[str, object]], seconds: float
+) -> None:
+    now = [0.0]
+    braze = Braze()
+    braze.devices = {"d": found}
+    devices = Devices(lambda: now[0])
+    first = devices.find(braze, "d")  # type: ignore[arg-type]
+    now[0] = seconds - 1
+    assert devices.find(braze, "d") == first  # type: ignore[arg-type]
+    assert braze.looked_up == ["d"]
+    now[0] = seconds
+    # Its owner has logged in meanwhile.
+    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
+    again = devices.find(braze, "d")  # type: ignore[arg-type]
+    assert again == ("", "device_identified")
+
+
+def test_only_so_many_devices_are_remembered() -> None:
+    braze, devices = Braze(), Devices(lambda: 0.0, max_devices=3)
+    for device in [*"abcd", *"dcb", "a"]:
+        devices.find(braze, device)  # type: ignore[arg-type]
+    assert braze.looked_up == [*"abcd", "a"]
+    assert len(devices._known) == 3
+
+
+def test_a_device_that_braze_refuses_is_refused_alone() -> None:
+    braze = Braze()
+
+    def find(device_id: str) -> Sequence[Mapping[str, object]]:
+        raise Rejected("braze_400")
+
+    braze.find_device = find  # type: ignore[method-assign]
+    told = route(braze).push(
+        "7",
+        "Trial",
+        [
+            (Identifier(Kind.DEVICE, "d"), True),
+            (Identifier(Kind.EXTERNAL_ID, "u"), True),
+        ],
+    )
+    assert told == ["braze_400", None]
+    assert len(braze.calls) == 1

@@ -1,0 +1,48 @@
+"""What a warm process remembers: sizes that were refused, and records begun."""
+
+from bridge.currents.delivery.warm_state import RECORDS_IN_PART, InPart, Memory
+from bridge.currents.stream.arrival import first_arrival, partition_key
+from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
+
+
+def test_a_refused_size_is_halved_but_an_event_always_fits() -> None:
+    memory = Memory()
+    memory.too_large(8_000_000)
+    assert memory.call_bytes == 4_000_000
+    memory.too_large(9_000_000)
+    assert memory.call_bytes == 4_000_000
+    memory.too_large(1_200_000)
+    assert memory.call_bytes == BYTES_PER_EVENT
+
+
+def test_a_413_for_a_small_request_is_a_mishap_and_not_remembered() -> None:
+    memory = Memory()
+    memory.too_large(BYTES_PER_EVENT)
+    assert memory.call_bytes == BYTES_PER_CALL
+
+
+def test_a_record_is_resumed_once() -> None:
+    memory = Memory()
+    memory.keep("r", InPart(7))
+    assert memory.resume("r").settled == 7
+    assert memory.resume("r").settled == 0
+
+
+def test_the_oldest_record_in_part_is_forgotten() -> None:
+    memory = Memory()
+    for number in range(RECORDS_IN_PART + 1):
+        memory.keep(str(number), InPart(1))
+    assert memory.resume("0").settled == 0
+    assert memory.resume("1").settled == 1
+
+
+def test_the_first_arrival_travels_in_the_partition_key() -> None:
+    key = partition_key(1_795_518_000.125, b"data")
+    assert first_arrival(key, 1_795_600_000.0) == 1_795_518_000.125
+    assert len(key) <= 256
+
+
+def test_a_key_of_another_kind_or_from_the_future_says_nothing() -> None:
+    for key in ("", "cust-1", "arrived=", "arrived=nan/x", "arrived=-5/x"):
+        assert first_arrival(key, 1_000.0) == 1_000.0
+    assert first_arrival("arrived=2000.0/x", 1_000.0) == 1_000.0
