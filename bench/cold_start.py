@@ -40,7 +40,7 @@ print(json.dumps(made))
 def run(*, full: bool) -> Iterator[Table]:
     """One table."""
     functions = built_functions(ENVIRONMENT["AWS_ENDPOINT_URL"])
-    del functions["CohortSweeperFunction"]
+    del functions["CohortMaintenanceFunction"]
     any_function = functions["CohortWebhookFunction"]
     contenders: dict[str, Callable[[], Usage]] = {
         "nothing": partial(_start, any_function, NOTHING),

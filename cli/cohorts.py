@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.messages import CohortKey, ReleaseMessage, SettleMessage
+from bridge.cohorts.messages import CohortKey, ReleaseMessage, RescanMessage
 from cli.stack import RunningStack, StackError
 
 
@@ -33,7 +33,7 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
             cohort.name,
             datetime.fromtimestamp(known.called_at / 1000, UTC),
             ledger.skipped(known.key, cohort.newest),
-            held=bool(cohort.held),
+            held=bool(cohort.held_removal),
         )
 
 
@@ -43,7 +43,7 @@ def release(stack: RunningStack, cohort_id: str) -> int:
     Raises `StackError` for a cohort that is not known.
     """
     ledger, queue = _ledger(stack), _queue(stack)
-    held = [(key, ledger.cohort(key).held) for key in _keys(ledger, cohort_id)]
+    held = [(key, ledger.cohort(key).held_removal) for key in _keys(ledger, cohort_id)]
     messages = [ReleaseMessage(key=key, seq=seq) for key, seq in held if seq]
     for message in messages:
         queue.send(message)
@@ -59,7 +59,7 @@ def reassert(stack: RunningStack, cohort_id: str) -> int:
     keys = _keys(ledger, cohort_id)
     for key in keys:
         # A round of one day; the hour keeps it apart from one of a while ago.
-        queue.send(SettleMessage(key=key, day=int(time.time() // 3600), days=1))
+        queue.send(RescanMessage(key=key, day=int(time.time() // 3600), days=1))
     return len(keys)
 
 

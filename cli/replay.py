@@ -181,7 +181,7 @@ def redrive(stack: RunningStack) -> int:
             try:
                 _move(sqs, message, dead, queue)
             except BaseException:
-                _give_back(sqs, messages[number:], dead)
+                _defer(sqs, messages[number:], dead)
                 raise
             moved += 1
     return moved
@@ -210,7 +210,7 @@ def _move(sqs: Any, message: Any, dead: str, queue: str) -> None:
     sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 
-def _give_back(sqs: Any, messages: list[Any], dead: str) -> None:
+def _defer(sqs: Any, messages: list[Any], dead: str) -> None:
     """As far as that works; the queue does it by itself after half a minute."""
     for message in messages:
         with suppress(BotoCoreError, ClientError):

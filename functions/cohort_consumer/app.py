@@ -33,7 +33,7 @@ from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import (
     BridgeError,
-    CredentialsRefused,
+    CredentialsRejected,
     PermanentError,
     RetryableError,
 )
@@ -43,7 +43,7 @@ from bridge.settings import CohortConsumerSettings, CohortRoute
 from bridge.transport import Transport
 
 FIRST_PAUSE = 2
-LONGEST_PAUSE = 900
+MAX_PAUSE = 900
 """Seconds before a failed message is tried again; doubled at each receipt."""
 
 
@@ -64,7 +64,7 @@ class Consumer:
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
         self.policy = Policy(
-            max_sweep_fraction=settings.max_sweep_fraction,
+            max_removal_fraction=settings.max_removal_fraction,
             reassert_days=settings.reassert_days,
             write_gap_seconds=settings.write_gap_seconds,
         )
@@ -76,7 +76,7 @@ class Consumer:
         """The work of one message."""
         now = _sent_at(record).timestamp()
 
-        def put_aside(message: Message, reason: str) -> None:
+        def quarantine(message: Message, reason: str) -> None:
             name = f"{record.message_id}-{message.deduplication_id[:16]}"
             self._keep(record, name, write(message), reason, "a member alone does it")
 
@@ -86,7 +86,7 @@ class Consumer:
             queue=self.queue,
             route=self.route(now, time_left),
             time_left=time_left,
-            put_aside=put_aside,
+            quarantine=quarantine,
             policy=self.policy,
         )
 
@@ -149,18 +149,18 @@ def _sent_at(record: SQSRecord) -> datetime:
 def _pause(record: SQSRecord, error: BaseException) -> int:
     """Seconds: the vendor's wish, or a pause that doubles with each receipt."""
     if isinstance(error, RetryableError) and error.retry_after is not None:
-        return max(1, min(int(error.retry_after) + 1, LONGEST_PAUSE))
+        return max(1, min(int(error.retry_after) + 1, MAX_PAUSE))
     received = int(record.attributes.approximate_receive_count)
-    return int(min(FIRST_PAUSE * 2 ** min(received - 1, 10), LONGEST_PAUSE))
+    return int(min(FIRST_PAUSE * 2 ** min(received - 1, 10), MAX_PAUSE))
 
 
 def _report(done: Pushed) -> None:
-    count(Metric.PAGES_PROCESSED)
+    count(Metric.MESSAGES_PROCESSED)
     count(Metric.MEMBERS_PUSHED, done.pushed)
     count(Metric.MEMBERS_REJECTED, done.rejected.total())
     count(Metric.MEMBERS_SKIPPED, done.skipped.total())
-    count(Metric.SWEEPS_HELD, done.held_sweeps)
-    if done.held_sweeps:
+    count(Metric.REMOVALS_HELD, done.held_removals)
+    if done.held_removals:
         logger.error("sweep held: it would remove too many members at once")
     logger.info(
         "page processed",
@@ -191,10 +191,10 @@ def handler(
         except Exception as error:
             group = record.attributes.message_group_id or ""
             pauses[group] = _pause(record, error)
-            count(Metric.PAGES_RETRIED)
+            count(Metric.MESSAGES_DEFERRED)
             if isinstance(error, BridgeError):
-                if isinstance(error, CredentialsRefused):
-                    count(Metric.CREDENTIALS_REFUSED)
+                if isinstance(error, CredentialsRejected):
+                    count(Metric.CREDENTIALS_REJECTED)
                 logger.warning("page waits", reason=error.reason, why=str(error))
             else:
                 log_fault("page waits", error)

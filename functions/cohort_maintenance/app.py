@@ -12,20 +12,20 @@ from bridge.aws import clients
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.maintenance import sweep
+from bridge.cohorts.maintenance import run_maintenance
 from bridge.errors import BridgeError, RetryableError
 from bridge.observability import Metric, count, log_fault, logger, metrics
-from bridge.settings import CohortSweeperSettings
+from bridge.settings import CohortMaintenanceSettings
 
 
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """One run; there is too little of it to keep anything between runs."""
-    count(Metric.SWEEPER_RUNS)
+    count(Metric.MAINTENANCE_RUNS)
     try:
-        settings = CohortSweeperSettings.load()
+        settings = CohortMaintenanceSettings.load()
         now = time.time()
-        swept = sweep(
+        run = run_maintenance(
             DynamoLedger(Table(clients.create("dynamodb"), settings.ledger_table), now),
             SqsQueue(clients.create("sqs"), settings.cohort_queue_url),
             int(now * 1000),
@@ -37,11 +37,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     except Exception as error:
         log_fault("sweep broke off", error)
         raise RetryableError("fault", "the next run makes it good") from None
-    count(Metric.PAGES_SENT_AGAIN, swept.sent_again)
-    count(Metric.COHORTS_SILENT, swept.silent)
+    count(Metric.PAGES_RESENT, run.resent)
+    count(Metric.COHORTS_SILENT, run.silent)
     logger.info(
         "swept",
-        sent_again=swept.sent_again,
-        reasserted=swept.reasserted,
-        silent=swept.silent,
+        resent=run.resent,
+        reasserted=run.reasserted,
+        silent=run.silent,
     )

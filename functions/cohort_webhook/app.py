@@ -35,7 +35,7 @@ from bridge.settings import CohortWebhookSettings
 
 PARTNERS = "POST /partners/"
 MAX_PARTNER = 64
-_PUT_OFF = "not accepted just now, try again"
+_DEFERRED = "not accepted just now, try again"
 
 
 class Webhook:
@@ -195,15 +195,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         status, body = webhook().respond(request)
     except BridgeError as error:
         logger.error("page not accepted", reason=error.reason, why=str(error))
-        status, body = _put_off(event)
+        status, body = _defer(event)
     except Exception as error:
         log_fault("page not accepted", error)
-        status, body = _put_off(event)
+        status, body = _defer(event)
     return http_api.answer(status, body)
 
 
-def _put_off(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    count(Metric.PAGES_PUT_OFF)
+def _defer(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    count(Metric.PAGES_DEFERRED)
     if str(event.get("routeKey")).startswith(PARTNERS):
-        return 503, {"message": _PUT_OFF}
-    return 503, failure(None, 503, _PUT_OFF)
+        return 503, {"message": _DEFERRED}
+    return 503, failure(None, 503, _DEFERRED)

@@ -16,12 +16,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from bridge.aws import clients
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.delivery.deliver import Delivery, StreamRecord
-from bridge.currents.delivery.outcome import Delivered
-from bridge.currents.delivery.warm_state import Memory
+from bridge.currents.delivery.outcome import Outcome
+from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.rules_source import CachedMapper, RulesFile
 from bridge.currents.stream.arrival import first_arrival
 from bridge.currents.stream.pack import compress
-from bridge.errors import BridgeError, CredentialsRefused, RetryableError
+from bridge.errors import BridgeError, CredentialsRejected, RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, metrics, plain_name
 from bridge.quarantine import Quarantine
@@ -31,10 +31,10 @@ from bridge.transport import Transport
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-KEEPING_SECONDS = 6.0
+SECONDS_FOR_QUARANTINE = 6.0
 """Left at the end for the quarantine; calls to Mixpanel end before."""
 
-ANSWERING_SECONDS = 2.0
+SECONDS_FOR_ANSWER = 2.0
 """Left for the answer; what the quarantine did not get by then waits."""
 
 DRIFT_NAMES = 200
@@ -58,7 +58,7 @@ class Importer:
         key = settings.rules_key
         rules = RulesFile(self.s3, self.bucket, key) if key else None
         self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
-        self.memory = Memory()
+        self.warm_state = WarmState()
         self.reported: set[str] = set()
 
     @cached_property
@@ -78,54 +78,58 @@ class Importer:
         """Deliver and put aside; the number of the first record to come again."""
 
         def calling_time() -> float:
-            return time_left() - KEEPING_SECONDS
+            return time_left() - SECONDS_FOR_QUARANTINE
 
         client = MixpanelClient(self.transport, self.secret, compress, calling_time)
         done = Delivery(
-            client, self.mapper.get(), calling_time, self.memory, breaker=self.breaker
+            client,
+            self.mapper.get(),
+            calling_time,
+            self.warm_state,
+            breaker=self.breaker,
         ).run(records)
         self._keep(done, records, time_left)
         self._report(done)
         if not done.accounts.closed:
             count(Metric.ACCOUNTS_UNBALANCED)
             raise RetryableError("accounts", "what came in and went out differ")
-        return done.retry_from
+        return done.defer_from
 
     def _keep(
         self,
-        done: Delivered,
+        done: Outcome,
         records: list[StreamRecord],
         time_left: Callable[[], float],
     ) -> None:
         """Write the quarantine, in order; from where that fails the stream waits."""
-        for written, number in enumerate(sorted(done.quarantine)):
-            if written and time_left() < ANSWERING_SECONDS:
+        for written, number in enumerate(sorted(done.quarantined)):
+            if written and time_left() < SECONDS_FOR_ANSWER:
                 waits = RetryableError("out_of_time", "the quarantine has to wait")
-                done.give_back(number, waits)
+                done.defer(number, waits)
                 return
             record = records[number]
             arrived = datetime.fromtimestamp(record.arrived, UTC)
             name = record.position.replace(":", "-")
             try:
-                self.quarantine.put(name, arrived, done.quarantine[number])
+                self.quarantine.put(name, arrived, done.quarantined[number])
             except RetryableError as error:
-                done.give_back(number, error)
+                done.defer(number, error)
                 return
 
-    def _report(self, done: Delivered) -> None:
+    def _report(self, done: Outcome) -> None:
         accounts = done.accounts
         count(Metric.EVENTS_RECEIVED, accounts.received)
         count(Metric.EVENTS_DELIVERED, accounts.delivered)
         count(Metric.EVENTS_FILTERED, accounts.filtered.total())
         count(Metric.EVENTS_QUARANTINED, accounts.quarantined.total())
-        count(Metric.EVENTS_RETRIED, accounts.retried)
+        count(Metric.EVENTS_DEFERRED, accounts.deferred)
         by_event = {event: dict(+counts) for event, counts in done.by_event.items()}
         logger.info(
             "batch delivered", extra={**accounts.summary(), "by_event": by_event}
         )
         if done.error:
-            if isinstance(done.error, CredentialsRefused):
-                count(Metric.CREDENTIALS_REFUSED)
+            if isinstance(done.error, CredentialsRejected):
+                count(Metric.CREDENTIALS_REJECTED)
             if done.error.reason == "mass_rejection":
                 count(Metric.MASS_REJECTIONS)
             logger.warning("batch waits", reason=done.error.reason, why=str(done.error))
@@ -173,7 +177,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except BridgeError as error:
         logger.error("batch waits", reason=error.reason, why=str(error))
         first = 0
-        count(Metric.EVENTS_RETRIED)
+        count(Metric.EVENTS_DEFERRED)
     except Exception as error:
         log_fault("batch waits", error)
         first = 0

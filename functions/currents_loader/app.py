@@ -64,7 +64,7 @@ class Loader:
             load(key, found["Body"], self.stream, loaded, is_late)
         except Exception as error:
             failure = error
-        self._put_aside(bucket, key, announced, loaded)
+        self._quarantine(bucket, key, announced, loaded)
         if not loaded.finished:
             progress.save(loaded.position)
             logger.info("file loaded in part", key=key, events=loaded.position)
@@ -74,7 +74,7 @@ class Loader:
         count(Metric.FILES_LOADED)
         logger.info("file loaded", key=key, events=loaded.position)
 
-    def _put_aside(
+    def _quarantine(
         self, bucket: str, key: str, announced: datetime, loaded: Loaded
     ) -> None:
         name = hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()[:32]
@@ -117,5 +117,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
             log_fault("file not loaded", error)
         else:
             continue
-        count(Metric.FILES_PUT_OFF)
+        count(Metric.FILES_DEFERRED)
         raise RetryableError(reason, "a file was not loaded")

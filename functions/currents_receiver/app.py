@@ -39,7 +39,7 @@ class Receiver:
             count(Metric.UNAUTHORIZED)
             return 401, {"message": "the token is wrong"}
 
-        def put_aside(items: Sequence[QuarantinedItem]) -> None:
+        def quarantine(items: Sequence[QuarantinedItem]) -> None:
             arrived = datetime.fromtimestamp(request.arrived_ms / 1000, UTC)
             key = self.quarantine.put(request.id, arrived, items)
             count(Metric.EVENTS_QUARANTINED, len(items))
@@ -50,10 +50,10 @@ class Receiver:
             body = request.body()
         except MalformedInput:
             body = request.encoded.encode("utf-8", "surrogatepass")
-        received = receive(body, request.id, self.stream, put_aside)
+        received = receive(body, request.id, self.stream, quarantine)
         count(Metric.CALLS_RECEIVED)
         logger.info("call received", events=received.events, bytes=len(body))
-        answer = {"events": received.events, "put_aside": received.put_aside}
+        answer = {"events": received.events, "quarantined": received.quarantine}
         return 200, {"message": "stored", **answer}
 
     def _is_known(self, header: str | None) -> bool:
@@ -76,13 +76,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         status, body = receiver().respond(request)
     except BridgeError as error:
         logger.error("call not stored", reason=error.reason, why=str(error))
-        status, body = _put_off()
+        status, body = _defer()
     except Exception as error:
         log_fault("call not stored", error)
-        status, body = _put_off()
+        status, body = _defer()
     return http_api.answer(status, body)
 
 
-def _put_off() -> tuple[int, dict[str, Any]]:
-    count(Metric.CALLS_PUT_OFF)
+def _defer() -> tuple[int, dict[str, Any]]:
+    count(Metric.CALLS_DEFERRED)
     return 503, {"message": "not stored just now, try again"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.pages import read_page
 from bridge.cohorts.ports import Known, Progress
-from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Matched
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
@@ -122,7 +122,10 @@ class MemoryLedger:
         at.head = replace(
             at.head,
             name=name or at.head.name,
-            label=at.head.label or name or at.head.name or f"mixpanel_{key.cohort}",
+            first_name=at.head.first_name
+            or name
+            or at.head.name
+            or f"mixpanel_{key.cohort}",
             sends_empty=at.head.sends_empty or shows_empty_calls(page),
             shares_sessions=at.head.shares_sessions or shared,
         )
@@ -169,15 +172,15 @@ class MemoryLedger:
         """See `ports.Ledger.begin_day`."""
         self._at(key).reasserted = day
 
-    def direct(self, key: CohortKey, destination: str) -> None:
+    def set_destination(self, key: CohortKey, destination: str) -> None:
         """See `ports.Ledger.direct`."""
         at = self._at(key)
         at.head = replace(at.head, destination=destination)
 
-    def told(self, key: CohortKey, name: str) -> None:
+    def set_published_name(self, key: CohortKey, name: str) -> None:
         """See `ports.Ledger.told`."""
         at = self._at(key)
-        at.head = replace(at.head, told=name)
+        at.head = replace(at.head, published_name=name)
 
     def progress(self, message: PageMessage) -> Progress:
         """See `ports.Ledger.progress`."""
@@ -208,33 +211,33 @@ class MemoryLedger:
             at.syncs[message.seq] = replace(sync, processed=processed)
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
-    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        """See `ports.Ledger.count_refused`."""
+    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """See `ports.Ledger.count_rejected`."""
         at = self._at(message.key)
         at.skipped.setdefault(message.seq, Counter()).update(refused)
 
-    def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
+    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
         """See `ports.Ledger.advance`."""
         at = self._at(key)
         if at.head.revision != cohort.revision:
             return False
         at.head = replace(
             at.head,
-            floor=verdict.floor,
-            weighed=verdict.weighed,
-            held=verdict.held,
-            dead=at.head.dead | verdict.died,
+            baseline=resolution.baseline,
+            measuring=resolution.measuring,
+            held_removal=resolution.held_removal,
+            aborted=at.head.aborted | resolution.newly_aborted,
             revision=at.head.revision + 1,
         )
-        at.undecided -= verdict.finished
-        for seq in verdict.died:
-            at.syncs[seq] = replace(at.syncs[seq], dead=True)
+        at.undecided -= resolution.finished
+        for seq in resolution.newly_aborted:
+            at.syncs[seq] = replace(at.syncs[seq], aborted=True)
         return True
 
-    def settled(self, key: CohortKey, dead: Iterable[int]) -> None:
+    def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         """See `ports.Ledger.settled`."""
         at = self._at(key)
-        at.head = replace(at.head, dead=at.head.dead - frozenset(dead))
+        at.head = replace(at.head, aborted=at.head.aborted - frozenset(aborted))
 
 
 def _place(message: PageMessage) -> tuple[int, Action, str]:

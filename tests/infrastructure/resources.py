@@ -9,7 +9,7 @@ from bridge import settings
 FUNCTIONS: dict[str, type[settings.Settings]] = {
     "CohortWebhook": settings.CohortWebhookSettings,
     "CohortConsumer": settings.CohortConsumerSettings,
-    "CohortSweeper": settings.CohortSweeperSettings,
+    "CohortMaintenance": settings.CohortMaintenanceSettings,
     "CurrentsReceiver": settings.CurrentsReceiverSettings,
     "CurrentsLoader": settings.CurrentsLoaderSettings,
     "CurrentsImporter": settings.CurrentsImporterSettings,

@@ -12,7 +12,7 @@ from bridge.cohorts.apply import push
 from bridge.currents.delivery import deliver
 from bridge.mixpanel.client import ANSWER_SECONDS
 from bridge.transport import READ_TIMEOUT
-from functions.cohort_consumer.app import LONGEST_PAUSE
+from functions.cohort_consumer.app import MAX_PAUSE
 from tests.infrastructure.resources import Template, function, meant, of_type
 
 DAY = 86_400
@@ -52,7 +52,7 @@ def sweeper_seconds(template: Template) -> int:
     """How often the sweeper runs."""
     (rule,) = of_type(template, "AWS::Events::Rule").values()
     assert rule.get("State", "ENABLED") == "ENABLED"
-    assert meant(rule["Targets"][0]["Arn"]) == "CohortSweeperFunction"
+    assert meant(rule["Targets"][0]["Arn"]) == "CohortMaintenanceFunction"
     minutes = re.fullmatch(r"rate\((\d+) minutes\)", rule["ScheduleExpression"])
     assert minutes
     return int(minutes[1]) * 60
@@ -92,7 +92,7 @@ def test_a_message_outlasts_an_outage_of_two_days_and_no_expiry(
 ) -> None:
     redrive = queue(expanded, "CohortQueue")["RedrivePolicy"]
     assert meant(redrive["deadLetterTargetArn"]) == "CohortDeadLetterQueue"
-    longest = redrive["maxReceiveCount"] * LONGEST_PAUSE
+    longest = redrive["maxReceiveCount"] * MAX_PAUSE
     assert 2 * DAY <= longest < retention(expanded, "CohortQueue")
 
 
@@ -116,7 +116,9 @@ def test_the_sweeper_comes_at_least_as_often_as_its_waits_assume(
     # A cohort that falls silent is seen several times before it counts as gone.
     assert 3 * every <= maintenance.DISCONNECTED_MS - maintenance.SILENT_MS
     assert every <= maintenance.DAY_MS / 24
-    assert function(expanded, "CohortSweeper")["Timeout"] < sweeper_seconds(expanded)
+    assert function(expanded, "CohortMaintenance")["Timeout"] < sweeper_seconds(
+        expanded
+    )
 
 
 def test_a_page_is_its_senders_affair_while_the_webhook_may_run(
@@ -141,7 +143,7 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
     silent = seconds_looked_at(expanded, "CohortSilentAlarm")
     assert silent > sweeper_seconds(expanded)
     refused = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
-    assert refused > LONGEST_PAUSE
+    assert refused > MAX_PAUSE
 
 
 # Events

@@ -43,8 +43,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "CohortQueue": "sqs:ChangeMessageVisibility sqs:DeleteMessage "
         "sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
     },
-    "CohortSweeper": {
-        "CohortSweeperLogGroup": LOG,
+    "CohortMaintenance": {
+        "CohortMaintenanceLogGroup": LOG,
         "LedgerTable": "dynamodb:BatchGetItem dynamodb:Query dynamodb:UpdateItem",
         "CohortQueue": "sqs:SendMessage",
     },
@@ -143,6 +143,6 @@ def test_functions_may_be_invoked_by_what_calls_them_and_nobody_else(
     assert callers == {
         ("CohortWebhookFunction", "apigateway.amazonaws.com"),
         ("CurrentsReceiverFunction", "apigateway.amazonaws.com"),
-        ("CohortSweeperFunction", "events.amazonaws.com"),
+        ("CohortMaintenanceFunction", "events.amazonaws.com"),
         ("CurrentsLoaderFunction", "s3.amazonaws.com"),
     }

@@ -17,7 +17,7 @@ from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.ledger_items import called_update
 from bridge.cohorts.messages import CohortKey, PageMessage, write
-from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.commit import Resolution
 from bridge.quarantine import Quarantine, QuarantinedItem
 from tests.integration.operator import (
     CANARY,
@@ -73,7 +73,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
         table.update(called_update(key, int(time.time() * 1000)))
-    ledger.advance(HELD, ledger.cohort(HELD), Verdict(0, held=5))
+    ledger.advance(HELD, ledger.cohort(HELD), Resolution(0, held_removal=5))
     event = {
         "event_type": "users.messages.email.Click",
         "id": "id-1",

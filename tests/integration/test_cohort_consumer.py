@@ -147,11 +147,11 @@ def test_an_outage_leaves_the_page_in_the_queue_with_a_growing_pause(
 def test_the_settings_reach_the_policy(
     stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MAX_SWEEP_FRACTION", "0.25")
+    monkeypatch.setenv("MAX_REMOVAL_FRACTION", "0.25")
     monkeypatch.setenv("REASSERT_DAYS", "9")
     monkeypatch.setenv("WRITE_GAP_SECONDS", "7")
     assert app.Consumer().policy == Policy(
-        max_sweep_fraction=0.25, reassert_days=9, write_gap_seconds=7
+        max_removal_fraction=0.25, reassert_days=9, write_gap_seconds=7
     )
 
 

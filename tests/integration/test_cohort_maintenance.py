@@ -1,4 +1,4 @@
-"""The function cohort_sweeper on moto."""
+"""The function cohort_maintenance on moto."""
 
 import json
 
@@ -31,7 +31,7 @@ def accept_and_lose(stack: Stack) -> str:
     return str(record["body"])
 
 
-def test_a_page_without_a_message_is_sent_again_once(
+def test_a_page_without_a_message_is_resent_once(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = accept_and_lose(stack)
@@ -59,7 +59,7 @@ def test_the_days_reassertion_is_begun_once(stack: Stack) -> None:
     for _ in range(3):
         app.handler({}, Context())
     bodies = [json.loads(record["body"]) for record in stack.messages()]
-    assert [body["days"] for body in bodies if body["kind"] == "settle"] == [30]
+    assert [body["days"] for body in bodies if body["kind"] == "rescan"] == [30]
 
 
 def test_a_run_that_breaks_off_raises_so_that_lambda_sees_it(

@@ -111,7 +111,7 @@ def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
     assert len(mixpanel.visible()) == 39
     (item,) = kept(stack)
     assert json.loads(item.original) == events[13]
-    assert item.reason == "refused"
+    assert item.reason == "rejected"
 
 
 def test_an_outage_gives_the_batch_back_from_its_first_record(

@@ -34,7 +34,7 @@ def test_events_are_stored_many_in_a_record_with_their_own_bytes(
     call: Call, stack: Stack
 ) -> None:
     event = sample("currents_receiver")
-    stored_all = {"message": "stored", "events": 5, "put_aside": 0}
+    stored_all = {"message": "stored", "events": 5, "quarantined": 0}
     assert call(event) == (200, stored_all)
     (record,) = stack.stream_records()
     stored = [decoded.raw for decoded in decode(record)]
@@ -95,7 +95,7 @@ def test_one_broken_line_is_put_aside_and_the_others_go_on(
 ) -> None:
     body = '{"id": "1"}\n{"broken\n{"id": "2"}'
     status, answer = call(sample("currents_receiver") | {"body": body})
-    assert (status, answer["events"], answer["put_aside"]) == (200, 2, 1)
+    assert (status, answer["events"], answer["quarantined"]) == (200, 2, 1)
     stored = [d.event for record in stack.stream_records() for d in decode(record)]
     assert stored == [{"id": "1"}, {"id": "2"}]
 
@@ -116,7 +116,7 @@ def test_a_store_that_fails_is_503(call: Call, stack: Stack, store: str) -> None
     assert call(event)[0] == 503
 
 
-def test_records_that_kinesis_refuses_are_sent_again(
+def test_records_that_kinesis_refuses_are_resent(
     call: Call, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = app.receiver().stream
@@ -156,7 +156,7 @@ def test_an_event_that_fits_nowhere_is_put_aside_alone(
     noise = random.Random(1).randbytes(1_500_000).hex()
     body = f'{{"events": [{{"id": "1"}}, {{"id": "{noise}"}}, {{"id": "3"}}]}}'
     status, answer = call(sample("currents_receiver") | {"body": body})
-    assert (status, answer["events"], answer["put_aside"]) == (200, 2, 1)
+    assert (status, answer["events"], answer["quarantined"]) == (200, 2, 1)
     ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
     assert (item.reason, noise.encode() in item.original) == ("too_large", True)
     stored = [d.event for record in stack.stream_records() for d in decode(record)]
@@ -169,7 +169,7 @@ def test_of_a_body_that_is_cut_off_the_whole_events_go_on(
     event = sample("currents_receiver")
     cut = event | {"body": event["body"][:-40]}
     status, answer = call(cut)
-    assert (status, answer["events"], answer["put_aside"]) == (200, 4, 1)
+    assert (status, answer["events"], answer["quarantined"]) == (200, 4, 1)
 
 
 def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(

@@ -14,7 +14,7 @@ from typing import Any, Never
 import pytest
 
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
-from bridge.errors import BridgeError, CredentialsRefused, RetryableError
+from bridge.errors import BridgeError, CredentialsRejected, RetryableError
 from functions.cohort_consumer import app as consumer
 from functions.cohort_maintenance import app as sweeper
 from functions.cohort_webhook import app as webhook
@@ -28,7 +28,7 @@ from tests.model.world import Braze
 __all__ = ["logged", "stack"]
 
 CANARY = "canary-person@example.com"
-PUT_OFF = "not accepted just now, try again"
+DEFERRED = "not accepted just now, try again"
 
 type Raise = Callable[..., Never]
 type Case = Callable[[Stack, pytest.MonkeyPatch, Raise], str]
@@ -67,7 +67,7 @@ def webhook_of_mixpanel(
 ) -> str:
     monkeypatch.setattr(webhook.webhook().queue, "send", fail)
     answer = webhook.handler(sample("cohort_webhook"), Context())
-    error = {"message": PUT_OFF, "code": 503}
+    error = {"message": DEFERRED, "code": 503}
     body = {"action": None, "status": "failure", "error": error}
     return answered(answer, body)
 
@@ -77,7 +77,7 @@ def import_of_a_partner(
 ) -> str:
     monkeypatch.setattr(webhook.webhook().queue, "send", fail)
     answer = webhook.handler(sample("cohort_webhook_partner_users"), Context())
-    return answered(answer, {"message": PUT_OFF})
+    return answered(answer, {"message": DEFERRED})
 
 
 def name_of_a_partner(
@@ -85,7 +85,7 @@ def name_of_a_partner(
 ) -> str:
     monkeypatch.setattr(DynamoLedger, "rename", fail)
     answer = webhook.handler(sample("cohort_webhook_partner_name"), Context())
-    return answered(answer, {"message": PUT_OFF})
+    return answered(answer, {"message": DEFERRED})
 
 
 def the_receiver(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
@@ -190,7 +190,7 @@ def test_a_foreign_error_makes_the_caller_come_again_and_shows_nowhere(
 
 
 @each_function
-@pytest.mark.parametrize("known", [RetryableError, CredentialsRefused, BridgeError])
+@pytest.mark.parametrize("known", [RetryableError, CredentialsRejected, BridgeError])
 def test_an_error_of_the_bridge_makes_the_caller_come_again_and_tells_its_reason(
     stack: Stack,
     monkeypatch: pytest.MonkeyPatch,
@@ -203,5 +203,5 @@ def test_an_error_of_the_bridge_makes_the_caller_come_again_and_tells_its_reason
     assert '"reason": "an_odd_reason"' in logged.getvalue()
     counted = capsys.readouterr().out
     assert '"Faults"' not in counted, "it is no fault"
-    wakes = known is CredentialsRefused and case in {the_importer, the_consumer}
-    assert ('"CredentialsRefused":[1.0]' in counted) == wakes
+    wakes = known is CredentialsRejected and case in {the_importer, the_consumer}
+    assert ('"CredentialsRejected":[1.0]' in counted) == wakes

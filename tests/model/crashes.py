@@ -4,8 +4,17 @@ from collections.abc import Callable, Set
 from typing import Any
 
 WRITES = frozenset(
-    {"put", "register", "send", "mark_sent", "save", "mark_repeats", "direct", "told"}
-    | {"mark_processed", "advance", "settled"}
+    {
+        "put",
+        "register",
+        "send",
+        "mark_sent",
+        "save",
+        "mark_repeats",
+        "set_destination",
+        "set_published_name",
+    }
+    | {"mark_processed", "advance", "forget_aborted"}
 )
 
 

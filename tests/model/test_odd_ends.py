@@ -6,7 +6,7 @@ import pytest
 
 from bridge.cohorts.adapters.ledger_items import shard_of
 from bridge.cohorts.apply.push import Policy
-from bridge.cohorts.maintenance import PATIENCE_MS, sweep
+from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
 from bridge.cohorts.messages import ReleaseMessage
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.errors import RetryableError
@@ -42,14 +42,14 @@ def test_a_list_of_the_right_length_with_the_wrong_people_is_held(
     world.full(*crowd(0, 1_100), session="s1")
     world.wait()
     world.call("members", crowd(2_000, 3_100), session="s2")
-    assert world.drain().held_sweeps == 1
+    assert world.drain().held_removals == 1
     assert set(crowd(0, 1_100)) <= world.braze.members
 
 
 def test_an_operator_releases_a_held_sweep(world: World) -> None:
     world.full(*crowd(0, 1_100), session="s1")
     world.full(session="s2")
-    held = world.ledger.cohort(KEY).held
+    held = world.ledger.cohort(KEY).held_removal
     world.queue.send(ReleaseMessage(key=KEY, seq=held - 1))
     world.drain()
     assert world.braze.members, "another sync than the one that is held"
@@ -73,7 +73,7 @@ def test_a_scan_goes_on_where_an_answer_ends_at_its_size(world: World) -> None:
     world.braze.step = 1_000
     people = (f"{'i' * 900}{number:05}" for number in range(16 * 1_150))
     one_shard = [each for each in people if shard_of(f"e:{each}") == 3][:990]
-    world.policy = Policy(max_sweep_fraction=1)
+    world.policy = Policy(max_removal_fraction=1)
     world.full(*one_shard, session="s1")
     world.full(one_shard[0], session="s2")
     assert world.braze.members == {one_shard[0]}
@@ -83,7 +83,7 @@ def test_no_later_round_meets_who_was_put_aside(world: World) -> None:
     crash_on(world, "u0003")
     for _ in range(30):
         world.now += 86_400_000
-        sweep(world.ledger, world.queue, world.now, 30)
+        run_maintenance(world.ledger, world.queue, world.now, 30)
         world.drain()
     assert world.braze.members == set(crowd(0, 10)) - {"u0003"}
 
@@ -109,7 +109,7 @@ def test_a_replay_that_crashes_again_leaves_the_sweeper_alone(world: World) -> N
         with pytest.raises(Crash):
             world.handle(message, received=received)
     world.now += 2 * PATIENCE_MS
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0
 
 
 def test_a_scan_begins_no_step_without_time(world: World) -> None:
@@ -131,7 +131,7 @@ def test_a_scan_names_the_cohort_before_it_pushes(world: World) -> None:
     named: list[bool] = []
     world.braze.on_call = lambda _: named.append(bool(world.braze.names))
     world.now += 86_400_000
-    sweep(world.ledger, world.queue, world.now, 1)
+    run_maintenance(world.ledger, world.queue, world.now, 1)
     world.drain()
     assert named
     assert all(named)
@@ -160,7 +160,7 @@ def test_the_label_is_decided_by_the_first_sync(world: World) -> None:
     world.call("add_members", [], session="s2", name="Trial")
     world.call("remove_members", ["a"], session="s2", name="Trial")
     world.drain()
-    assert world.ledger.cohort(KEY).label == "mixpanel_7"
+    assert world.ledger.cohort(KEY).first_name == "mixpanel_7"
 
 
 def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) -> None:
@@ -175,7 +175,7 @@ def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) ->
     assert world.braze.members == {"z"}
 
 
-def test_whom_braze_refused_is_counted_once_though_the_page_takes_two_runs(
+def test_whom_braze_rejected_is_counted_once_though_the_page_takes_two_runs(
     world: World,
 ) -> None:
     people = crowd(0, world.braze.step + 5)
@@ -207,7 +207,7 @@ def test_a_refusal_is_counted_when_it_is_written(
     def break_off() -> None:
         monkeypatch.setattr(ledger, "save", lambda *_: fail("unsaved"))
         if not counts:
-            monkeypatch.setattr(ledger, "count_refused", lambda *_: fail("uncounted"))
+            monkeypatch.setattr(ledger, "count_rejected", lambda *_: fail("uncounted"))
 
     world.braze.after = break_off
     with pytest.raises(RetryableError) as told:

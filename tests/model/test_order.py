@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.maintenance import DAY_MS, PATIENCE_MS, sweep
-from bridge.cohorts.messages import Message, SettleMessage
+from bridge.cohorts.maintenance import DAY_MS, PATIENCE_MS, run_maintenance
+from bridge.cohorts.messages import Message, RescanMessage
 from bridge.cohorts.rules.membership import Confirmed
 from tests.fakes.memory_ledger import MemoryQueue
 from tests.model.crashes import WRITES, Crash, Mortal
@@ -116,7 +116,7 @@ def test_repeats_are_written_first_and_a_verdict_after_the_messages_it_needs(
     world.step()
     assert taken(steps) == ["mark_processed", *DECIDED]
     world.drain()
-    assert steps == ["save", "settled"], "once no member holds its word any more"
+    assert steps == ["save", "forget_aborted"], "once no member holds its word any more"
 
 
 def test_a_sweep_is_weighed_and_settled_by_messages_that_go_before_the_verdict(
@@ -125,7 +125,7 @@ def test_a_sweep_is_weighed_and_settled_by_messages_that_go_before_the_verdict(
     world.full("a", "b", session="s1")
     steps = noted(world)
     world.full("a", session="s2")
-    page, settling = ["save", "mark_processed", *DECIDED], [*PUSHED, "settled"]
+    page, settling = ["save", "mark_processed", *DECIDED], [*PUSHED, "forget_aborted"]
     assert steps == [*ACCEPTED, *page, *DECIDED, *settling]
 
 
@@ -137,7 +137,7 @@ def test_a_new_destination_is_settled_before_it_is_written_and_named_before_told
     world.call("add_members", ["u"], session="s2")
     steps = noted(world)
     world.step()
-    addressed = ["send", "direct", "name", "told"]
+    addressed = ["send", "set_destination", "name", "set_published_name"]
     assert steps == [*addressed, *PUSHED, "mark_processed"]
 
 
@@ -147,7 +147,7 @@ def test_the_sweeper_marks_what_it_has_sent_and_no_day_before_it(
     lose_the_message(world)
     world.now += DAY_MS
     steps = noted(world)
-    sweep(world.ledger, world.queue, world.now, 30)
+    run_maintenance(world.ledger, world.queue, world.now, 30)
     assert steps == ["send", "mark_sent", "send", "begin_day"]
 
 
@@ -231,10 +231,10 @@ def nothing_is_left(world: World) -> None:
     """Every page that was accepted is processed, and its message is marked as sent."""
     assert world.queue.waiting == []
     world.now += PATIENCE_MS
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0
     cohort = world.ledger.cohort(KEY)
     assert all(sync.is_processed for sync in cohort.syncs)
-    assert cohort.dead == frozenset()
+    assert cohort.aborted == frozenset()
 
 
 def test_a_page_that_its_sender_gives_up_is_processed_if_it_was_registered() -> None:
@@ -246,7 +246,7 @@ def test_a_page_that_its_sender_gives_up_is_processed_if_it_was_registered() -> 
         world.ledger, world.pages, world.queue, world.braze = ports
         registered = bool(world.ledger.cohort(KEY).newest)
         world.now += PATIENCE_MS
-        sweep(world.ledger, world.queue, world.now, 0)
+        run_maintenance(world.ledger, world.queue, world.now, 0)
         world.drain()
         assert world.braze.members == ({"a"} if registered else set())
         nothing_is_left(world)
@@ -259,8 +259,8 @@ def test_what_a_run_of_the_sweeper_leaves_undone_the_next_one_does() -> None:
         lose_the_message(world)
         world.now += DAY_MS
         mortal(world, once)
-        until_done(lambda: sweep(world.ledger, world.queue, world.now, 30))
-        begun = [m for m in world.queue.waiting if isinstance(m, SettleMessage)]
+        until_done(lambda: run_maintenance(world.ledger, world.queue, world.now, 30))
+        begun = [m for m in world.queue.waiting if isinstance(m, RescanMessage)]
         assert [message.days for message in begun] == [30]
         until_done(world.drain)
         assert world.braze.members == {"a"}

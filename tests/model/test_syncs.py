@@ -7,8 +7,8 @@ the two cannot come apart.
 import pytest
 
 from bridge.cohorts.apply.push import Policy
-from bridge.cohorts.maintenance import PATIENCE_MS, sweep
-from bridge.cohorts.messages import PageMessage, WeighMessage
+from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
+from bridge.cohorts.messages import MeasureRemovalMessage, PageMessage
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import PermanentError, RetryableError
@@ -238,7 +238,7 @@ def test_two_profiles_of_one_braze_user_leave_only_together(world: World) -> Non
     assert world.braze.members == set()
 
 
-def test_a_member_that_braze_refuses_is_counted_and_not_sent_again(
+def test_a_member_that_braze_refuses_is_counted_and_not_resent(
     world: World,
 ) -> None:
     world.braze.refuse = frozenset({"b"})
@@ -298,7 +298,7 @@ def test_an_empty_full_sync_does_not_wipe_a_large_cohort(world: World) -> None:
     world.full(*crowd(0, 1_100), session="s1")
     world.call("members", [], session="s2")
     world.step()
-    assert world.drain().held_sweeps == 1
+    assert world.drain().held_removals == 1
     assert len(world.braze.members) == 1_100
     world.diff(["new"], ["u0000"], session="s3")
     assert len(world.braze.members) == 1_100, "what diffs say goes on"
@@ -313,7 +313,7 @@ def test_a_sweep_within_the_share_goes_on(world: World) -> None:
 
 
 def test_the_guard_can_be_turned_off(world: World) -> None:
-    world.policy = Policy(max_sweep_fraction=1)
+    world.policy = Policy(max_removal_fraction=1)
     world.full(*crowd(0, 1_100), session="s1")
     world.full("u0000", session="s2")
     assert world.braze.members == {"u0000"}
@@ -323,7 +323,7 @@ def test_a_long_weighing_goes_on_in_further_messages(world: World) -> None:
     world.full(*crowd(0, 3 * STEP), session="s1")
     world.call("members", crowd(0, 800), session="s2")
     world.step()
-    assert isinstance(world.queue.waiting[0], WeighMessage)
+    assert isinstance(world.queue.waiting[0], MeasureRemovalMessage)
     world.seconds_left = [60.0, 5.0]
     world.step()
     assert len(world.queue.waiting) == 1, "a continuation"
@@ -355,8 +355,8 @@ def test_a_rolling_reassertion_tells_everybody_once_a_round(world: World) -> Non
     world.braze.calls.clear()
     for _ in range(30):
         world.now += 86_400_000
-        sweep(world.ledger, world.queue, world.now, 30)
-        sweep(world.ledger, world.queue, world.now, 30)
+        run_maintenance(world.ledger, world.queue, world.now, 30)
+        run_maintenance(world.ledger, world.queue, world.now, 30)
         world.drain()
     told = sorted(person for call in world.braze.calls for person, _ in call)
     assert told == crowd(1, 60), "each once, and nobody who is out"
@@ -366,7 +366,7 @@ def test_zero_days_assert_nobody_again(world: World) -> None:
     world.policy = Policy(reassert_days=0)
     world.full("a", session="s1")
     world.now += 10 * 86_400_000
-    assert sweep(world.ledger, world.queue, world.now, 0).reasserted == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).reasserted == 0
     world.full("a", session="s2")
     assert len(world.braze.calls) == 1
 
@@ -394,7 +394,7 @@ def test_the_name_is_told_first_and_on_a_rename_and_the_label_stays(
     world.call("remove_members", [], session="s3", name="Trial, new")
     world.drain()
     assert world.braze.names == [("7", "Trial"), ("7", "Trial, new")]
-    assert world.ledger.cohort(KEY).label == "Trial"
+    assert world.ledger.cohort(KEY).first_name == "Trial"
 
 
 def test_two_writes_for_one_person_are_kept_apart(world: World) -> None:
@@ -415,31 +415,37 @@ def test_a_page_that_was_registered_but_not_sent_is_sent_later(world: World) -> 
     page = world.queue.waiting.pop()
     assert isinstance(page, PageMessage)
     world.forget_sending(page)
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0, "too early"
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0, (
+        "too early"
+    )
     world.now += PATIENCE_MS
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 1
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 1
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0
     world.drain()
     assert world.braze.members == {"a"}
 
 
-def test_a_page_that_waits_in_the_queue_is_not_sent_again(world: World) -> None:
+def test_a_page_that_waits_in_the_queue_is_not_resent(world: World) -> None:
     world.call("members", ["a"])
     world.now += 10 * PATIENCE_MS
-    assert sweep(world.ledger, world.queue, world.now, 0).sent_again == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0
 
 
 def test_a_recurring_sync_that_stops_calling_is_noticed(world: World) -> None:
     world.full("a", session="s1")
     world.now += 7_200_000
-    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0, "perhaps once"
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0, (
+        "perhaps once"
+    )
     world.diff([], [], session="s2")
     world.now += 1_800_000
-    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0
     world.now += 3_700_000
-    assert sweep(world.ledger, world.queue, world.now, 0).silent == 1
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 1
     world.now += 86_400_000
-    assert sweep(world.ledger, world.queue, world.now, 0).silent == 0, "disconnected"
+    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0, (
+        "disconnected"
+    )
 
 
 # A page that ends its process
@@ -449,7 +455,7 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-def test_one_member_that_ends_the_process_is_put_aside_and_the_rest_goes_on(
+def test_one_member_that_crash_poison_is_put_aside_and_the_rest_goes_on(
     world: World,
 ) -> None:
     people = crowd(0, 2 * STEP)
@@ -470,7 +476,7 @@ def test_one_member_that_ends_the_process_is_put_aside_and_the_rest_goes_on(
             assert crashes < 50
     assert world.braze.members == set(people) - {"u0123"}
     ((message, reason),) = world.aside
-    assert reason == "ends_the_process"
+    assert reason == "crash_poison"
     world.braze.on_call = lambda _: None
     world.handle(message)
     assert world.braze.members == set(people), "the way back"

@@ -118,7 +118,7 @@ class World:
             queue=self.queue,
             route=self.braze,
             time_left=lambda: next(left, 300.0),
-            put_aside=lambda message, reason: self.aside.append((message, reason)),
+            quarantine=lambda message, reason: self.aside.append((message, reason)),
             policy=self.policy,
             clock=lambda: self.now / 1000,
             sleep=self.slept.append,
@@ -154,7 +154,7 @@ class World:
             total.pushed += done.pushed
             total.rejected += done.rejected
             total.skipped += done.skipped
-            total.held_sweeps += done.held_sweeps
+            total.held_removals += done.held_removals
         return total
 
     def wait(self) -> None:

@@ -86,7 +86,7 @@ def waiting(cloud: Cloud, queue: str = "CohortQueue") -> int:
     )
 
 
-def put_aside(cloud: Cloud) -> list[QuarantinedItem]:
+def quarantine(cloud: Cloud) -> list[QuarantinedItem]:
     """What the cohort flow has put into quarantine."""
     s3 = cloud.client("s3")
     bucket = cloud.description["resources"]["DataBucket"]
@@ -104,7 +104,7 @@ def put_aside(cloud: Cloud) -> list[QuarantinedItem]:
 def pages_put_aside(cloud: Cloud) -> Counter[str]:
     """Accepted pages that were put aside later, by cohort."""
     found: Counter[str] = Counter()
-    for item in put_aside(cloud):
+    for item in quarantine(cloud):
         try:
             message = json.loads(item.original)
             found[message["key"]["cohort"]] += message["kind"] == "page"

@@ -17,7 +17,7 @@ from sandbox.cloud import Cloud
 from sandbox.http_api.server import BODY_LIMIT
 from sandbox.lambda_runtime.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
 from sandbox.mixpanel import NAMED_DIALECTS
-from tests.system.accounts import accounts, cohorts_in_ledger, put_aside, waiting
+from tests.system.accounts import accounts, cohorts_in_ledger, quarantine, waiting
 from tests.system.claims import record_claim
 from tests.system.syncs import AT_ONCE, begin, held
 
@@ -94,7 +94,7 @@ def sizes(cloud: Cloud, number: int) -> None:
         or braze.workspace.cohort_members("mixpanel_cohorts", f"mixpanel_{cohort}")
         != {"size-1"}
     ]
-    kept = {item.original for item in put_aside(cloud)}
+    kept = {item.original for item in quarantine(cloud)}
     refused = sorted(size for size, status in statuses.items() if status == 413)
     largest = max(cohorts)
     told_statuses = ", ".join(

@@ -26,7 +26,7 @@ class Sender:
     def __init__(self, cloud: Cloud, partner_key: str, import_key: str) -> None:
         self.url = f"{cloud.description['api_url']}/partners/mixpanel/cohorts"
         self.keys = {"partner_api_key": partner_key, "client_secret": import_key}
-        self.held: set[str] = set()
+        self.held_removal: set[str] = set()
         self.session = requests.Session()
         self.session.trust_env = False
 
@@ -40,15 +40,15 @@ class Sender:
         assert self.post("", name=name, created_at=created) == SUCCESS
 
     def sync(self, members: set[str], **kinds: Any) -> None:
-        changes = [(each, True) for each in sorted(members - self.held)]
-        changes += [(each, False) for each in sorted(self.held - members)]
+        changes = [(each, True) for each in sorted(members - self.held_removal)]
+        changes += [(each, False) for each in sorted(self.held_removal - members)]
         for start in range(0, len(changes), 1000):
             chunk = changes[start : start + 1000]
             joins = {"user_ids": [each for each, joins in chunk if joins]} | kinds
             leaves = [each for each, joins in chunk if not joins]
             told = [joins, {"user_ids": leaves, "should_remove": True}]
             assert self.post("/users", cohort_changes=told) == SUCCESS
-        self.held = members
+        self.held_removal = members
 
 
 SUCCESS = (201, {"message": "success"})
@@ -118,11 +118,11 @@ def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_refusal(
         ["import-key-new", "import-key-old"],
     )
     rotated = Sender(cloud, "partner-key-new", "import-key-new")
-    rotated.held = sender.held
+    rotated.held_removal = sender.held_removal
     rotated.sync(people(300, 1_310))
-    sender.held = rotated.held
+    sender.held_removal = rotated.held_removal
     sender.sync(people(310, 1_310))
-    rotated.held = sender.held
+    rotated.held_removal = sender.held_removal
     store(cloud, ["partner-key-new"], ["import-key-new"])
     rotated.name("Trial, week 2")
     rotated.sync(people(310, 320))

@@ -91,7 +91,7 @@ def test_b_dialect(
     shown = {key[3] for key in mixpanel.visible()}
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     counted = sum(each.get("delivered", 0) for each in lines)
-    aside = [json.loads(item.original) for item in kept(stack)]
+    quarantined = [json.loads(item.original) for item in kept(stack)]
     lost = len(valid - shown)
     false = abs(counted - len(valid))
     record_claim(
@@ -103,7 +103,7 @@ def test_b_dialect(
     )
     assert (lost, false) == (0, 0)
     assert shown == valid
-    assert aside == bad
+    assert quarantined == bad
 
 
 @sizes(400, 50_000)
@@ -160,7 +160,7 @@ def test_b_401(
     for _ in range(120):
         clock += 30
         assert failed(app.handler(batches[0], Context())) == ["1000"]
-    aside = len(kept(stack))
+    quarantined = len(kept(stack))
     assert mixpanel.events == []
     mixpanel.credentials.singles = {PROJECT_TOKEN}
     answers = [app.handler(each, Context()) for each in batches]
@@ -170,9 +170,9 @@ def test_b_401(
         size=f"{size * PER_BATCH:,} events",
         faults="key revoked for 1 h",
         claim="0 quarantined, all delivered after",
-        result=f"{aside} quarantined, {missing} missing after",
+        result=f"{quarantined} quarantined, {missing} missing after",
     )
-    assert (aside, missing) == (0, 0)
+    assert (quarantined, missing) == (0, 0)
     assert answers == [NONE_FAILED] * size
 
 
@@ -295,7 +295,7 @@ def put_all_aside(
 ) -> None:
     """As if Mixpanel had refused every single event."""
     with monkeypatch.context() as refusing:
-        refusing.setattr(rules, "failure", lambda *_: ("event", "refused"))
+        refusing.setattr(rules, "failure", lambda *_: ("event", "rejected"))
         refusing.setattr(app.importer(), "breaker", False)
         for call in calls:
             assert app.handler(call, Context()) == NONE_FAILED

@@ -43,7 +43,7 @@ PERSONAL = (
     "+49 170 canary-71f3",
     "canary-71f3 film",
 )
-REFUSED = "canary-refuse-me"
+REJECTED = "canary-refuse-me"
 
 
 class KillingFaults(MixpanelFaults):
@@ -126,7 +126,7 @@ def _poison(event: dict[str, Any], number: int) -> bytes:
         case 2:
             return json.dumps(f"{PERSONAL[0]} {number}").encode()
         case _:
-            event["properties"]["url"] = REFUSED
+            event["properties"]["url"] = REJECTED
     return json.dumps(event).encode()
 
 
@@ -181,7 +181,7 @@ def objects(cloud: Cloud) -> Iterator[tuple[str, bytes]]:
 def test_b_soak(
     soaked: Cloud, monkeypatch: pytest.MonkeyPatch, size: int, per_record: int
 ) -> None:
-    refuse_events_with(REFUSED, monkeypatch)
+    refuse_events_with(REJECTED, monkeypatch)
     mixpanel: Any = soaked.mixpanel
     full = size > 5_000
     mixpanel.faults = faults = KillingFaults(soaked, rates=RATES if full else {})
@@ -198,7 +198,7 @@ def test_b_soak(
 
     keys = mixpanel.visible()
     ids = Counter(key[3] for key in keys)
-    aside = Counter(
+    quarantined = Counter(
         item.original
         for key, content in objects(soaked)
         if key.startswith("quarantine/currents/")
@@ -206,14 +206,14 @@ def test_b_soak(
     )
     lost = len(load.valid - set(ids))
     second = len(keys) - len(ids)
-    differs = (aside - load.poison).total() + (load.poison - aside).total()
+    differs = (quarantined - load.poison).total() + (load.poison - quarantined).total()
     told = [f"{number} {kind}" for kind, number in sorted(faults.met.items())]
     record_claim(
         row="B-soak",
         size=f"{size:,} events, 4 shards",
         faults=", ".join(told),
         claim="0 lost, 0 second keys, quarantine = poison to the byte",
-        result=f"{lost} lost, {second} second keys, {aside.total():,} put aside, "
+        result=f"{lost} lost, {second} second keys, {quarantined.total():,} put aside, "
         f"{differs} of them differ",
     )
     assert (lost, second, differs) == (0, 0, 0)

@@ -53,5 +53,5 @@ def test_a_batch_that_fails_ends_it_with_an_error(payloads: Path) -> None:
     with MixpanelStandIn(project_token="another", clock=lambda: NOW) as mixpanel:
         code, told = fed(payloads, mixpanel)
     assert (code, told["settled"], told["closed"]) == (1, False, False)
-    assert told["EventsRetried"] == 19
+    assert told["EventsDeferred"] == 19
     assert not mixpanel.events

@@ -14,7 +14,7 @@ class Accounts:
 
     received: int = 0
     delivered: int = 0
-    retried: int = 0
+    deferred: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
 
@@ -23,7 +23,7 @@ class Accounts:
         """Whether every item that came in is accounted for exactly once."""
         return self.received == (
             self.delivered
-            + self.retried
+            + self.deferred
             + self.filtered.total()
             + self.quarantined.total()
         )
@@ -33,7 +33,7 @@ class Accounts:
         return {
             "received": self.received,
             "delivered": self.delivered,
-            "retried": self.retried,
+            "deferred": self.deferred,
             "filtered": dict(+self.filtered),
             "quarantined": dict(+self.quarantined),
             "closed": self.closed,

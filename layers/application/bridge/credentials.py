@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
 from bridge.aws import clients
-from bridge.errors import CredentialsRefused, RetryableError
+from bridge.errors import CredentialsRejected, RetryableError
 from bridge.observability import register_secret
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class BrazeCredentials(SecretModel):
     data_import_key: SecretStr = SecretStr("")
 
     def need(self, name: str) -> str:
-        """One of the keys; raises `CredentialsRefused` saying which is wanting."""
+        """One of the keys; raises `CredentialsRejected` saying which is wanting."""
         key: SecretStr = getattr(self, name)
         if not key.get_secret_value():
-            raise CredentialsRefused("no_key", f"The Braze secret has no {name}")
+            raise CredentialsRejected("no_key", f"The Braze secret has no {name}")
         return key.get_secret_value()
 
 

@@ -2,7 +2,7 @@
 
     BridgeError
     ├── RetryableError            it heals by itself: the platform delivers it again
-    │   └── CredentialsRefused    waits for a person, raises an alarm, never quarantines
+    │   └── CredentialsRejected   waits for a person, raises an alarm, never quarantines
     └── PermanentError            trying again cannot help: quarantine, with reason
         ├── MalformedInput        what came in cannot be understood
         └── Rejected              the vendor refused this item
@@ -31,7 +31,7 @@ class RetryableError(BridgeError):
         self.retry_after = retry_after
 
 
-class CredentialsRefused(RetryableError):
+class CredentialsRejected(RetryableError):
     """A vendor refuses our credentials: only an operator can mend that."""
 
 

@@ -26,46 +26,46 @@ class Metric(StrEnum):
     IMPORT_CALLS = "ImportCalls"
     PAGES_ACCEPTED = "PagesAccepted"
     PAGES_REFUSED = "PagesRefused"
-    PAGES_PUT_OFF = "PagesPutOff"
-    PAGES_PROCESSED = "PagesProcessed"
-    PAGES_RETRIED = "PagesRetried"
+    PAGES_DEFERRED = "PagesDeferred"
+    MESSAGES_PROCESSED = "MessagesProcessed"
+    MESSAGES_DEFERRED = "MessagesDeferred"
     PAGES_QUARANTINED = "PagesQuarantined"
     MEMBERS_RECEIVED = "MembersReceived"
     MEMBERS_SKIPPED = "MembersSkipped"
     MEMBERS_PUSHED = "MembersPushed"
     MEMBERS_REJECTED = "MembersRejected"
-    PAGES_SENT_AGAIN = "PagesSentAgain"
-    SWEEPER_RUNS = "SweeperRuns"
-    SWEEPS_HELD = "SweepsHeld"
+    PAGES_RESENT = "PagesResent"
+    MAINTENANCE_RUNS = "MaintenanceRuns"
+    REMOVALS_HELD = "RemovalsHeld"
     COHORTS_SILENT = "CohortsSilent"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
-    CALLS_PUT_OFF = "CallsPutOff"
+    CALLS_DEFERRED = "CallsDeferred"
     FILES_LOADED = "FilesLoaded"
     FILES_GONE = "FilesGone"
-    FILES_PUT_OFF = "FilesPutOff"
+    FILES_DEFERRED = "FilesDeferred"
     EVENTS_RECEIVED = "EventsReceived"
     EVENTS_DELIVERED = "EventsDelivered"
     EVENTS_FILTERED = "EventsFiltered"
     EVENTS_QUARANTINED = "EventsQuarantined"
-    EVENTS_RETRIED = "EventsRetried"
+    EVENTS_DEFERRED = "EventsDeferred"
     MASS_REJECTIONS = "MassRejections"
     # Both; each of these wakes somebody
     UNAUTHORIZED = "Unauthorized"
-    CREDENTIALS_REFUSED = "CredentialsRefused"
+    CREDENTIALS_REJECTED = "CredentialsRejected"
     RULES_UNUSABLE = "RulesUnusable"
     ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
     STORE_UNAVAILABLE = "StoreUnavailable"
     FAULTS = "Faults"
 
 
-SHORTEST_SECRET = 6
+MIN_SECRET_LENGTH = 6
 """Shorter values are no keys, and striking them would make logs unreadable."""
 
 
 def register_secret(value: str) -> None:
     """Strike this value from all that is logged from now on."""
-    if len(value) >= SHORTEST_SECRET:
+    if len(value) >= MIN_SECRET_LENGTH:
         # As JSON writes it, for that is the form in which it would show.
         _secrets.add(json.dumps(value)[1:-1])
 

@@ -176,7 +176,7 @@ class CohortConsumerSettings(Settings):
     ] = "mixpanel_cohorts"
     cohort_form: CohortForm = CohortForm.ARRAY
     cohort_value: CohortValue = CohortValue.ID
-    max_sweep_fraction: float = Field(0.5, gt=0, le=1)
+    max_removal_fraction: float = Field(0.5, gt=0, le=1)
     reassert_days: int = Field(30, ge=0, le=365)
     write_gap_seconds: float = Field(5.0, ge=0, le=15)
 
@@ -192,8 +192,8 @@ class CohortConsumerSettings(Settings):
         return form
 
 
-class CohortSweeperSettings(Settings):
-    """Environment of the function `cohort_sweeper`."""
+class CohortMaintenanceSettings(Settings):
+    """Environment of the function `cohort_maintenance`."""
 
     ledger_table: str
     cohort_queue_url: str

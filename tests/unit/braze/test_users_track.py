@@ -14,7 +14,7 @@ from bridge.braze.users_track import (
 )
 from bridge.errors import (
     BridgeError,
-    CredentialsRefused,
+    CredentialsRejected,
     Rejected,
     RetryableError,
     TooLarge,
@@ -64,7 +64,7 @@ def test_partial_errors_are_matched_by_index() -> None:
 
 def test_all_refused_by_index_is_a_verdict_on_each() -> None:
     body = {"message": "Valid data must be provided", "errors": [ERROR | {"index": 0}]}
-    assert read_reply(reply(400, body), 1).refused.keys() == {0}
+    assert read_reply(reply(400, body), 1).rejected.keys() == {0}
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_an_error_that_names_no_object_of_ours_is_vague(errors: list[Any]) -> No
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (reply(401, {"message": "Invalid API key: canary"}), CredentialsRefused),
-        (reply(403, {}), CredentialsRefused),
-        (reply(404, {}), CredentialsRefused),
-        (reply(415, {}), CredentialsRefused),
+        (reply(401, {"message": "Invalid API key: canary"}), CredentialsRejected),
+        (reply(403, {}), CredentialsRejected),
+        (reply(404, {}), CredentialsRejected),
+        (reply(415, {}), CredentialsRejected),
         (reply(413, {}), TooLarge),
         (reply(400, {"message": "Max Input Length Exceeded"}), TooLarge),
         (reply(400, {"error": "canary"}), Rejected),

@@ -15,7 +15,7 @@ from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Progress
-from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, Sync
 from bridge.cohorts.rules.placement import Placement
@@ -76,7 +76,7 @@ def saved(member: Member) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "confirmed", [Confirmed.IN, Confirmed.UNKNOWN, Confirmed.ASIDE]
+    "confirmed", [Confirmed.IN, Confirmed.UNKNOWN, Confirmed.QUARANTINED]
 )
 def test_a_member_who_may_be_in_brazes_cohort_never_expires(
     confirmed: Confirmed,
@@ -90,7 +90,7 @@ def test_a_member_who_is_out_expires_with_the_syncs_that_took_him_out() -> None:
 
 
 def test_every_state_of_a_member_is_one_of_these() -> None:
-    assert set(Confirmed) == {"in", "unknown", "aside", "out"}
+    assert set(Confirmed) == {"in", "unknown", "quarantined", "out"}
 
 
 def test_members_are_read_consistently_from_their_shards() -> None:
@@ -124,7 +124,7 @@ def test_what_opens_a_sync_is_there_for_the_first_time() -> None:
 
 
 def test_what_joins_a_sync_needs_it_and_leaves_the_head_alone() -> None:
-    cohort = Cohort(newest=5, syncs=(OPENED,), revision=3, label="Trial")
+    cohort = Cohort(newest=5, syncs=(OPENED,), revision=3, first_name="Trial")
     made = register(JOINS, cohort)
     assert {sk: write.condition for sk, write in made.items()} == {
         PAGE_SK: "attribute_not_exists(pk)",
@@ -135,7 +135,7 @@ def test_what_joins_a_sync_needs_it_and_leaves_the_head_alone() -> None:
 
 def test_a_session_of_the_sync_is_written_once() -> None:
     opened = replace(OPENED, sessions={Action.ADD: frozenset({PAGE.session})})
-    cohort = Cohort(newest=5, syncs=(opened,), revision=3, label="Trial")
+    cohort = Cohort(newest=5, syncs=(opened,), revision=3, first_name="Trial")
     assert set(register(JOINS, cohort)) == {PAGE_SK, SYNC}
 
 
@@ -224,7 +224,7 @@ IF_THERE = "attribute_exists(pk)"
             {},
             {"repeats": {3, 4}},
         ),
-        (lambda x: x.count_refused(MESSAGE, {"r": 2}), SYNC, {}, {"skipped_r": 2}),
+        (lambda x: x.count_rejected(MESSAGE, {"r": 2}), SYNC, {}, {"skipped_r": 2}),
         (lambda x: x.begin_day(KEY, 9), "33#7", {"reasserted": 9}, {}),
     ],
     ids=["sent", "called", "repeats", "refused", "day"],
@@ -239,27 +239,36 @@ def test_what_has_expired_is_not_written_anew_by_halves(
 
 
 def test_nobody_refused_is_not_written() -> None:
-    assert writes(lambda ledger: ledger.count_refused(MESSAGE, {})) == {}
+    assert writes(lambda ledger: ledger.count_rejected(MESSAGE, {})) == {}
 
 
 # What is decided
 
 
 def test_a_verdict_counts_for_the_cohort_that_was_judged() -> None:
-    verdict = Verdict(
-        5, weighed=6, held=7, died=frozenset({3}), finished=frozenset({4})
+    resolution = Resolution(
+        5,
+        measuring=6,
+        held_removal=7,
+        newly_aborted=frozenset({3}),
+        finished=frozenset({4}),
     )
-    made = writes(lambda ledger: ledger.advance(KEY, Cohort(revision=8), verdict))
+    made = writes(lambda ledger: ledger.advance(KEY, Cohort(revision=8), resolution))
     assert set(made) == {"HEAD", "S#000000000000003"}
     head = made["HEAD"]
     assert head.condition == "revision = 8"
-    assert head.sets == {"floor": 5, "weighed": 6, "held": 7, "revision": 9}
-    assert (head.adds, head.deletes) == ({"dead": {3}}, {"undecided": {4}})
-    assert made["S#000000000000003"].sets == {"dead": True}
+    assert head.sets == {
+        "baseline": 5,
+        "measuring": 6,
+        "held_removal": 7,
+        "revision": 9,
+    }
+    assert (head.adds, head.deletes) == ({"aborted": {3}}, {"undecided": {4}})
+    assert made["S#000000000000003"].sets == {"aborted": True}
 
 
 def test_the_first_verdict_counts_if_none_was_written_since() -> None:
-    head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Verdict(5)))
+    head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Resolution(5)))
     assert head.condition == "attribute_not_exists(revision)"
 
 
@@ -267,10 +276,10 @@ def test_the_first_verdict_counts_if_none_was_written_since() -> None:
     ("use", "sets"),
     [
         (lambda x: x.rename(KEY, "Trial"), {"name": "Trial"}),
-        (lambda x: x.direct(KEY, "place"), {"destination": "place"}),
-        (lambda x: x.told(KEY, "Trial"), {"told": "Trial"}),
+        (lambda x: x.set_destination(KEY, "place"), {"destination": "place"}),
+        (lambda x: x.set_published_name(KEY, "Trial"), {"published_name": "Trial"}),
     ],
-    ids=["rename", "direct", "told"],
+    ids=["rename", "set_destination", "published_name"],
 )
 def test_what_is_said_of_the_cohort_needs_no_cohort(
     use: Use, sets: dict[str, str]
@@ -280,6 +289,6 @@ def test_what_is_said_of_the_cohort_needs_no_cohort(
 
 
 def test_settled_syncs_leave_the_dead() -> None:
-    head = only_write(lambda ledger: ledger.settled(KEY, [3, 4]))
-    assert (head.sk, head.deletes) == ("HEAD", {"dead": {3, 4}})
-    assert writes(lambda ledger: ledger.settled(KEY, [])) == {}
+    head = only_write(lambda ledger: ledger.forget_aborted(KEY, [3, 4]))
+    assert (head.sk, head.deletes) == ("HEAD", {"aborted": {3, 4}})
+    assert writes(lambda ledger: ledger.forget_aborted(KEY, [])) == {}

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from bridge.cohorts.messages import CohortKey, PageMessage, SettleMessage, read, write
+from bridge.cohorts.messages import CohortKey, PageMessage, RescanMessage, read, write
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 
 KEY = CohortKey(project="3300471", cohort="8120045")
 PAGE = PageMessage(key=KEY, seq=5, action=Action.ADD, page="1", digest="d")
-SETTLE = SettleMessage(key=KEY, floor=5, dead=(3, 4), shard=2, after="e:ü\x00")
+SETTLE = RescanMessage(key=KEY, baseline=5, aborted=(3, 4), shard=2, after="e:ü\x00")
 
 
 @pytest.mark.parametrize("message", [PAGE, SETTLE])
 def test_messages_are_plain_ascii_and_read_back(
-    message: PageMessage | SettleMessage,
+    message: PageMessage | RescanMessage,
 ) -> None:
     text = write(message)
     assert text.isascii()

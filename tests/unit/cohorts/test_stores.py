@@ -9,11 +9,11 @@ from bridge.cohorts.adapters.s3_pages import S3PageStore
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.messages import (
     CohortKey,
+    MeasureRemovalMessage,
     Message,
     PageMessage,
     ReleaseMessage,
-    SettleMessage,
-    WeighMessage,
+    RescanMessage,
     write,
 )
 from bridge.errors import PermanentError, RetryableError
@@ -29,8 +29,8 @@ URL = "https://queue.example/cohorts.fifo"
     "message",
     [
         PAGE,
-        SettleMessage(key=KEY),
-        WeighMessage(key=KEY, seq=5),
+        RescanMessage(key=KEY),
+        MeasureRemovalMessage(key=KEY, seq=5),
         ReleaseMessage(key=KEY, seq=5),
     ],
     ids=lambda message: message.kind,
@@ -55,7 +55,7 @@ def test_one_group_a_cohort() -> None:
         for project, cohort in [("33", "7"), ("33", "8"), ("3", "37"), ("34", "7")]
     }
     assert len(groups) == 4
-    assert PAGE.key.group == SettleMessage(key=KEY).key.group
+    assert PAGE.key.group == RescanMessage(key=KEY).key.group
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_two_pages_are_never_taken_for_one(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"floor": 1},
-        {"dead": (1,)},
+        {"baseline": 1},
+        {"aborted": (1,)},
         {"day": 1},
         {"days": 1},
         {"destination": "x"},
@@ -88,12 +88,12 @@ def test_two_pages_are_never_taken_for_one(change: dict[str, Any]) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_two_steps_of_settling_are_never_taken_for_one(change: dict[str, Any]) -> None:
-    step = SettleMessage(key=KEY)
+    step = RescanMessage(key=KEY)
     other = step.model_copy(update=change)
     assert other.deduplication_id != step.deduplication_id
 
 
-def test_a_message_that_is_sent_again_names_itself_as_before() -> None:
+def test_a_message_that_is_resent_names_itself_as_before() -> None:
     assert PAGE.model_copy().deduplication_id == PAGE.deduplication_id
     assert PAGE.deduplication_id.isalnum()
     assert len(PAGE.deduplication_id) <= 128

@@ -32,7 +32,7 @@ def sent(aws: ScriptedAws) -> list[list[bytes]]:
     ]
 
 
-def test_only_records_that_failed_are_sent_again_in_their_order() -> None:
+def test_only_records_that_failed_are_resent_in_their_order() -> None:
     aws = ScriptedAws(
         "kinesis",
         answer("", FULL, "", "InternalFailure"),

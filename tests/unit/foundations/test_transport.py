@@ -115,7 +115,7 @@ def test_an_answer_is_handed_over_whole() -> None:
         requests.ReadTimeout("canary"),
     ],
 )
-def test_what_heals_is_sent_again_unchanged_with_growing_pauses(fault: Answer) -> None:
+def test_what_heals_is_resent_unchanged_with_growing_pauses(fault: Answer) -> None:
     clock = Clock()
     adapter, call = post(clock, fault, fault, OK)
     assert call().status == 201
@@ -124,7 +124,7 @@ def test_what_heals_is_sent_again_unchanged_with_growing_pauses(fault: Answer) -
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 413])
-def test_nothing_else_is_sent_again(status: int) -> None:
+def test_nothing_else_is_resent(status: int) -> None:
     adapter, call = post(Clock(), (status, {}, b""))
     assert call().status == status
     assert len(adapter.sent) == 1

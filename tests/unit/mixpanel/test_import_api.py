@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.errors import BridgeError, CredentialsRefused, RetryableError, TooLarge
+from bridge.errors import BridgeError, CredentialsRejected, RetryableError, TooLarge
 from bridge.mixpanel.import_api import Failure, read_reply, write_body
 from bridge.transport import Reply
 
@@ -41,7 +41,7 @@ def test_the_body_is_an_array_of_the_events() -> None:
 def test_all_imported() -> None:
     body = {"code": 200, "num_records_imported": 3, "status": "OK"}
     result = read_reply(reply(200, body), SENT)
-    assert (result.refused, result.vague) == ({}, False)
+    assert (result.rejected, result.vague) == ({}, False)
 
 
 WITHOUT_INDEX = {key: value for key, value in FAILED.items() if key != "index"}
@@ -72,7 +72,7 @@ del DOLLAR_ID["insert_id"]
 )
 def test_a_partial_failure_names_its_event(answer: Reply) -> None:
     result = read_reply(answer, SENT)
-    assert (result.refused, result.vague) == ({1: WHY}, False)
+    assert (result.rejected, result.vague) == ({1: WHY}, False)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_200_without_a_usable_count_is_tried_again(answer: Reply) -> None:
 
 def test_a_200_that_counts_more_than_was_sent_leaves_none_out() -> None:
     answer = read_reply(reply(200, {"num_records_imported": 4}), SENT)
-    assert (answer.vague, answer.refused) == (False, {})
+    assert (answer.vague, answer.rejected) == (False, {})
 
 
 def test_what_mixpanel_says_of_the_whole_request_is_told() -> None:
@@ -135,7 +135,7 @@ def test_what_mixpanel_says_of_the_whole_request_is_told() -> None:
 def test_a_403_of_the_network_is_not_a_refusal_of_the_login() -> None:
     with pytest.raises(RetryableError) as caught:
         read_reply(reply(403, raw=b"<html>Forbidden</html>"), SENT)
-    assert not isinstance(caught.value, CredentialsRefused)
+    assert not isinstance(caught.value, CredentialsRejected)
 
 
 def test_an_id_that_stands_twice_proves_nothing() -> None:
@@ -146,9 +146,9 @@ def test_an_id_that_stands_twice_proves_nothing() -> None:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (401, CredentialsRefused),
-        (403, CredentialsRefused),
-        (404, CredentialsRefused),
+        (401, CredentialsRejected),
+        (403, CredentialsRejected),
+        (404, CredentialsRejected),
         (413, TooLarge),
         (301, RetryableError),
         (500, RetryableError),

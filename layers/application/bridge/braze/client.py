@@ -11,7 +11,7 @@ from datetime import datetime
 from bridge.braze.partner_cohorts import requests
 from bridge.braze.users_track import TrackReply, read_export, read_reply
 from bridge.credentials import BrazeCredentials, Secret
-from bridge.errors import CredentialsRefused, RetryableError
+from bridge.errors import CredentialsRejected, RetryableError
 from bridge.transport import Reply, Transport
 
 HEADERS = {
@@ -62,7 +62,7 @@ class _Client:
     def _with_credentials[T](self, use: Callable[[BrazeCredentials], T]) -> T:
         try:
             return use(self._secret.get())
-        except CredentialsRefused:
+        except CredentialsRejected:
             return use(self._secret.refreshed())
 
     def _signed(

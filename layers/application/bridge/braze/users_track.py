@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import (
-    CredentialsRefused,
+    CredentialsRejected,
     Rejected,
     RetryableError,
     TooLarge,
@@ -44,7 +44,7 @@ class TrackReply:
     With `vague` some object was refused and Braze does not say which.
     """
 
-    refused: Mapping[int, str]
+    rejected: Mapping[int, str]
     vague: bool = False
 
 
@@ -53,12 +53,12 @@ def read_reply(
 ) -> TrackReply:
     """Judge an answer to `objects` attributes objects.
 
-    Raises `CredentialsRefused`, `TooLarge`, `Rejected` (the request as a whole) or
+    Raises `CredentialsRejected`, `TooLarge`, `Rejected` (the request as a whole) or
     `RetryableError`. No text of Braze's enters an error: its 401 echoes the key that
     it refuses, here named by `credentials`.
     """
     if reply.status in REFUSING_STATUSES:
-        raise CredentialsRefused(
+        raise CredentialsRejected(
             f"braze_{reply.status}",
             f"Braze refuses {credentials} or its permissions (status {reply.status})",
         )
@@ -71,7 +71,7 @@ def read_reply(
         return verdict
     if reply.status == 413 or body.get("message") == "Max Input Length Exceeded":
         raise TooLarge("braze_too_large", "Braze refuses the size of the request")
-    if reply.status == 400 and verdict.refused and not verdict.vague:
+    if reply.status == 400 and verdict.rejected and not verdict.vague:
         return verdict
     if reply.status == 400:
         raise Rejected("braze_400", "Braze refuses the request (status 400)")
@@ -90,7 +90,7 @@ def _body(content: bytes) -> Mapping[str, object]:
 
 
 def _errors(errors: object, objects: int) -> TrackReply:
-    refused: dict[int, str] = {}
+    rejected: dict[int, str] = {}
     vague = False
     for error in errors if isinstance(errors, list) else []:
         index = error.get("index") if isinstance(error, dict) else None
@@ -98,17 +98,17 @@ def _errors(errors: object, objects: int) -> TrackReply:
             error.get("input_array", "attributes") == "attributes"
         )
         if isinstance(index, int) and 0 <= index < objects and ours:
-            refused[index] = _code(error.get("type"))
+            rejected[index] = _code(error.get("type"))
         else:
             vague = True
-    return TrackReply(refused, vague)
+    return TrackReply(rejected, vague)
 
 
 def _code(kind: object) -> str:
     """A fixed word for the metric: Braze's code, or that it was a sentence."""
     text = kind if isinstance(kind, str) else ""
     is_code = text.isupper() and text.replace("_", "").isalnum() and len(text) <= 60
-    return f"braze_{text.lower()}" if is_code else "braze_refused"
+    return f"braze_{text.lower()}" if is_code else "braze_rejected"
 
 
 def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:

@@ -6,7 +6,7 @@ repeat, has no message; its sync would never be processed.
 
 from dataclasses import dataclass
 
-from bridge.cohorts.messages import SettleMessage, message_of
+from bridge.cohorts.messages import RescanMessage, message_of
 from bridge.cohorts.ports import Known, Ledger, Queue
 
 PATIENCE_MS = 600_000
@@ -21,29 +21,31 @@ DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)
-class Swept:
+class MaintenanceRun:
     """What one run found."""
 
-    sent_again: int = 0
+    resent: int = 0
     reasserted: int = 0
     silent: int = 0
 
 
-def sweep(ledger: Ledger, queue: Queue, now_ms: int, reassert_days: int) -> Swept:
+def run_maintenance(
+    ledger: Ledger, queue: Queue, now_ms: int, reassert_days: int
+) -> MaintenanceRun:
     """Look at every cohort; `reassert_days` of 0 asserts nobody again.
 
     Raises `RetryableError`; a run that broke off is made good by the next.
     """
-    swept = Swept()
+    run = MaintenanceRun()
     for known in ledger.cohorts():
-        swept.sent_again += _send_again(ledger, queue, known, now_ms)
-        swept.silent += is_silent(known, now_ms)
+        run.resent += _send_again(ledger, queue, known, now_ms)
+        run.silent += is_silent(known, now_ms)
         day = now_ms // DAY_MS
         if reassert_days and known.reasserted < day:
-            queue.send(SettleMessage(key=known.key, day=day, days=reassert_days))
+            queue.send(RescanMessage(key=known.key, day=day, days=reassert_days))
             ledger.begin_day(known.key, day)
-            swept.reasserted += 1
-    return swept
+            run.reasserted += 1
+    return run
 
 
 def _send_again(ledger: Ledger, queue: Queue, known: Known, now_ms: int) -> int:

@@ -55,7 +55,7 @@ class PageMessage(BaseModel):
     action: Action
     page: str
     digest: str
-    again: bool = False
+    reassert: bool = False
 
     @property
     def deduplication_id(self) -> str:
@@ -63,7 +63,7 @@ class PageMessage(BaseModel):
         return _hash(self.key.group, str(self.seq), self.action, self.page, self.digest)
 
 
-class SettleMessage(BaseModel):
+class RescanMessage(BaseModel):
     """Look through the members from `shard` and `after` on; see verdict.judge.
 
     With `day` and `days` the members whose turn it is are asserted again.
@@ -71,10 +71,10 @@ class SettleMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["settle"] = "settle"
+    kind: Literal["rescan"] = "rescan"
     key: CohortKey
-    floor: int = 0
-    dead: tuple[int, ...] = ()
+    baseline: int = 0
+    aborted: tuple[int, ...] = ()
     day: int = 0
     days: int = 0
     destination: str = ""
@@ -84,16 +84,18 @@ class SettleMessage(BaseModel):
     @property
     def deduplication_id(self) -> str:
         """One per step of one settling."""
-        decided = f"{self.floor} {self.dead} {self.day} {self.days} {self.destination}"
-        return _hash(self.key.group, "settle", decided, str(self.shard), self.after)
+        decided = (
+            f"{self.baseline} {self.aborted} {self.day} {self.days} {self.destination}"
+        )
+        return _hash(self.key.group, "rescan", decided, str(self.shard), self.after)
 
 
-class WeighMessage(BaseModel):
-    """Count who stays and who leaves if sync `seq` sweeps; see verdict.weighed."""
+class MeasureRemovalMessage(BaseModel):
+    """Count who stays and who leaves if sync `seq` sweeps; see verdict.measuring."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["weigh"] = "weigh"
+    kind: Literal["measure_removal"] = "measure_removal"
     key: CohortKey
     seq: int
     stay: int = 0
@@ -105,7 +107,7 @@ class WeighMessage(BaseModel):
     def deduplication_id(self) -> str:
         """One per step of one weighing."""
         step = str(self.shard), self.after
-        return _hash(self.key.group, "weigh", str(self.seq), *step)
+        return _hash(self.key.group, "measure_removal", str(self.seq), *step)
 
 
 class ReleaseMessage(BaseModel):
@@ -123,10 +125,10 @@ class ReleaseMessage(BaseModel):
         return _hash(self.key.group, "release", str(self.seq))
 
 
-type Message = PageMessage | SettleMessage | WeighMessage | ReleaseMessage
+type Message = PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage
 _adapter: TypeAdapter[Message] = TypeAdapter(
     Annotated[
-        PageMessage | SettleMessage | WeighMessage | ReleaseMessage,
+        PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage,
         Field(discriminator="kind"),
     ]
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
-from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Identifier, Matched
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
@@ -111,19 +111,19 @@ class Ledger(Protocol):
         `skipped` are members by reason.
         """
 
-    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
         """Members by reason whom Braze refused before the page had to wait."""
 
-    def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
+    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
         """Write the verdict; False if the cohort is no longer as it was read."""
 
-    def settled(self, key: CohortKey, dead: Iterable[int]) -> None:
+    def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         """Forget dead syncs of which no member holds a version any more."""
 
-    def direct(self, key: CohortKey, destination: str) -> None:
+    def set_destination(self, key: CohortKey, destination: str) -> None:
         """From now on members are pushed there."""
 
-    def told(self, key: CohortKey, name: str) -> None:
+    def set_published_name(self, key: CohortKey, name: str) -> None:
         """Braze was told the cohort's name."""
 
     def progress(self, message: PageMessage) -> Progress:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SECONDS = 180.0
-SHORTEST_KEY = 16
+MIN_KEY_LENGTH = 16
 """Characters of `hmac_key`: e-mail addresses are soon guessed under a short one."""
 
 
@@ -94,10 +94,10 @@ def hashing_key(rules: Rules | None, secret: Secret[MixpanelCredentials]) -> str
     if rules is None or not rules.hashes:
         return ""
     key = secret.get().hmac_key.get_secret_value()
-    if len(key) < SHORTEST_KEY:
+    if len(key) < MIN_KEY_LENGTH:
         raise RulesUnusable(
             "rules_unusable",
             "hash_properties, personal: hashing needs an hmac_key of at least "
-            f"{SHORTEST_KEY} characters in the Mixpanel secret",
+            f"{MIN_KEY_LENGTH} characters in the Mixpanel secret",
         )
     return key

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.errors import CredentialsRefused, RetryableError
+from bridge.errors import CredentialsRejected, RetryableError
 from bridge.mixpanel.import_api import ImportReply, read_reply, write_body
 from bridge.transport import Reply, RetryPolicy, Transport
 
@@ -36,7 +36,7 @@ class MixpanelClient:
         body = self._compress(write_body(lines))
         try:
             return read_reply(self._post(body, self._secret.get()), lines)
-        except CredentialsRefused:
+        except CredentialsRejected:
             # They may have been changed a moment ago: look once more.
             return read_reply(self._post(body, self._secret.refreshed()), lines)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from bridge.errors import CredentialsRefused, RetryableError, TooLarge
+from bridge.errors import CredentialsRejected, RetryableError, TooLarge
 from bridge.transport import Reply
 
 EVENTS_PER_CALL = 2_000
@@ -37,7 +37,7 @@ class ImportReply:
     `told` is what Mixpanel says of the request as a whole.
     """
 
-    refused: Mapping[int, Failure] = field(default_factory=dict)
+    rejected: Mapping[int, Failure] = field(default_factory=dict)
     vague: bool = False
     told: str = ""
 
@@ -50,14 +50,14 @@ def write_body(lines: Sequence[bytes]) -> bytes:
 def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
     """Judge the answer to these events.
 
-    Raises `CredentialsRefused`, `TooLarge` or `RetryableError`.
+    Raises `CredentialsRejected`, `TooLarge` or `RetryableError`.
     """
     if reply.status == 413:
         raise TooLarge("mixpanel_too_large", "Mixpanel refuses the size of the request")
     body = _body(reply.body)
     # A 403 in HTML is an edge of the network's and says nothing of the login.
     if reply.status == 401 or (reply.status in {403, 404} and body):
-        raise CredentialsRefused(
+        raise CredentialsRejected(
             f"mixpanel_{reply.status}",
             f"Mixpanel refuses the credentials, or the region is another "
             f"(status {reply.status})",
@@ -95,7 +95,7 @@ def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
     imported = body.get("num_records_imported")
     failed = body.get("failed_records")
     records = failed if isinstance(failed, list) else []
-    refused: dict[int, Failure] = {}
+    rejected: dict[int, Failure] = {}
     told = [str(body.get("error") or "")]
     by_id: dict[str, int | None] | None = None
     named = True
@@ -116,16 +116,16 @@ def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
         if insert_id not in {"", _insert_id(lines[index])}:
             named = False
             continue
-        refused[index] = Failure(
+        rejected[index] = Failure(
             str(record.get("field") or ""), str(record.get("message") or "")
         )
     proven = (
         named
-        and refused
+        and rejected
         and _is_count(imported)
-        and imported + len(refused) == len(lines)
+        and imported + len(rejected) == len(lines)
     )
-    return ImportReply(refused, vague=not proven, told=told[0])
+    return ImportReply(rejected, vague=not proven, told=told[0])
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -11,7 +11,7 @@ from bridge.braze.partner_cohorts import requests
 from bridge.credentials import BrazeCredentials
 from bridge.errors import (
     BridgeError,
-    CredentialsRefused,
+    CredentialsRejected,
     Rejected,
     RetryableError,
     TooLarge,
@@ -45,11 +45,11 @@ def test_accepted(answer: Reply) -> None:
     [
         (
             reply(401, {"message": "Partner not enabled … client secret: canary"}),
-            CredentialsRefused,
+            CredentialsRejected,
         ),
-        (reply(401, {"error": "Invalid client secret canary"}), CredentialsRefused),
-        (reply(403, {}), CredentialsRefused),
-        (reply(404, {}), CredentialsRefused),
+        (reply(401, {"error": "Invalid client secret canary"}), CredentialsRejected),
+        (reply(403, {}), CredentialsRejected),
+        (reply(404, {}), CredentialsRejected),
         (reply(413, {}), TooLarge),
         (reply(400, {"message": "canary"}), Rejected),
         (reply(400, {"error": "canary"}), Rejected),
@@ -130,7 +130,7 @@ def test_a_key_that_was_just_changed_is_read_again_before_a_refusal_counts() -> 
     client(wire).change("7", [])
     assert [body["client_secret"] for _, body, _ in wire.sent] == ["dik", "new"]
     wire = Wire(refusal, refusal, **KEYS)
-    with pytest.raises(CredentialsRefused):
+    with pytest.raises(CredentialsRejected):
         client(wire).change("7", [])
 
 

@@ -24,9 +24,9 @@ class Braze:
     endpoint = "https://rest.iad-01.braze.com"
 
     def __init__(
-        self, judge: Callable[[Objects], TrackReply] = lambda _: TrackReply({})
+        self, resolve: Callable[[Objects], TrackReply] = lambda _: TrackReply({})
     ) -> None:
-        self.judge = judge
+        self.resolve = resolve
         self.calls: list[Objects] = []
         self.devices: dict[str, list[dict[str, object]]] = {}
         self.looked_up: list[str] = []
@@ -37,7 +37,7 @@ class Braze:
 
     def track(self, attributes: Objects) -> TrackReply:
         self.calls.append(attributes)
-        return self.judge(attributes)
+        return self.resolve(attributes)
 
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         self.looked_up.append(device_id)

@@ -12,7 +12,7 @@ from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.cohorts.rules.identifiers import Identifier, Kind
-from bridge.errors import BridgeError, CredentialsRefused, Rejected, RetryableError
+from bridge.errors import BridgeError, CredentialsRejected, Rejected, RetryableError
 from bridge.settings import CohortForm, CohortValue
 
 type Change = tuple[Identifier, bool]
@@ -108,7 +108,7 @@ def test_whom_braze_refuses_without_a_word_is_found_and_the_rest_is_written(
 
 
 @ROUTES
-@pytest.mark.parametrize("error", [CredentialsRefused, RetryableError])
+@pytest.mark.parametrize("error", [CredentialsRejected, RetryableError])
 def test_a_refused_key_and_an_outage_are_nobodys_fault(
     make: Any, error: type[RetryableError]
 ) -> None:

@@ -11,8 +11,8 @@ from bridge.cohorts.rules.identifiers import (
     Matched,
     Skipped,
     Source,
+    match_member,
     parse_sources,
-    resolve,
 )
 
 DEFAULT = parse_sources(
@@ -21,7 +21,7 @@ DEFAULT = parse_sources(
 
 
 def found(member: object, sources: tuple[Source, ...] = DEFAULT) -> Identifier | str:
-    result = resolve(member, sources)
+    result = match_member(member, sources)
     return result.identifier if isinstance(result, Matched) else result.reason
 
 
@@ -74,7 +74,9 @@ def test_who_cannot_be_matched_is_skipped_with_a_reason(
 
 
 def test_the_longest_external_id_counts_in_bytes() -> None:
-    assert isinstance(resolve({"mixpanel_distinct_id": "é" * 493}, DEFAULT), Matched)
+    assert isinstance(
+        match_member({"mixpanel_distinct_id": "é" * 493}, DEFAULT), Matched
+    )
 
 
 def test_an_unusable_identifier_gives_way_to_the_next() -> None:
@@ -84,7 +86,7 @@ def test_an_unusable_identifier_gives_way_to_the_next() -> None:
 
 def test_the_profile_is_remembered_beside_the_identifier() -> None:
     member = {"mixpanel_distinct_id": "mp-1", "$braze_external_id": "cust-1"}
-    result = resolve(member, DEFAULT)
+    result = match_member(member, DEFAULT)
     assert isinstance(result, Matched)
     assert result.distinct_id == "mp-1"
 
@@ -112,7 +114,7 @@ def test_keys_and_identifiers_correspond_one_to_one(identifier: Identifier) -> N
 def test_every_member_is_matched_or_has_a_reason() -> None:
     @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
     def judged(member: dict[str, object]) -> None:
-        result = resolve(member, DEFAULT)
+        result = match_member(member, DEFAULT)
         assert isinstance(result, Matched) or result.reason
 
     judged()

@@ -1,6 +1,6 @@
 """What each sync said of whom, and who is in by it."""
 
-from bridge.cohorts.rules.membership import Confirmed, Member, prune, touch
+from bridge.cohorts.rules.membership import Confirmed, Member, prune, record_version
 
 
 def test_the_newest_version_in_force_decides() -> None:
@@ -19,26 +19,26 @@ def test_one_profile_that_is_in_keeps_the_braze_user_in() -> None:
 
 
 def test_a_late_page_never_overwrites_a_newer_word() -> None:
-    versions, _ = touch({6: False}, 5, present=True)
+    versions, _ = record_version({6: False}, 5, present=True)
     assert not Member("e:u", {"u": versions}).is_in(0, frozenset())
 
 
 def test_a_page_seen_twice_changes_nothing() -> None:
-    once, _ = touch({}, 5, present=True)
-    twice, pairs = touch(once, 5, present=True)
+    once, _ = record_version({}, 5, present=True)
+    twice, pairs = record_version(once, 5, present=True)
     assert (once, pairs) == (twice, set())
 
 
 def test_repeats_are_noticed_in_either_order_of_arrival() -> None:
-    assert touch({5: True}, 6, present=True)[1] == {(6, 5)}
-    assert touch({6: True}, 5, present=True)[1] == {(6, 5)}
-    assert touch({5: True}, 6, present=False)[1] == set()
+    assert record_version({5: True}, 6, present=True)[1] == {(6, 5)}
+    assert record_version({6: True}, 5, present=True)[1] == {(6, 5)}
+    assert record_version({5: True}, 6, present=False)[1] == set()
 
 
 def test_what_was_taken_back_in_between_is_not_repeated() -> None:
-    assert touch({4: True, 5: False}, 6, present=True)[1] == set()
-    assert touch({4: True, 5: True}, 6, present=True)[1] == {(6, 4), (6, 5)}
-    assert touch({6: False, 7: True}, 5, present=True)[1] == set()
+    assert record_version({4: True, 5: False}, 6, present=True)[1] == set()
+    assert record_version({4: True, 5: True}, 6, present=True)[1] == {(6, 4), (6, 5)}
+    assert record_version({6: False, 7: True}, 5, present=True)[1] == set()
 
 
 def test_pruning_keeps_what_can_still_matter() -> None:

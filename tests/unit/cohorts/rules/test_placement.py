@@ -6,10 +6,10 @@ import pytest
 
 from bridge.cohorts.rules.commit import (
     GUARDED_MEMBERS,
-    Verdict,
-    judge,
-    released,
-    weighed,
+    Resolution,
+    guard_removal,
+    release_removal,
+    resolve,
 )
 from bridge.cohorts.rules.completeness import is_complete, repeats
 from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
@@ -170,8 +170,8 @@ def test_a_sync_that_was_begun_anew_is_never_complete_and_dies_with_its_successo
 ):
     failed, again = diff(5), replace(diff(6), restarts=5)
     assert not is_complete(failed, cohort(failed, again))
-    assert judge(cohort(failed, replace(again, processed={}))).died == set()
-    assert judge(cohort(failed, again)).died == {5}
+    assert resolve(cohort(failed, replace(again, processed={}))).newly_aborted == set()
+    assert resolve(cohort(failed, again)).newly_aborted == {5}
 
 
 # Completeness
@@ -233,26 +233,28 @@ def test_without_page_info_a_full_sync_counts_when_a_diff_follows() -> None:
 
 def test_the_floor_moves_to_a_full_sync_once_it_is_processed() -> None:
     waiting = replace(full(5), processed={})
-    assert judge(cohort(waiting)).floor == 0
-    verdict = judge(cohort(full(5)))
-    assert (verdict.floor, verdict.settle) == (5, True)
+    assert resolve(cohort(waiting)).baseline == 0
+    resolution = resolve(cohort(full(5)))
+    assert (resolution.baseline, resolution.rescan) == (5, True)
 
 
 def test_an_incomplete_sync_dies_when_a_later_one_is_complete_and_processed() -> None:
     broken = sync(5, {ADD: 2, REMOVE: 1}, {ADD: {1}})
-    assert judge(cohort(broken, replace(diff(6), processed={}))).died == set()
-    assert judge(cohort(broken, diff(6))).died == {5}
+    assert (
+        resolve(cohort(broken, replace(diff(6), processed={}))).newly_aborted == set()
+    )
+    assert resolve(cohort(broken, diff(6))).newly_aborted == {5}
 
 
 def test_a_quarantined_page_keeps_its_sync_from_counting_but_not_alive() -> None:
     stuck = replace(full(5), processed={})
-    verdict = judge(cohort(stuck, diff(6)))
-    assert (verdict.floor, verdict.died) == (0, frozenset())
+    resolution = resolve(cohort(stuck, diff(6)))
+    assert (resolution.baseline, resolution.newly_aborted) == (0, frozenset())
 
 
 def test_a_diff_that_the_next_one_repeats_was_not_counted_by_mixpanel() -> None:
-    assert judge(cohort(diff(5), diff(6, repeats={5}))).died == {5}
-    assert judge(cohort(diff(5), diff(6))).died == set()
+    assert resolve(cohort(diff(5), diff(6, repeats={5}))).newly_aborted == {5}
+    assert resolve(cohort(diff(5), diff(6))).newly_aborted == set()
 
 
 def test_a_later_diff_can_tell_that_if_nothing_between_took_the_change_back() -> None:
@@ -261,7 +263,7 @@ def test_a_later_diff_can_tell_that_if_nothing_between_took_the_change_back() ->
     assert not repeats(cohort(diff(5), waits, diff(7)), 7, 5), "6 may say the opposite"
     broken = sync(6, {ADD: 2, REMOVE: 1}, {ADD: {1}}, processed=False)
     assert repeats(cohort(diff(5), broken, diff(7)), 7, 5), "6 was given up"
-    assert judge(cohort(diff(5), diff(6), diff(7, repeats={5}))).died == {5}
+    assert resolve(cohort(diff(5), diff(6), diff(7, repeats={5}))).newly_aborted == {5}
 
 
 def test_a_full_sync_repeats_people_without_killing_anything() -> None:
@@ -275,39 +277,47 @@ def test_a_sync_that_is_decided_is_repeated_in_vain() -> None:
 
 
 def test_what_is_decided_leaves_the_list() -> None:
-    verdict = judge(cohort(*(diff(seq) for seq in range(5, 10))))
-    assert verdict.finished == {5, 6}
-    assert not verdict.settle
-    assert judge(cohort(full(4), diff(5))).finished == {4}, "nothing repeats a full one"
+    resolution = resolve(cohort(*(diff(seq) for seq in range(5, 10))))
+    assert resolution.finished == {5, 6}
+    assert not resolution.rescan
+    assert resolve(cohort(full(4), diff(5))).finished == {4}, (
+        "nothing repeats a full one"
+    )
 
 
 def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
     stuck = replace(diff(5), processed={})
-    assert judge(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
+    assert resolve(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
 
 
 def test_an_empty_list_shows_later_that_a_diff_of_one_action_had_died() -> None:
     half = sync(5, {ADD: 1}, {ADD: {1}})
-    unsure = judge(cohort(half, diff(6), diff(7)))
-    assert (unsure.died, unsure.finished) == (frozenset(), frozenset())
-    assert judge(cohort(half, diff(6), diff(7), sends_empty=True)).died == {5}
+    unsure = resolve(cohort(half, diff(6), diff(7)))
+    assert (unsure.newly_aborted, unsure.finished) == (frozenset(), frozenset())
+    assert resolve(cohort(half, diff(6), diff(7), sends_empty=True)).newly_aborted == {
+        5
+    }
 
 
 # The guard
 
 
 def test_the_first_full_sync_of_a_cohort_needs_no_weighing() -> None:
-    verdict = judge(cohort(full(5), first=5), guarded=True)
-    assert (verdict.floor, verdict.weigh) == (5, False)
+    resolution = resolve(cohort(full(5), first=5), guarded=True)
+    assert (resolution.baseline, resolution.measure_removal) == (5, False)
 
 
 def test_a_guarded_sweep_is_weighed_once_before_the_floor_moves() -> None:
-    verdict = judge(cohort(full(5), first=1), guarded=True)
-    assert (verdict.floor, verdict.weigh, verdict.weighed) == (0, True, 5)
-    again = judge(cohort(full(5), first=1, weighed=5), guarded=True)
-    assert (again.floor, again.weigh) == (0, False)
-    held = judge(cohort(full(5), first=1, held=5), guarded=True)
-    assert (held.floor, held.weigh) == (0, False)
+    resolution = resolve(cohort(full(5), first=1), guarded=True)
+    assert (resolution.baseline, resolution.measure_removal, resolution.measuring) == (
+        0,
+        True,
+        5,
+    )
+    again = resolve(cohort(full(5), first=1, measuring=5), guarded=True)
+    assert (again.baseline, again.measure_removal) == (0, False)
+    held = resolve(cohort(full(5), first=1, held_removal=5), guarded=True)
+    assert (held.baseline, held.measure_removal) == (0, False)
 
 
 @pytest.mark.parametrize(
@@ -317,17 +327,21 @@ def test_a_guarded_sweep_is_weighed_once_before_the_floor_moves() -> None:
 def test_a_sweep_of_more_than_its_share_of_a_large_cohort_is_held(
     stay: int, leave: int, is_held: bool
 ) -> None:
-    state = cohort(full(5), floor=1, weighed=5)
-    verdict = weighed(state, stay, leave, 0.5)
-    assert verdict == (
-        Verdict(1, held=5) if is_held else Verdict(5, held=0, settle=True)
+    state = cohort(full(5), baseline=1, measuring=5)
+    resolution = guard_removal(state, stay, leave, 0.5)
+    assert resolution == (
+        Resolution(1, held_removal=5)
+        if is_held
+        else Resolution(5, held_removal=0, rescan=True)
     )
 
 
 def test_a_second_full_sync_that_says_the_same_releases_it() -> None:
-    state = cohort(full(5), full(6), floor=1, held=5, weighed=6)
-    assert weighed(state, 0, 5_000, 0.5) == Verdict(6, settle=True)
+    state = cohort(full(5), full(6), baseline=1, held_removal=5, measuring=6)
+    assert guard_removal(state, 0, 5_000, 0.5) == Resolution(6, rescan=True)
 
 
 def test_an_operator_releases_it() -> None:
-    assert released(cohort(full(5), floor=1, held=5)) == Verdict(5, settle=True)
+    assert release_removal(cohort(full(5), baseline=1, held_removal=5)) == Resolution(
+        5, rescan=True
+    )

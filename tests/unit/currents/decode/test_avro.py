@@ -36,7 +36,7 @@ def chain(length: int, times: int, leaf: str) -> dict[str, Any]:
     return record("Top", *links)
 
 
-REFUSED = {
+REJECTED = {
     "a record within itself": record("a.T", ["null", "a.T"]),
     "without its namespace": record("a.T", ["null", "T"]),
     "in an array": record("T", {"type": "array", "items": "T"}),
@@ -60,10 +60,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", REJECTED)
 def test_h2_a_schema_that_never_ends_is_refused(kind: str) -> None:
     with pytest.raises(MalformedInput) as caught:
-        check_schema(json.dumps(REFUSED[kind]).encode())
+        check_schema(json.dumps(REJECTED[kind]).encode())
     assert caught.value.reason == "bad_avro"
 
 

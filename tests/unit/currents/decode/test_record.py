@@ -220,12 +220,12 @@ def test_a_bad_event_is_put_aside_alone_and_its_neighbours_go_on(
     kind: str, form: str
 ) -> None:
     """B7: the others of the record are as good as they were."""
-    spoilt = [ONE_LINERS[0], SPOILS[kind], ONE_LINERS[2]]
+    rejected = [ONE_LINERS[0], SPOILS[kind], ONE_LINERS[2]]
     data = {
-        "array": b"[" + b", ".join(spoilt) + b"]",
-        "envelope": b'{ "events" : [' + b",".join(spoilt) + b"]}",
-        "lines": b"\n".join(spoilt),
-        "aggregate": aggregate(*spoilt),
+        "array": b"[" + b", ".join(rejected) + b"]",
+        "envelope": b'{ "events" : [' + b",".join(rejected) + b"]}",
+        "lines": b"\n".join(rejected),
+        "aggregate": aggregate(*rejected),
     }[form]
     good, bad, other = decode(data)
     assert (good.event, other.event) == (EVENTS[0], EVENTS[2])

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from bridge.currents.delivery import prepare
-from bridge.currents.delivery.circuit_breaker import SPOILT_RECORDS
+from bridge.currents.delivery.circuit_breaker import MIN_REJECTED_RECORDS
 from bridge.currents.delivery.deliver import RECORDS_PER_LOOK, Delivery, StreamRecord
-from bridge.currents.delivery.outcome import Delivered
+from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import key_of
-from bridge.currents.delivery.warm_state import Memory
+from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.mapping.transform import MAPPING_VERSION, Mapper
-from bridge.errors import CredentialsRefused, RetryableError, TooLarge
+from bridge.errors import CredentialsRejected, RetryableError, TooLarge
 from bridge.mixpanel.import_api import EVENTS_PER_CALL, Failure, ImportReply
 from bridge.settings import AnonymousUsers
 from sandbox.braze.currents import CurrentsSource
@@ -40,13 +40,13 @@ class Mixpanel:
         judged = self.judge(events)
         if judged is not None:
             return judged
-        refused = {
+        rejected = {
             at: WHY for at, event in enumerate(events) if id_of(event) in self.refuses
         }
         self.taken += [
-            id_of(event) for at, event in enumerate(events) if at not in refused
+            id_of(event) for at, event in enumerate(events) if at not in rejected
         ]
-        return ImportReply(refused)
+        return ImportReply(rejected)
 
 
 def id_of(line: bytes) -> str:
@@ -66,15 +66,15 @@ def run(
     mixpanel: Mixpanel,
     *records: StreamRecord,
     left: Sequence[float] = (),
-    memory: Memory | None = None,
+    warm_state: WarmState | None = None,
     breaker: bool = True,
-) -> Delivered:
+) -> Outcome:
     seconds = iter(left)
     done = Delivery(
         mixpanel,
         Mapper(AnonymousUsers.SKIP),
         lambda: next(seconds, 300.0),
-        memory or Memory(),
+        warm_state or WarmState(),
         breaker=breaker,
     ).run(records)
     assert done.accounts.closed, done.accounts
@@ -94,7 +94,7 @@ def test_everything_is_delivered_filtered_or_put_aside() -> None:
     assert done.accounts.delivered == 1
     assert done.accounts.filtered == {"before_2010": 1, "no_external_id": 1}
     assert done.accounts.quarantined == {"bad_time": 1, "not_json": 1}
-    assert done.retry_from is None
+    assert done.defer_from is None
 
 
 def test_what_is_put_aside_has_its_own_bytes_reason_and_position() -> None:
@@ -102,7 +102,7 @@ def test_what_is_put_aside_has_its_own_bytes_reason_and_position() -> None:
     good, bad = made.event(), made.event()
     bad["time"] = "yesterday"
     done = run(Mixpanel(), record(7, good, bad))
-    ((item,),) = done.quarantine.values()
+    ((item,),) = done.quarantined.values()
     assert json.loads(item.original) == bad
     assert (item.reason, item.field, item.position) == ("bad_time", "time", "shard:7/1")
     assert item.kind == bad["event_type"]
@@ -120,8 +120,8 @@ def test_a_refused_event_is_put_aside_with_mixpanels_reason() -> None:
     made = source()
     events = [made.event() for _ in range(10)]
     done = run(Mixpanel(refuses={events[3]["id"]}), record(0, *events))
-    ((item,),) = done.quarantine.values()
-    assert (item.reason, item.field, item.message) == ("refused", *vars_of(WHY))
+    ((item,),) = done.quarantined.values()
+    assert (item.reason, item.field, item.message) == ("rejected", *vars_of(WHY))
     assert done.accounts.delivered == 9
 
 
@@ -144,7 +144,7 @@ def test_where_mixpanel_names_nobody_the_culprit_is_found_by_halving(how: str) -
 
     done = run(Mixpanel(judge=judge), record(0, *events))
     assert done.accounts.delivered == 63
-    assert done.accounts.quarantined == {"refused": 1}
+    assert done.accounts.quarantined == {"rejected": 1}
 
 
 def test_what_waits_is_given_back_from_its_first_record() -> None:
@@ -158,9 +158,9 @@ def test_what_waits_is_given_back_from_its_first_record() -> None:
 
     mixpanel = Mixpanel(judge=second_fails)
     done = run(mixpanel, *records)
-    assert done.retry_from == 1, "record 1 was sent in part, and comes again whole"
+    assert done.defer_from == 1, "record 1 was sent in part, and comes again whole"
     assert done.accounts.delivered == EVENTS_PER_CALL
-    assert done.accounts.retried == EVENTS_PER_CALL
+    assert done.accounts.deferred == EVENTS_PER_CALL
 
 
 def test_poison_behind_the_position_is_not_put_aside_twice() -> None:
@@ -175,21 +175,21 @@ def test_poison_behind_the_position_is_not_put_aside_twice() -> None:
         record(1, made.event()),
         record(2, raw=b"poison behind"),
     )
-    assert done.retry_from == 1
-    assert list(done.quarantine) == [0]
-    assert done.accounts.retried == 2
+    assert done.defer_from == 1
+    assert list(done.quarantined) == [0]
+    assert done.accounts.deferred == 2
 
 
 def test_refused_credentials_put_nothing_aside() -> None:
     made = source()
 
     def refuse(_: Sequence[bytes]) -> ImportReply | None:
-        raise CredentialsRefused("mixpanel_401")
+        raise CredentialsRejected("mixpanel_401")
 
     done = run(Mixpanel(judge=refuse), record(0, made.event()), record(1, made.event()))
-    assert done.retry_from == 0
-    assert isinstance(done.error, CredentialsRefused)
-    assert not done.quarantine
+    assert done.defer_from == 0
+    assert isinstance(done.error, CredentialsRejected)
+    assert not done.quarantined
 
 
 def refused_records(number: int) -> tuple[list[StreamRecord], set[str]]:
@@ -201,31 +201,33 @@ def refused_records(number: int) -> tuple[list[StreamRecord], set[str]]:
 
 
 def test_mass_rejection_stops_instead_of_emptying_the_stream_into_quarantine() -> None:
-    records, refused = refused_records(SPOILT_RECORDS)
-    memory = Memory()
-    done = run(Mixpanel(refuses=refused), *records, memory=memory)
+    records, rejected = refused_records(MIN_REJECTED_RECORDS)
+    warm_state = WarmState()
+    done = run(Mixpanel(refuses=rejected), *records, warm_state=warm_state)
     assert done.error is not None
     assert done.error.reason == "mass_rejection"
-    assert not done.quarantine
-    assert done.retry_from == 0
-    assert run(Mixpanel(), *records, memory=memory).retry_from is None, "it heals"
+    assert not done.quarantined
+    assert done.defer_from == 0
+    assert run(Mixpanel(), *records, warm_state=warm_state).defer_from is None, (
+        "it heals"
+    )
 
 
 def test_a_mass_rejection_in_small_batches_is_seen_by_a_warm_process() -> None:
-    records, refused = refused_records(SPOILT_RECORDS)
-    memory = Memory()
+    records, rejected = refused_records(MIN_REJECTED_RECORDS)
+    warm_state = WarmState()
     waiting = [
-        run(Mixpanel(refuses=refused), each, memory=memory).retry_from
+        run(Mixpanel(refuses=rejected), each, warm_state=warm_state).defer_from
         for each in records
     ]
-    assert waiting == [*[None] * (SPOILT_RECORDS - 1), 0]
+    assert waiting == [*[None] * (MIN_REJECTED_RECORDS - 1), 0]
 
 
 def test_a_mass_rejection_can_be_let_through() -> None:
-    records, refused = refused_records(SPOILT_RECORDS)
-    done = run(Mixpanel(refuses=refused), *records, breaker=False)
-    assert done.retry_from is None
-    assert done.accounts.quarantined == {"refused": 3 * SPOILT_RECORDS}
+    records, rejected = refused_records(MIN_REJECTED_RECORDS)
+    done = run(Mixpanel(refuses=rejected), *records, breaker=False)
+    assert done.defer_from is None
+    assert done.accounts.quarantined == {"rejected": 3 * MIN_REJECTED_RECORDS}
 
 
 @pytest.mark.parametrize("events", [1, 500])
@@ -234,12 +236,12 @@ def test_a_poison_record_never_waits(events: int) -> None:
     made = source()
     bad = [made.event() for _ in range(events)]
     refuses = {event["id"] for event in bad}
-    memory = Memory()
+    warm_state = WarmState()
     for batch in ([record(0, *bad)] * 3, [record(1, made.event()), record(2, *bad)]):
         for each in batch:
-            done = run(Mixpanel(refuses=refuses), each, memory=memory)
-            assert done.retry_from is None
-        assert done.accounts.quarantined == {"refused": events}
+            done = run(Mixpanel(refuses=refuses), each, warm_state=warm_state)
+            assert done.defer_from is None
+        assert done.accounts.quarantined == {"rejected": events}
 
 
 def test_a_fault_of_ours_on_one_event_does_not_stop_the_shard(
@@ -249,7 +251,7 @@ def test_a_fault_of_ours_on_one_event_does_not_stop_the_shard(
     events = [made.event() for _ in range(3)]
     monkeypatch.setattr(Mapper, "transform", failing_on(events[1]["id"]))
     done = run(Mixpanel(), record(0, *events))
-    ((item,),) = done.quarantine.values()
+    ((item,),) = done.quarantined.values()
     assert (item.reason, item.message) == ("fault", "RuntimeError")
     assert json.loads(item.original) == events[1]
     assert done.accounts.delivered == 2
@@ -259,11 +261,11 @@ def test_a_fault_of_ours_on_every_event_is_a_mass_rejection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Mapper, "transform", failing_on(None))
-    records, _ = refused_records(SPOILT_RECORDS)
+    records, _ = refused_records(MIN_REJECTED_RECORDS)
     done = run(Mixpanel(), *records)
     assert done.error is not None
     assert done.error.reason == "mass_rejection"
-    assert not done.quarantine
+    assert not done.quarantined
 
 
 def failing_on(event_id: str | None) -> Callable[..., Any]:
@@ -285,7 +287,7 @@ def test_a_record_on_which_the_decoder_fails_is_set_aside_whole(
 
     monkeypatch.setattr(prepare, "decode", decode)
     done = run(Mixpanel(), record(0, raw=b"[[[["))
-    ((item,),) = done.quarantine.values()
+    ((item,),) = done.quarantined.values()
     assert (item.original, item.reason) == (b"[[[[", "fault")
 
 
@@ -302,7 +304,7 @@ def test_an_event_of_a_megabyte_is_set_aside_without_a_call() -> None:
     done = run(mixpanel, record(0, large, small))
     assert mixpanel.calls == [1]
     assert done.accounts.quarantined == {"too_large": 1}
-    ((item,),) = done.quarantine.values()
+    ((item,),) = done.quarantined.values()
     assert json.loads(item.original) == large
 
 
@@ -332,12 +334,14 @@ def test_a_413_halves_and_the_size_is_remembered() -> None:
         if sum(len(each) for each in sent) > 2_097_152:
             raise TooLarge("mixpanel_too_large")
 
-    memory = Memory()
+    warm_state = WarmState()
     first = Mixpanel(judge=limit)
-    assert run(first, record(0, *events), memory=memory).accounts.delivered == 40
+    assert (
+        run(first, record(0, *events), warm_state=warm_state).accounts.delivered == 40
+    )
     assert first.calls[:3] == [40, 20, 20]
     second = Mixpanel(judge=limit)
-    run(second, record(1, *events), memory=memory)
+    run(second, record(1, *events), warm_state=warm_state)
     assert max(second.calls) == 20
 
 
@@ -357,20 +361,20 @@ def test_a_record_larger_than_an_invocation_is_delivered_in_parts() -> None:
     made = source()
     events = [made.event() for _ in range(5_000)]
     events[10]["time"] = "yesterday"
-    memory, mixpanel = Memory(), Mixpanel(refuses={events[2500]["id"]})
+    warm_state, mixpanel = WarmState(), Mixpanel(refuses={events[2500]["id"]})
     waits = [
-        run(mixpanel, record(0, *events), left=[3.0], memory=memory).retry_from
+        run(mixpanel, record(0, *events), left=[3.0], warm_state=warm_state).defer_from
         for _ in range(2)
     ]
     assert waits == [0, 0]
-    done = run(mixpanel, record(0, *events), left=[3.0], memory=memory)
-    assert done.retry_from is None
+    done = run(mixpanel, record(0, *events), left=[3.0], warm_state=warm_state)
+    assert done.defer_from is None
     assert len(mixpanel.taken) == len(set(mixpanel.taken)) == 4_998
-    (items,) = done.quarantine.values()
+    (items,) = done.quarantined.values()
     assert [item.position for item in items] == ["shard:0/10", "shard:0/2500"]
 
 
-def test_what_halving_has_settled_is_not_sent_again() -> None:
+def test_what_halving_has_settled_is_not_resent() -> None:
     """A culprit that Mixpanel does not name is found though time is short."""
     made = source()
     events = [made.event() for _ in range(64)]
@@ -380,12 +384,12 @@ def test_what_halving_has_settled_is_not_sent_again() -> None:
         named = any(id_of(each) == culprit for each in sent)
         return ImportReply(vague=True) if named else None
 
-    memory, mixpanel = Memory(), Mixpanel(judge=judge)
-    first = run(mixpanel, record(0, *events), left=[3.0], memory=memory)
+    warm_state, mixpanel = WarmState(), Mixpanel(judge=judge)
+    first = run(mixpanel, record(0, *events), left=[3.0], warm_state=warm_state)
     assert first.accounts.delivered == 32
-    second = run(mixpanel, record(0, *events), memory=memory)
+    second = run(mixpanel, record(0, *events), warm_state=warm_state)
     assert second.accounts.received == 32
-    assert second.accounts.quarantined == {"refused": 1}
+    assert second.accounts.quarantined == {"rejected": 1}
     assert len(mixpanel.taken) == len(set(mixpanel.taken)) == 63
 
 
@@ -397,13 +401,13 @@ def test_the_event_that_found_the_chunk_full_is_accounted_for_too() -> None:
 
     events = [made.event() for _ in range(EVENTS_PER_CALL + 5)]
     done = run(Mixpanel(judge=fail), record(0, *events))
-    assert done.accounts.received == done.accounts.retried == EVENTS_PER_CALL
+    assert done.accounts.received == done.accounts.deferred == EVENTS_PER_CALL
 
 
 def test_a_refused_event_is_kept_with_its_key_and_arrival() -> None:
     event = source().event("users.canvas.Entry")
     done = run(Mixpanel(refuses={event["id"]}), record(0, event))
-    ((item,),) = done.quarantine.values()
+    ((item,),) = done.quarantined.values()
     person = event["user"]["external_user_id"]
     assert item.key == ("Canvas Entry", person, event["time"], event["id"])
     assert item.arrived == ARRIVED
@@ -415,7 +419,7 @@ def test_without_time_the_rest_waits_but_one_chunk_always_goes() -> None:
     made = source()
     records = [record(n, *(made.event() for _ in range(2000))) for n in range(3)]
     done = run(Mixpanel(), *records, left=[3.0])
-    assert (done.accounts.delivered, done.retry_from) == (2000, 1)
+    assert (done.accounts.delivered, done.defer_from) == (2000, 1)
 
 
 def test_names_that_the_catalog_does_not_know_are_reported() -> None:
@@ -431,7 +435,7 @@ def test_time_runs_short_over_records_that_send_nothing_too() -> None:
     old = source().event() | {"time": 1}
     records = [record(number, old) for number in range(3 * RECORDS_PER_LOOK)]
     done = run(Mixpanel(), *records, left=[300.0, 5.0])
-    assert done.retry_from == 2 * RECORDS_PER_LOOK - 1
+    assert done.defer_from == 2 * RECORDS_PER_LOOK - 1
     assert done.accounts.filtered == {"before_2010": 2 * RECORDS_PER_LOOK - 1}
     assert done.error is not None
     assert done.error.reason == "out_of_time"

@@ -1,39 +1,39 @@
 """What a warm process remembers: sizes that were refused, and records begun."""
 
-from bridge.currents.delivery.warm_state import RECORDS_IN_PART, InPart, Memory
+from bridge.currents.delivery.warm_state import MAX_UNFINISHED, Unfinished, WarmState
 from bridge.currents.stream.arrival import first_arrival, partition_key
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 
 
 def test_a_refused_size_is_halved_but_an_event_always_fits() -> None:
-    memory = Memory()
-    memory.too_large(8_000_000)
-    assert memory.call_bytes == 4_000_000
-    memory.too_large(9_000_000)
-    assert memory.call_bytes == 4_000_000
-    memory.too_large(1_200_000)
-    assert memory.call_bytes == BYTES_PER_EVENT
+    warm_state = WarmState()
+    warm_state.too_large(8_000_000)
+    assert warm_state.call_bytes == 4_000_000
+    warm_state.too_large(9_000_000)
+    assert warm_state.call_bytes == 4_000_000
+    warm_state.too_large(1_200_000)
+    assert warm_state.call_bytes == BYTES_PER_EVENT
 
 
 def test_a_413_for_a_small_request_is_a_mishap_and_not_remembered() -> None:
-    memory = Memory()
-    memory.too_large(BYTES_PER_EVENT)
-    assert memory.call_bytes == BYTES_PER_CALL
+    warm_state = WarmState()
+    warm_state.too_large(BYTES_PER_EVENT)
+    assert warm_state.call_bytes == BYTES_PER_CALL
 
 
 def test_a_record_is_resumed_once() -> None:
-    memory = Memory()
-    memory.keep("r", InPart(7))
-    assert memory.resume("r").settled == 7
-    assert memory.resume("r").settled == 0
+    warm_state = WarmState()
+    warm_state.keep("r", Unfinished(7))
+    assert warm_state.resume("r").settled == 7
+    assert warm_state.resume("r").settled == 0
 
 
 def test_the_oldest_record_in_part_is_forgotten() -> None:
-    memory = Memory()
-    for number in range(RECORDS_IN_PART + 1):
-        memory.keep(str(number), InPart(1))
-    assert memory.resume("0").settled == 0
-    assert memory.resume("1").settled == 1
+    warm_state = WarmState()
+    for number in range(MAX_UNFINISHED + 1):
+        warm_state.keep(str(number), Unfinished(1))
+    assert warm_state.resume("0").settled == 0
+    assert warm_state.resume("1").settled == 1
 
 
 def test_the_first_arrival_travels_in_the_partition_key() -> None:

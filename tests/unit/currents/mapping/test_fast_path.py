@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from bridge.currents.decode.record import Decoded, decode, parse
 from bridge.currents.delivery.deliver import Delivery, StreamRecord
-from bridge.currents.delivery.outcome import Delivered
+from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import prepare
-from bridge.currents.delivery.warm_state import Memory
+from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, PURCHASE
 from bridge.currents.mapping.dedup_key import REDACTED
-from bridge.currents.mapping.fast_path import express
-from bridge.currents.mapping.property_mapper import MOST_LEARNT
+from bridge.currents.mapping.fast_path import fast_path
+from bridge.currents.mapping.property_mapper import MAX_LEARNT
 from bridge.currents.mapping.rules import Rules
 from bridge.currents.mapping.transform import Filtered, Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
@@ -99,14 +99,14 @@ class Mixpanel:
 def delivered(mapper: Mapper, data: bytes) -> tuple[Any, ...]:
     mixpanel = Mixpanel()
     record = StreamRecord("shard:1", ARRIVED, data)
-    done: Delivered = Delivery(
-        mixpanel, mapper, lambda: 300.0, Memory(), breaker=False
+    done: Outcome = Delivery(
+        mixpanel, mapper, lambda: 300.0, WarmState(), breaker=False
     ).run([record])
     assert done.accounts.closed
     lines = [orjson.loads(line) for line in mixpanel.lines]
     as_json = orjson.dumps(lines, option=orjson.OPT_SORT_KEYS)
     by_event = {event: dict(+counts) for event, counts in done.by_event.items()}
-    return as_json, done.accounts, by_event, dict(done.quarantine)
+    return as_json, done.accounts, by_event, dict(done.quarantined)
 
 
 @settings(deadline=None)
@@ -117,7 +117,7 @@ def delivered(mapper: Mapper, data: bytes) -> tuple[Any, ...]:
 )
 def test_both_ways_end_alike(found: list[Any], mapper: Mapper, form: str) -> None:
     data = (form % json.dumps(found)).encode()
-    with patch("bridge.currents.delivery.deliver.express", return_value=None):
+    with patch("bridge.currents.delivery.deliver.fast_path", return_value=None):
         expected = delivered(mapper, data)
     assert delivered(mapper, data) == expected
 
@@ -126,7 +126,7 @@ def test_both_ways_end_alike(found: list[Any], mapper: Mapper, form: str) -> Non
 @given(events(), st.sampled_from(MAPPERS))
 def test_both_ways_end_alike_for_an_event_alone(event: Any, mapper: Mapper) -> None:
     data = json.dumps(event).encode()
-    with patch("bridge.currents.delivery.deliver.express", return_value=None):
+    with patch("bridge.currents.delivery.deliver.fast_path", return_value=None):
         expected = delivered(mapper, data)
     assert delivered(mapper, data) == expected
 
@@ -170,7 +170,7 @@ def test_both_ways_end_alike_for_what_is_odd(
     other.get("properties", other)["mood"] = "changed"
     event.get("properties", event)["mood"] = "first"
     data = json.dumps([event, usual, usual, other, event]).encode()
-    with patch("bridge.currents.delivery.deliver.express", return_value=None):
+    with patch("bridge.currents.delivery.deliver.fast_path", return_value=None):
         expected = delivered(mapper, data)
     for _ in range(3):
         assert delivered(mapper, data) == expected
@@ -245,18 +245,18 @@ def test_a_usual_event_of_either_form_takes_the_short_way(kind: BrazeEvent) -> N
 
 
 def _try(event: Any, mapper: Mapper) -> Any:
-    return express(event, ARRIVED, mapper, None)
+    return fast_path(event, ARRIVED, mapper, None)
 
 
 def test_names_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
     mapper = Mapper(SKIP)
     nested, _ = both_forms(BRAZE_EVENTS[0], 1)
     prepare(Decoded(b"", nested), ARRIVED, mapper)
-    lane = mapper.plans[nested["event_type"]].properties.nested_lane
+    lane = mapper.compiled[nested["event_type"]].properties.nested_mapper
     known = len(lane._actions)
-    for number in range(MOST_LEARNT + 10):
+    for number in range(MAX_LEARNT + 10):
         lane.properties({f"field {number}".replace(" ", "_"): 1})
-    assert len(lane._actions) == known + MOST_LEARNT
+    assert len(lane._actions) == known + MAX_LEARNT
     assert lane.properties({"one_more": 1}) is None
 
 

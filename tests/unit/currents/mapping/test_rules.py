@@ -111,7 +111,7 @@ def test_only_the_star_is_special(pattern: str, called: str, expected: bool) -> 
 
 
 LONG_TYPE = """
-from bridge.currents.rules import Rules
+from bridge.currents.mapping.rules import Rules
 pattern, called = "users.*.*.*.Abort", "users." + "." * 900_000
 print(Rules(include=(pattern,)).filtering(called, called, ""))
 print(Rules(include=(pattern,)).filtering(called + "Abort", called, ""))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, EVENTS, PURCHASE
 from bridge.currents.mapping.dedup_key import EARLIEST
 from bridge.currents.mapping.transform import (
-    MOST_PLANS,
+    MAX_COMPILED,
     Earlier,
     Filtered,
     Mapper,
@@ -206,11 +206,11 @@ def test_a_type_that_would_be_a_command_to_mixpanel_is_malformed(reserved: str) 
 
 def test_types_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
     mapper = Mapper(SKIP)
-    for number in range(MOST_PLANS + 10):
+    for number in range(MAX_COMPILED + 10):
         made_up = event(CUSTOM_EVENT, properties={"name": f"name {number}"})
         made_up["properties"][f"field {number}"] = 1
         assert isinstance(mapper.transform(made_up, b"", ARRIVED), Sent)
-    assert len(mapper.plans) <= MOST_PLANS
+    assert len(mapper.compiled) <= MAX_COMPILED
 
 
 # Filters
@@ -396,8 +396,8 @@ def test_no_field_but_the_key_is_trusted(zone: object) -> None:
 
 FOUR_VALUES = """
 import json, sys
-from bridge.currents.decode import decode
-from bridge.currents.transform import Mapper, Sent
+from bridge.currents.decode.record import decode
+from bridge.currents.mapping.transform import Mapper, Sent
 from bridge.settings import AnonymousUsers
 from bridge.errors import MalformedInput
 record = sys.stdin.buffer.read()

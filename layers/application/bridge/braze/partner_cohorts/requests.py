@@ -62,4 +62,4 @@ def read_reply(reply: Reply) -> None:
     names no failure will do.
     """
     if read_track_reply(reply, 0, "the partner key, the data import key").vague:
-        raise Rejected("braze_refused", "Braze refuses a part of the call")
+        raise Rejected("braze_rejected", "Braze refuses a part of the call")

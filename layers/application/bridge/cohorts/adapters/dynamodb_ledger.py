@@ -33,7 +33,7 @@ from bridge.cohorts.adapters.ledger_items import (
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Known, Progress
-from bridge.cohorts.rules.commit import Verdict
+from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
 from bridge.cohorts.rules.placement import Placement
@@ -209,8 +209,8 @@ class DynamoLedger:
         processed.unless_contains(f"processed_{message.action}", message.page)
         self._table.update(processed)
 
-    def count_refused(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        """See `ports.Ledger.count_refused`."""
+    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+        """See `ports.Ledger.count_rejected`."""
         if refused:
             sync = Update(cohort_pk(message.key), sync_sk(message.seq))
             for reason, number in refused.items():
@@ -218,40 +218,40 @@ class DynamoLedger:
             sync.only_if_exists(True)
             self._table.update(sync)
 
-    def advance(self, key: CohortKey, cohort: Cohort, verdict: Verdict) -> bool:
+    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
         """See `ports.Ledger.advance`."""
         pk = cohort_pk(key)
         head = Update(pk, "HEAD")
-        head.assign("floor", verdict.floor)
-        head.assign("weighed", verdict.weighed)
-        head.assign("held", verdict.held)
+        head.assign("baseline", resolution.baseline)
+        head.assign("measuring", resolution.measuring)
+        head.assign("held_removal", resolution.held_removal)
         head.assign("revision", cohort.revision + 1)
-        if verdict.died:
-            head.add("dead", set(verdict.died))
-        if verdict.finished:
-            head.delete("undecided", set(verdict.finished))
+        if resolution.newly_aborted:
+            head.add("aborted", set(resolution.newly_aborted))
+        if resolution.finished:
+            head.delete("undecided", set(resolution.finished))
         only_as_read(head, cohort)
         updates = [head]
-        for seq in verdict.died:
+        for seq in resolution.newly_aborted:
             death = Update(pk, sync_sk(seq))
-            death.assign("dead", True)
+            death.assign("aborted", True)
             updates.append(death)
         return self._table.transact(updates)
 
-    def settled(self, key: CohortKey, dead: Iterable[int]) -> None:
+    def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         """See `ports.Ledger.settled`."""
-        if seqs := set(dead):
+        if seqs := set(aborted):
             head = Update(cohort_pk(key), "HEAD")
-            head.delete("dead", seqs)
+            head.delete("aborted", seqs)
             self._table.update(head)
 
-    def direct(self, key: CohortKey, destination: str) -> None:
+    def set_destination(self, key: CohortKey, destination: str) -> None:
         """See `ports.Ledger.direct`."""
         self._assign(key, "destination", destination)
 
-    def told(self, key: CohortKey, name: str) -> None:
+    def set_published_name(self, key: CohortKey, name: str) -> None:
         """See `ports.Ledger.told`."""
-        self._assign(key, "told", name)
+        self._assign(key, "published_name", name)
 
     def _assign(self, key: CohortKey, attribute: str, value: str) -> None:
         head = Update(cohort_pk(key), "HEAD")

@@ -121,9 +121,9 @@ def head_update(
     news: dict[str, Any] = {}
     if name not in {"", cohort.name}:
         news["name"] = name
-    if not cohort.label:
+    if not cohort.first_name:
         # Without a name the id stands in, as it does in an attribute.
-        news["label"] = name or cohort.name or f"mixpanel_{key.cohort}"
+        news["first_name"] = name or cohort.name or f"mixpanel_{key.cohort}"
     if shows_empty_calls(page) and not cohort.sends_empty:
         news["sends_empty"] = True
     if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
@@ -204,7 +204,7 @@ def read_sync(item: Item) -> Sync:
         repeats=numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
         since=int(item.get("since", 0)),
-        dead=item.get("dead", False),
+        aborted=item.get("aborted", False),
     )
 
 
@@ -243,16 +243,16 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
     return Cohort(
         first=int(head.get("first", 0)),
         newest=int(head.get("newest", 0)),
-        floor=int(head.get("floor", 0)),
-        weighed=int(head.get("weighed", 0)),
-        held=int(head.get("held", 0)),
+        baseline=int(head.get("baseline", 0)),
+        measuring=int(head.get("measuring", 0)),
+        held_removal=int(head.get("held_removal", 0)),
         revision=int(head.get("revision", 0)),
         name=head.get("name", ""),
-        label=head.get("label", ""),
+        first_name=head.get("first_name", ""),
         destination=head.get("destination", ""),
-        told=head.get("told", ""),
+        published_name=head.get("published_name", ""),
         syncs=syncs,
-        dead=numbers(head.get("dead")),
+        aborted=numbers(head.get("aborted")),
         sends_empty=bool(head.get("sends_empty", False)),
         shares_sessions=bool(head.get("shares_sessions", False)),
     )

@@ -1,9 +1,14 @@
 """Take one message of the queue."""
 
-from bridge.cohorts.apply.page import touch_page
+from bridge.cohorts.apply.page import apply_page
 from bridge.cohorts.apply.push import Pushed, Pusher
-from bridge.cohorts.apply.rescan import release, settle, weigh
-from bridge.cohorts.messages import Message, PageMessage, SettleMessage, WeighMessage
+from bridge.cohorts.apply.rescan import measure_removal, release, rescan
+from bridge.cohorts.messages import (
+    MeasureRemovalMessage,
+    Message,
+    PageMessage,
+    RescanMessage,
+)
 
 
 def consume(pusher: Pusher, message: Message, received: int = 1) -> Pushed:
@@ -13,9 +18,9 @@ def consume(pusher: Pusher, message: Message, received: int = 1) -> Pushed:
     can be carried out.
     """
     if isinstance(message, PageMessage):
-        return touch_page(pusher, message, received)
-    if isinstance(message, SettleMessage):
-        return settle(pusher, message)
-    if isinstance(message, WeighMessage):
-        return weigh(pusher, message)
+        return apply_page(pusher, message, received)
+    if isinstance(message, RescanMessage):
+        return rescan(pusher, message)
+    if isinstance(message, MeasureRemovalMessage):
+        return measure_removal(pusher, message)
     return release(pusher, message)

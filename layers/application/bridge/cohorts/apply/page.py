@@ -15,9 +15,9 @@ from bridge.cohorts.apply.push import Pushed, Pusher
 from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.pages import write_page
 from bridge.cohorts.ports import Progress
-from bridge.cohorts.rules.completeness import repeats as says_again
+from bridge.cohorts.rules.completeness import repeats as repetition_counts
 from bridge.cohorts.rules.identifiers import Identifier, Matched
-from bridge.cohorts.rules.membership import Confirmed, Member, prune, touch
+from bridge.cohorts.rules.membership import Confirmed, Member, prune, record_version
 from bridge.cohorts.rules.model import Cohort, Sync
 from bridge.errors import BridgeError, PermanentError, RetryableError
 
@@ -35,13 +35,13 @@ SUSPECT_RECEIPTS = 4
 """A page that was received so often is watched for ending its process."""
 
 CRASHES = 2
-CUT = 4
+SHRINK_FACTOR = 4
 """So many crashes at one step cut it to a fourth."""
 
 type User = tuple[Identifier, list[str]]
 
 
-def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
+def apply_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
     """Carry out one page; safe to repeat, and to resume after any crash.
 
     `received` is how often the queue gave the message out. Raises `RetryableError` when
@@ -54,7 +54,7 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
     if message.page not in sync.processed.get(message.action, ()):
         # What is dead or below the floor counts for nothing. Any other page, however
         # late, fills in what nothing newer has touched.
-        if message.again or (not sync.dead and message.seq >= cohort.floor):
+        if message.reassert or (not sync.aborted and message.seq >= cohort.baseline):
             pusher.address(key, cohort, done)
             users = by_user(pusher.pages.get(key, message.digest))
             work = _Page(pusher, message, cohort, sync, done)
@@ -63,15 +63,15 @@ def touch_page(pusher: Pusher, message: PageMessage, received: int) -> Pushed:
                     for step in by_count(users, pusher.route.step):
                         work.step(step)
                 else:
-                    work.warily(users)
+                    work.apply_in_shrinking_steps(users)
             except RetryableError:
                 # The page comes again, whom Braze has refused of it does not. What
                 # has to be told is why it waits, even if this cannot be written.
                 with suppress(BridgeError):
-                    pusher.ledger.count_refused(message, done.rejected)
+                    pusher.ledger.count_rejected(message, done.rejected)
                 raise
         pusher.ledger.mark_processed(message, done.skipped + done.rejected)
-    pusher.judge(key)
+    pusher.resolve(key)
     return done
 
 
@@ -101,24 +101,24 @@ class _Page:
         pusher.need_time()
         keys = [identifier.key for identifier, _ in users]
         known = pusher.ledger.members(message.key, keys)
-        touched: list[Member] = []
+        recorded: list[Member] = []
         repeats: set[tuple[int, int]] = set()
         for key, (_, distinct_ids) in zip(keys, users, strict=True):
             old = known.get(key, Member(key))
-            new = self._touched(old, distinct_ids, repeats)
-            touched.append(new)
+            new = self._recorded(old, distinct_ids, repeats)
+            recorded.append(new)
         # Repeats first: the page is not processed before they are known.
         self._mark(repeats)
         pusher.apply(
             message.key,
             self.cohort,
-            touched,
+            recorded,
             self.done,
-            self._again(),
-            replays=message.again,
+            self._reasserts(),
+            replays=message.reassert,
         )
 
-    def _touched(
+    def _recorded(
         self, member: Member, distinct_ids: Iterable[str], repeats: set[tuple[int, int]]
     ) -> Member:
         """The member with the page's word in it."""
@@ -132,12 +132,12 @@ class _Page:
                 if size > MAX_PROFILE_BYTES:
                     self.done.skipped["shared_identifier"] += 1
                     continue
-            versions, pairs = touch(
+            versions, pairs = record_version(
                 profiles.get(distinct_id, {}), message.seq, message.action.present
             )
             repeats |= pairs
             profiles[distinct_id] = prune(
-                versions, cohort.floor, cohort.dead, undecided
+                versions, cohort.baseline, cohort.aborted, undecided
             )
         return replace(member, profiles=profiles)
 
@@ -147,30 +147,31 @@ class _Page:
         news = {
             (later, earlier)
             for later, earlier in pairs
-            if says_again(self.cohort, later, earlier) and earlier not in known[later]
+            if repetition_counts(self.cohort, later, earlier)
+            and earlier not in known[later]
         }
         if news:
             self.pusher.ledger.mark_repeats(self.message.key, news)
 
-    def _again(self) -> Callable[[Member], bool]:
+    def _reasserts(self) -> Callable[[Member], bool]:
         """A full sync asserts everybody again: Braze ignores whom it does not know."""
         stale = int(self.pusher.clock() * 1000) - FRESH_MS
         asserts = self.sync.full and self.pusher.policy.reassert_days > 0
-        again = self.message.again
+        again = self.message.reassert
         return lambda member: again or (asserts and member.pushed_at < stale)
 
-    def warily(self, users: Sequence[User]) -> None:
+    def apply_in_shrinking_steps(self, users: Sequence[User]) -> None:
         """Go on where a crash left off, in smaller steps after each second crash."""
         ledger, message = self.pusher.ledger, self.message
         progress = ledger.progress(message)
         while progress.done < len(users):
             size = progress.size or self.pusher.route.step
             if progress.tries >= CRASHES and size == 1:
-                self._put_aside(users[progress.done], progress.done)
+                self._quarantine(users[progress.done], progress.done)
                 progress = Progress(progress.done + 1)
                 continue
             if progress.tries >= CRASHES:
-                progress = Progress(progress.done, max(1, size // CUT))
+                progress = Progress(progress.done, max(1, size // SHRINK_FACTOR))
                 continue
             begun = replace(progress, size=size, tries=progress.tries + 1)
             ledger.save_progress(message, begun)
@@ -181,7 +182,7 @@ class _Page:
                 raise
             progress = Progress(progress.done + size, size)
 
-    def _put_aside(self, user: User, number: int) -> None:
+    def _quarantine(self, user: User, number: int) -> None:
         """Keep one member as a page of its own, which a replay can bring back.
 
         In the ledger it is marked, so that no later scan of the cohort tells of it.
@@ -189,10 +190,10 @@ class _Page:
         identifier, distinct_ids = user
         pusher = self.pusher
         known = pusher.ledger.members(self.message.key, [identifier.key])
-        member = self._touched(
+        member = self._recorded(
             known.get(identifier.key, Member(identifier.key)), distinct_ids, set()
         )
-        marked = replace(member, confirmed=Confirmed.ASIDE)
+        marked = replace(member, confirmed=Confirmed.QUARANTINED)
         pusher.ledger.save(self.message.key, [marked])
         content = write_page([Matched(each, identifier) for each in distinct_ids])
         digest = hashlib.sha256(content).hexdigest()[:32]
@@ -201,11 +202,11 @@ class _Page:
             update={
                 "page": f"{self.message.page}.{number}",
                 "digest": digest,
-                "again": True,
+                "reassert": True,
             }
         )
-        pusher.put_aside(alone, "ends_the_process")
-        self.done.rejected["ends_the_process"] += 1
+        pusher.quarantine(alone, "crash_poison")
+        self.done.rejected["crash_poison"] += 1
 
 
 def _size(distinct_id: str) -> int:

@@ -10,9 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from bridge.cohorts.messages import CohortKey, Message, SettleMessage, WeighMessage
+from bridge.cohorts.messages import (
+    CohortKey,
+    MeasureRemovalMessage,
+    Message,
+    RescanMessage,
+)
 from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
-from bridge.cohorts.rules.commit import MAX_DEATHS, Verdict, judge
+from bridge.cohorts.rules.commit import MAX_ABORTS, Resolution, resolve
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
@@ -21,7 +26,7 @@ from bridge.errors import Rejected, RetryableError
 MARGIN_SECONDS = 20.0
 """No step begins with less time than this; the rest goes back to the queue."""
 
-JUDGE_TRIES = 8
+RESOLVE_TRIES = 8
 """The webhook writes to the cohort meanwhile; the loser of a race looks again."""
 
 
@@ -32,20 +37,20 @@ class Pushed:
     pushed: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    held_sweeps: int = 0
+    held_removals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Settings of the flow.
 
-    A sweep of more than `max_sweep_fraction` of a large cohort is held (1: none is).
+    A sweep of more than `max_removal_fraction` of a large cohort is held (1: none is).
     Every member is asserted again once in `reassert_days`, and by full syncs (0: none).
     Two writes for one user are `write_gap_seconds` apart: Braze promises no order
     between them, and lags by seconds.
     """
 
-    max_sweep_fraction: float = 0.5
+    max_removal_fraction: float = 0.5
     reassert_days: int = 30
     write_gap_seconds: float = 5.0
 
@@ -59,7 +64,7 @@ class Pusher:
     queue: Queue
     route: Route
     time_left: Callable[[], float]
-    put_aside: Callable[[Message, str], None]
+    quarantine: Callable[[Message, str], None]
     policy: Policy = Policy()
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -82,9 +87,9 @@ class Pusher:
         destination = self.route.destination()
         changes: list[tuple[Member, bool]] = []
         for member in members:
-            wanted = member.is_in(cohort.floor, cohort.dead)
+            wanted = member.is_in(cohort.baseline, cohort.aborted)
             held = member.held_by(destination)
-            if held is Confirmed.ASIDE and not replays:
+            if held is Confirmed.QUARANTINED and not replays:
                 continue
             if held is not confirmed(wanted) or (wanted and again(member)):
                 changes.append((member, wanted))
@@ -105,7 +110,7 @@ class Pusher:
             return
         results = self.route.push(
             key.cohort,
-            cohort.label,
+            cohort.first_name,
             [(Identifier.from_key(m.key), wanted) for m, wanted in changes],
         )
         refusals = [why for _, why in zip(changes, results, strict=True) if why]
@@ -137,44 +142,46 @@ class Pusher:
         if cohort.destination != destination:
             if cohort.destination:
                 self.queue.send(
-                    SettleMessage(
+                    RescanMessage(
                         key=key,
-                        floor=cohort.floor,
+                        baseline=cohort.baseline,
                         # A move back within minutes is another one.
                         destination=f"{destination} {cohort.revision}",
                     )
                 )
-            self.ledger.direct(key, destination)
+            self.ledger.set_destination(key, destination)
         told = f"{destination} {cohort.name}"
-        if cohort.name and cohort.told != told:
+        if cohort.name and cohort.published_name != told:
             try:
                 self.route.name(key.cohort, cohort.name)
             except Rejected as error:
                 # Its members matter more than what Braze calls it.
                 done.rejected[error.reason] += 1
-            self.ledger.told(key, told)
+            self.ledger.set_published_name(key, told)
 
-    def judge(self, key: CohortKey) -> None:
+    def resolve(self, key: CohortKey) -> None:
         """Write what the pages so far amount to, and start what it tells."""
-        guarded = self.policy.max_sweep_fraction < 1
-        self.decide(key, lambda cohort: judge(cohort, guarded=guarded))
+        guarded = self.policy.max_removal_fraction < 1
+        self.decide(key, lambda cohort: resolve(cohort, guarded=guarded))
 
-    def decide(self, key: CohortKey, decision: Callable[[Cohort], Verdict]) -> Verdict:
+    def decide(
+        self, key: CohortKey, decision: Callable[[Cohort], Resolution]
+    ) -> Resolution:
         """Write a verdict; what follows from it is sent before it is written.
 
         Should we die in between, this message comes again and, being ahead in the
         group, writes it in time.
         """
-        for _ in range(JUDGE_TRIES):
+        for _ in range(RESOLVE_TRIES):
             cohort = self.ledger.cohort(key)
-            verdict = decision(cohort)
-            if not verdict.changes(cohort):
-                return verdict
-            for message in _following(key, cohort, verdict):
+            resolution = decision(cohort)
+            if not resolution.changes(cohort):
+                return resolution
+            for message in _following(key, cohort, resolution):
                 self.queue.send(message)
-            written = self.ledger.advance(key, cohort, verdict)
-            if written and len(verdict.died) < MAX_DEATHS:
-                return verdict
+            written = self.ledger.advance(key, cohort, resolution)
+            if written and len(resolution.newly_aborted) < MAX_ABORTS:
+                return resolution
         raise RetryableError("ledger_contention", "the cohort changes all the time")
 
     def need_time(self) -> None:
@@ -183,14 +190,16 @@ class Pusher:
             raise RetryableError("out_of_time", "the rest follows in the next run")
 
 
-def _following(key: CohortKey, cohort: Cohort, verdict: Verdict) -> list[Message]:
+def _following(key: CohortKey, cohort: Cohort, resolution: Resolution) -> list[Message]:
     """The messages that carry a verdict out."""
     messages: list[Message] = []
-    if verdict.settle:
-        dead = tuple(sorted(cohort.dead | verdict.died))
-        messages.append(SettleMessage(key=key, floor=verdict.floor, dead=dead))
-    if verdict.weigh:
-        messages.append(WeighMessage(key=key, seq=verdict.weighed))
+    if resolution.rescan:
+        aborted = tuple(sorted(cohort.aborted | resolution.newly_aborted))
+        messages.append(
+            RescanMessage(key=key, baseline=resolution.baseline, aborted=aborted)
+        )
+    if resolution.measure_removal:
+        messages.append(MeasureRemovalMessage(key=key, seq=resolution.measuring))
     return messages
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from bridge.cohorts.apply.push import MARGIN_SECONDS, Pushed, Pusher, confirmed
 from bridge.cohorts.messages import (
     CohortKey,
+    MeasureRemovalMessage,
     Message,
     ReleaseMessage,
-    SettleMessage,
-    WeighMessage,
+    RescanMessage,
 )
-from bridge.cohorts.rules.commit import released, weighed
+from bridge.cohorts.rules.commit import guard_removal, release_removal
 from bridge.cohorts.rules.membership import Confirmed, Member, prune
 from bridge.cohorts.rules.model import Cohort
 
@@ -23,7 +23,7 @@ type Place = tuple[int, str]
 """Where the next step begins: shard, and the key after which."""
 
 
-def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
+def rescan(pusher: Pusher, message: RescanMessage) -> Pushed:
     """Push every member whose effective value is not the confirmed one."""
     pusher.need_time()
     done = Pushed()
@@ -45,39 +45,41 @@ def settle(pusher: Pusher, message: SettleMessage) -> Pushed:
         pusher.apply(key, cohort, changed, done, is_due)
         if place and _must_stop(pusher, message, place):
             return done
-    pusher.ledger.settled(key, message.dead)
+    pusher.ledger.forget_aborted(key, message.aborted)
     return done
 
 
-def weigh(pusher: Pusher, message: WeighMessage) -> Pushed:
+def measure_removal(pusher: Pusher, message: MeasureRemovalMessage) -> Pushed:
     """Count who would leave by a sweep, then let it go on or hold it."""
     pusher.need_time()
     done = Pushed()
     key = message.key
     cohort = pusher.ledger.cohort(key)
-    if cohort.weighed != message.seq:
+    if cohort.measuring != message.seq:
         return done  # a newer full sync is weighed, or it was decided before
     stay, leave = message.stay, message.leave
     # Whom the weighed sync itself has added was not there to stay.
-    before = cohort.dead | {message.seq}
+    before = cohort.aborted | {message.seq}
     for found, place in _scan(pusher, key, message.shard, message.after):
         for member in found:
-            if member.is_in(cohort.floor, before):
-                remains = member.is_in(message.seq, cohort.dead)
+            if member.is_in(cohort.baseline, before):
+                remains = member.is_in(message.seq, cohort.aborted)
                 stay, leave = stay + remains, leave + (not remains)
         counted = message.model_copy(update={"stay": stay, "leave": leave})
         if place and _must_stop(pusher, counted, place):
             return done
-    fraction = pusher.policy.max_sweep_fraction
-    verdict = pusher.decide(key, lambda now: weighed(now, stay, leave, fraction))
-    done.held_sweeps = int(bool(verdict.held))
+    fraction = pusher.policy.max_removal_fraction
+    resolution = pusher.decide(
+        key, lambda now: guard_removal(now, stay, leave, fraction)
+    )
+    done.held_removals = int(bool(resolution.held_removal))
     return done
 
 
 def release(pusher: Pusher, message: ReleaseMessage) -> Pushed:
     """Let a held sweep go on, if it is still the one that an operator looked at."""
-    if pusher.ledger.cohort(message.key).held == message.seq:
-        pusher.decide(message.key, released)
+    if pusher.ledger.cohort(message.key).held_removal == message.seq:
+        pusher.decide(message.key, release_removal)
     return Pushed()
 
 
@@ -96,7 +98,7 @@ def _scan(
 
 
 def _must_stop(
-    pusher: Pusher, message: SettleMessage | WeighMessage, place: Place
+    pusher: Pusher, message: RescanMessage | MeasureRemovalMessage, place: Place
 ) -> bool:
     """Whether time is short; the rest is then in a message of its own."""
     if pusher.time_left() >= MARGIN_SECONDS:
@@ -111,7 +113,7 @@ def _pruned(member: Member, cohort: Cohort, undecided: list[int]) -> Member:
     profiles = {
         distinct_id: kept
         for distinct_id, versions in member.profiles.items()
-        if (kept := prune(versions, cohort.floor, cohort.dead, undecided))
+        if (kept := prune(versions, cohort.baseline, cohort.aborted, undecided))
     }
     return replace(member, profiles=profiles)
 
@@ -122,8 +124,8 @@ def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
     Those have to go before the sync is forgotten to be dead. Other versions that can
     matter no more are dropped when the member is written for a reason.
     """
-    wanted = confirmed(member.is_in(cohort.floor, cohort.dead))
+    wanted = confirmed(member.is_in(cohort.baseline, cohort.aborted))
     held = member.held_by(destination)
-    return held not in {wanted, Confirmed.ASIDE} or any(
-        not cohort.dead.isdisjoint(versions) for versions in member.profiles.values()
+    return held not in {wanted, Confirmed.QUARANTINED} or any(
+        not cohort.aborted.isdisjoint(versions) for versions in member.profiles.values()
     )

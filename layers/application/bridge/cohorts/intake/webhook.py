@@ -5,7 +5,7 @@ from collections import Counter
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.ports import Ledger, PageStore, Queue
-from bridge.cohorts.rules.identifiers import Matched, Source, resolve
+from bridge.cohorts.rules.identifiers import Matched, Source, match_member
 from bridge.mixpanel.cohort_webhook import Postback
 
 
@@ -24,7 +24,7 @@ def accept(
     """
     parameters = postback.parameters
     info = parameters.page_info
-    resolved = [resolve(member, sources) for member in postback.members]
+    resolved = [match_member(member, sources) for member in postback.members]
     arrival = Arrival(
         CohortKey(
             project=parameters.mixpanel_project_id, cohort=parameters.mixpanel_cohort_id

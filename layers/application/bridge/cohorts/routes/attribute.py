@@ -123,6 +123,6 @@ class AttributeRoute:
                 self._send(half, results)
             return
         if reply.vague:
-            results[chunk[0][0]] = "braze_refused"
-        for index, reason in reply.refused.items():
+            results[chunk[0][0]] = "braze_rejected"
+        for index, reason in reply.rejected.items():
             results[chunk[index][0]] = reason

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from bridge.cohorts.rules.completeness import is_complete
 from bridge.cohorts.rules.model import Cohort, Sync
 
-DOUBT_SYNCS = 48
+MAX_DOUBT_SYNCS = 48
 """A day of syncs: time enough for a sender of empty lists to send one."""
 
 WITNESSES = 3
 """Later syncs that can show by a repeat that a diff did not count. One that changes
 nothing shows nothing, and its own last answer may be lost as well."""
 
-MAX_DEATHS = 90
+MAX_ABORTS = 90
 """At a time: DynamoDB takes a hundred items in one transaction."""
 
 GUARDED_MEMBERS = 1_000
@@ -25,7 +25,7 @@ GUARDED_MEMBERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Resolution:
     """What the pages so far amount to.
 
     `floor`, `weighed` and `held` are the cohort's from now on; `died` are newly dead
@@ -34,24 +34,24 @@ class Verdict:
     named, `weigh` that they have to be counted first.
     """
 
-    floor: int
-    weighed: int = 0
-    held: int = 0
-    died: frozenset[int] = frozenset()
+    baseline: int
+    measuring: int = 0
+    held_removal: int = 0
+    newly_aborted: frozenset[int] = frozenset()
     finished: frozenset[int] = frozenset()
-    settle: bool = False
-    weigh: bool = False
+    rescan: bool = False
+    measure_removal: bool = False
 
     def changes(self, cohort: Cohort) -> bool:
         """Whether there is anything to write."""
         return (
-            bool(self.settle or self.weigh or self.finished)
-            or self.weighed != cohort.weighed
-            or self.held != cohort.held
+            bool(self.rescan or self.measure_removal or self.finished)
+            or self.measuring != cohort.measuring
+            or self.held_removal != cohort.held_removal
         )
 
 
-def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
+def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     """Decide floor and death from the syncs that are complete and processed.
 
     Dead is a sync that was not complete when a later one became so, and a complete
@@ -62,39 +62,43 @@ def judge(cohort: Cohort, *, guarded: bool = False) -> Verdict:
 
     With `guarded` a full sync that could take somebody out is weighed first, once.
     """
-    complete = [s for s in cohort.syncs if not s.dead and is_complete(s, cohort)]
+    complete = [s for s in cohort.syncs if not s.aborted and is_complete(s, cohort)]
     done = [s for s in complete if s.is_processed]
     last_done = done[-1].seq if done else 0
-    full = max([cohort.floor, *(s.seq for s in done if s.full)])
-    waits = guarded and full not in {cohort.floor, cohort.first}
-    floor = cohort.floor if waits else full
-    weigh = waits and full not in {cohort.weighed, cohort.held}
-    gone = {s.seq for s in cohort.syncs if s.dead}
-    died = {
+    full = max([cohort.baseline, *(s.seq for s in done if s.full)])
+    waits = guarded and full not in {cohort.baseline, cohort.first}
+    baseline = cohort.baseline if waits else full
+    measure_removal = waits and full not in {cohort.measuring, cohort.held_removal}
+    gone = {s.seq for s in cohort.syncs if s.aborted}
+    newly_aborted = {
         s.seq
         for s in cohort.syncs
         if s.seq < last_done and s not in complete and s.seq not in gone
     }
-    died |= {
+    newly_aborted |= {
         earlier.seq
         for earlier in complete
         for later in done
         if earlier.seq in later.repeats
     }
-    died = set(sorted(died)[:MAX_DEATHS])
-    below = {s.seq for s in cohort.syncs if s.seq < floor}
-    return Verdict(
-        floor,
-        weighed=full if weigh else cohort.weighed,
-        held=cohort.held,
-        died=frozenset(died),
-        finished=frozenset(gone | died | _superseded(complete, cohort) | below),
-        settle=floor != cohort.floor or bool(died),
-        weigh=weigh,
+    newly_aborted = set(sorted(newly_aborted)[:MAX_ABORTS])
+    below = {s.seq for s in cohort.syncs if s.seq < baseline}
+    return Resolution(
+        baseline,
+        measuring=full if measure_removal else cohort.measuring,
+        held_removal=cohort.held_removal,
+        newly_aborted=frozenset(newly_aborted),
+        finished=frozenset(
+            gone | newly_aborted | _superseded(complete, cohort) | below
+        ),
+        rescan=baseline != cohort.baseline or bool(newly_aborted),
+        measure_removal=measure_removal,
     )
 
 
-def weighed(cohort: Cohort, stay: int, leave: int, max_fraction: float) -> Verdict:
+def guard_removal(
+    cohort: Cohort, stay: int, leave: int, max_fraction: float
+) -> Resolution:
     """Let the sweep of the weighed full sync go on, or hold it.
 
     Of those in the cohort now, `stay` remain and `leave` fall out. A sweep of more than
@@ -103,14 +107,14 @@ def weighed(cohort: Cohort, stay: int, leave: int, max_fraction: float) -> Verdi
     """
     members = stay + leave
     large = members > GUARDED_MEMBERS and leave > max_fraction * members
-    if large and not cohort.held:
-        return Verdict(cohort.floor, held=cohort.weighed)
-    return Verdict(cohort.weighed, settle=True)
+    if large and not cohort.held_removal:
+        return Resolution(cohort.baseline, held_removal=cohort.measuring)
+    return Resolution(cohort.measuring, rescan=True)
 
 
-def released(cohort: Cohort) -> Verdict:
+def release_removal(cohort: Cohort) -> Resolution:
     """An operator lets a held sweep go on."""
-    return Verdict(cohort.held, weighed=cohort.weighed, settle=True)
+    return Resolution(cohort.held_removal, measuring=cohort.measuring, rescan=True)
 
 
 def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
@@ -122,8 +126,10 @@ def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     for position, sync in enumerate(complete):
         witnesses = 1 if sync.full else WITNESSES
         told = complete[position : position + 1 + witnesses]
-        settled = len(told) > witnesses and all(each.is_processed for each in told)
-        if not settled or _in_doubt(sync, cohort):
+        forget_aborted = len(told) > witnesses and all(
+            each.is_processed for each in told
+        )
+        if not forget_aborted or _in_doubt(sync, cohort):
             break
         superseded.add(sync.seq)
     return superseded
@@ -137,4 +143,4 @@ def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
     """
     one_action = not sync.full and len(sync.accepted) == 1
     later = sum(other.seq > sync.seq for other in cohort.syncs)
-    return one_action and not cohort.sends_empty and later < DOUBT_SYNCS
+    return one_action and not cohort.sends_empty and later < MAX_DOUBT_SYNCS

@@ -109,7 +109,7 @@ def _source(entry: str) -> Source:
     return Source(kinds[kind], name, label)
 
 
-def resolve(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
+def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
     """Find the identifier of one member of a page.
 
     The reason of a `Skipped` is the last one met on the way through the list.

@@ -19,7 +19,7 @@ class Confirmed(StrEnum):
     IN = "in"
     OUT = "out"
     UNKNOWN = "unknown"
-    ASIDE = "aside"
+    QUARANTINED = "quarantined"
 
 
 type Versions = Mapping[int, bool]
@@ -41,7 +41,7 @@ class Member:
 
     def held_by(self, destination: str) -> Confirmed:
         """What is known of the member there; of another place nothing is."""
-        if self.destination == destination or self.confirmed is Confirmed.ASIDE:
+        if self.destination == destination or self.confirmed is Confirmed.QUARANTINED:
             return self.confirmed
         return Confirmed.UNKNOWN
 
@@ -50,17 +50,17 @@ class Member:
         digest = hashlib.sha256(self.key.encode()).digest()
         return int.from_bytes(digest[1:5]) % days == day % days
 
-    def is_in(self, floor: int, dead: frozenset[int]) -> bool:
+    def is_in(self, baseline: int, aborted: frozenset[int]) -> bool:
         """Effective membership: some profile's newest version in force says in."""
-        return any(_newest(v, floor, dead) for v in self.profiles.values())
+        return any(_newest(v, baseline, aborted) for v in self.profiles.values())
 
 
-def _newest(versions: Versions, floor: int, dead: frozenset[int]) -> bool:
-    counted = [seq for seq in versions if seq >= floor and seq not in dead]
+def _newest(versions: Versions, baseline: int, aborted: frozenset[int]) -> bool:
+    counted = [seq for seq in versions if seq >= baseline and seq not in aborted]
     return versions[max(counted)] if counted else False
 
 
-def touch(
+def record_version(
     versions: Versions, seq: int, present: bool
 ) -> tuple[dict[int, bool], set[tuple[int, int]]]:
     """Write what sync `seq` says; also the pairs (later, earlier) that say the same.
@@ -79,14 +79,16 @@ def touch(
 
 
 def prune(
-    versions: Versions, floor: int, dead: Iterable[int], undecided: Iterable[int]
+    versions: Versions, baseline: int, aborted: Iterable[int], undecided: Iterable[int]
 ) -> dict[int, bool]:
     """Drop versions that can never matter again.
 
     What is below the floor or dead counts for nothing; of what the decided syncs said
     only the newest can be in force.
     """
-    dead, undecided = frozenset(dead), frozenset(undecided)
-    kept = {s: said for s, said in versions.items() if s >= floor and s not in dead}
+    aborted, undecided = frozenset(aborted), frozenset(undecided)
+    kept = {
+        s: said for s, said in versions.items() if s >= baseline and s not in aborted
+    }
     newest_decided = max((seq for seq in kept if seq not in undecided), default=0)
     return {seq: said for seq, said in kept.items() if seq >= newest_decided}

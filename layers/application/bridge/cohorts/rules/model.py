@@ -46,7 +46,7 @@ class Sync:
     repeats: frozenset[int] = frozenset()
     restarts: int = 0
     since: int = 0
-    dead: bool = False
+    aborted: bool = False
 
     def has_session(self, session: str) -> bool:
         """Whether a page of the sync came under this session id."""
@@ -92,15 +92,15 @@ class Cohort:
 
     first: int = 0
     newest: int = 0
-    floor: int = 0
-    weighed: int = 0
-    held: int = 0
+    baseline: int = 0
+    measuring: int = 0
+    held_removal: int = 0
     syncs: tuple[Sync, ...] = ()
-    dead: frozenset[int] = frozenset()
+    aborted: frozenset[int] = frozenset()
     sends_empty: bool = False
     shares_sessions: bool = False
     name: str = ""
-    label: str = ""
+    first_name: str = ""
     destination: str = ""
-    told: str = ""
+    published_name: str = ""
     revision: int = 0

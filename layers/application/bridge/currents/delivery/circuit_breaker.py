@@ -7,18 +7,18 @@ after the other.
 
 from collections import OrderedDict
 
-RECORDS = 50
+WINDOW_RECORDS = 50
 """How many of the latest records are looked at."""
 
-SHARE = 0.2
+MAX_REJECTED_SHARE = 0.2
 """A record is spoilt if more than this of its events were refused; the breaker opens if
 more than this of the records are spoilt."""
 
-SPOILT_RECORDS = 5
+MIN_REJECTED_RECORDS = 5
 """… and at least so many: four bad records among few are just that."""
 
 
-class Breaker:
+class CircuitBreaker:
     """The latest records of a process, across its invocations.
 
     A record that comes again takes the place of its former self, so that tries of the
@@ -26,22 +26,24 @@ class Breaker:
     """
 
     def __init__(self) -> None:
-        self._spoilt: OrderedDict[str, bool] = OrderedDict()
+        self._rejected: OrderedDict[str, bool] = OrderedDict()
 
-    def note(self, position: str, sent: int, refused: int) -> None:
+    def note(self, position: str, sent: int, rejected: int) -> None:
         """What became of the record's events so far."""
-        self._spoilt.pop(position, None)
-        self._spoilt[position] = refused > SHARE * sent
-        if len(self._spoilt) > RECORDS:
-            self._spoilt.popitem(last=False)
+        self._rejected.pop(position, None)
+        self._rejected[position] = rejected > MAX_REJECTED_SHARE * sent
+        if len(self._rejected) > WINDOW_RECORDS:
+            self._rejected.popitem(last=False)
 
     @property
-    def spoilt(self) -> int:
+    def rejected(self) -> int:
         """How many of the latest records are."""
-        return sum(self._spoilt.values())
+        return sum(self._rejected.values())
 
     @property
     def open(self) -> bool:
         """Whether refusals are no longer taken for the events' own fault."""
-        spoilt = self.spoilt
-        return spoilt >= SPOILT_RECORDS and spoilt > SHARE * len(self._spoilt)
+        rejected = self.rejected
+        return rejected >= MIN_REJECTED_RECORDS and rejected > MAX_REJECTED_SHARE * len(
+            self._rejected
+        )

@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from bridge.currents.decode.record import Decoded, parse, read
-from bridge.currents.delivery.circuit_breaker import RECORDS
-from bridge.currents.delivery.outcome import Delivered
+from bridge.currents.delivery.circuit_breaker import WINDOW_RECORDS
+from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import FAULT, events_of, key_of, prepare
-from bridge.currents.delivery.warm_state import InPart, Memory
+from bridge.currents.delivery.warm_state import Unfinished, WarmState
 from bridge.currents.mapping.catalog import counted_type
-from bridge.currents.mapping.fast_path import express
+from bridge.currents.mapping.fast_path import fast_path
 from bridge.currents.mapping.transform import Earlier, Filtered, Mapper
 from bridge.errors import MalformedInput, RetryableError, TooLarge
 from bridge.mixpanel.import_api import EVENTS_PER_CALL, Failure, ImportReply
@@ -28,7 +28,7 @@ MARGIN_SECONDS = 15.0
 RECORDS_PER_LOOK = 50
 """The clock is looked at once in so many records."""
 
-REFUSED = "refused"
+REJECTED = "rejected"
 """The reason that stands for Mixpanel's judgement."""
 
 
@@ -74,26 +74,26 @@ class Delivery:
         importer: Importer,
         mapper: Mapper,
         time_left: Callable[[], float],
-        memory: Memory,
+        warm_state: WarmState,
         *,
         breaker: bool = True,
     ) -> None:
         self._importer = importer
         self._mapper = mapper
         self._time_left = time_left
-        self._memory = memory
+        self._warm_state = warm_state
         self._breaker = breaker
         self._records: list[StreamRecord] = []
-        self._done = Delivered()
+        self._done = Outcome()
         self._chunk: list[_Pending] = []
         self._bytes = 0
         self._moved = False
         # By number of the record: events that were judged, and those found wanting.
         self._judged: Counter[int] = Counter()
-        self._spoilt: Counter[int] = Counter()
+        self._rejected: Counter[int] = Counter()
         self._originals: tuple[int, list[bytes]] = (-1, [])
 
-    def run(self, records: Iterable[StreamRecord]) -> Delivered:
+    def run(self, records: Iterable[StreamRecord]) -> Outcome:
         """Deliver until the end, or until the first chunk that has to wait.
 
         Raises nothing: what has to wait is told by `retry_from` and `error`.
@@ -101,16 +101,16 @@ class Delivery:
         try:
             self._take_all(records)
             self._flush()
-            if self._spoilt:
+            if self._rejected:
                 self._watch(self._judged)
         except MassRejection as error:
             # What was refused is not set aside, nor what this batch sent before it.
-            first = min(self._spoilt)
-            self._done.give_back(first, error, [each[1] for each in self._chunk])
+            first = min(self._rejected)
+            self._done.defer(first, error, [each[1] for each in self._chunk])
         except OutOfTime as error:
-            self._done.give_back(error.record, error)
+            self._done.defer(error.record, error)
         except RetryableError as error:
-            self._give_back(error)
+            self._defer(error)
         return self._done
 
     def _need_time(self, number: int) -> None:
@@ -124,20 +124,24 @@ class Delivery:
 
     def _resume(self, number: int, record: StreamRecord) -> int:
         """How many of the record's events are settled."""
-        part = self._memory.resume(record.position)
-        for item in part.aside:
+        part = self._warm_state.resume(record.position)
+        for item in part.quarantined:
             self._done.accounts.received += 1
-            self._done.set_aside(number, item)
+            self._done.quarantine(number, item)
         return part.settled
 
     def _take_all(self, records: Iterable[StreamRecord]) -> None:
         """Take the events, most of them without a detour."""
-        memory, mapper, accounts = self._memory, self._mapper, self._done.accounts
+        warm_state, mapper, accounts = (
+            self._warm_state,
+            self._mapper,
+            self._done.accounts,
+        )
         for number, record in enumerate(records):
             if number % RECORDS_PER_LOOK == RECORDS_PER_LOOK - 1:
                 self._need_time(number)
             self._records.append(record)
-            settled = self._resume(number, record) if memory.in_part else 0
+            settled = self._resume(number, record) if warm_state.unfinished else 0
             events = parse(record.data)
             if events is None:
                 self._take_decoded(number, settled)
@@ -146,7 +150,7 @@ class Delivery:
             earlier: Earlier | None = None if len(events) == 1 else {}
             for index, event in enumerate(events):
                 try:
-                    made = express(event, arrived, mapper, earlier)
+                    made = fast_path(event, arrived, mapper, earlier)
                 except Exception:  # noqa: BLE001 - found out below, by `prepare`
                     made = None
                 if made is None:
@@ -156,7 +160,7 @@ class Delivery:
                 elif index >= settled:
                     if isinstance(made, Filtered):
                         kind = counted_type(event["event_type"])
-                        self._done.leave_out(kind, made.rule)
+                        self._done.filter_out(kind, made.rule)
                     else:
                         self._add(*made, number, index)
                     accounts.received += 1
@@ -192,13 +196,13 @@ class Delivery:
         except MalformedInput as error:
             if error.reason == FAULT:
                 self._judged[number] += 1
-                self._spoilt[number] += 1
+                self._rejected[number] += 1
             failure = Failure(error.field, str(error))
-            self._set_aside(number, index, decoded, error.reason, failure)
+            self._quarantine(number, index, decoded, error.reason, failure)
         else:
             event_type = counted_type(decoded.event.get("event_type"))
             if isinstance(prepared, Filtered):
-                self._done.leave_out(event_type, prepared.rule)
+                self._done.filter_out(event_type, prepared.rule)
             else:
                 line, result = prepared
                 self._done.drift.update(result.drift)
@@ -208,7 +212,7 @@ class Delivery:
     def _add(self, line: bytes, event_type: str, number: int, index: int) -> None:
         """Add to the chunk, which is sent first if there is no more room."""
         size = self._bytes + len(line)
-        if size > self._memory.call_bytes or len(self._chunk) == EVENTS_PER_CALL:
+        if size > self._warm_state.call_bytes or len(self._chunk) == EVENTS_PER_CALL:
             self._flush()
         self._chunk.append((line, event_type, number, index))
         self._bytes += len(line) + 1
@@ -228,11 +232,11 @@ class Delivery:
             if self._moved and self._time_left() < MARGIN_SECONDS:
                 raise RetryableError("out_of_time", "the rest follows in the next run")
             size = sizes.pop()
-            refused = self._send(self._chunk[:size])
-            if refused is None:
+            rejected = self._send(self._chunk[:size])
+            if rejected is None:
                 sizes += [size - size // 2, size // 2]
             else:
-                self._settle(size, refused)
+                self._settle(size, rejected)
         self._bytes = 0
 
     def _send(
@@ -244,29 +248,29 @@ class Delivery:
         try:
             reply = self._importer.import_events(lines)
         except TooLarge:
-            self._memory.too_large(sum(map(len, lines)))
+            self._warm_state.too_large(sum(map(len, lines)))
             if not alone:
                 return None
             # No event of that size should get a 413: it may have been a mishap.
             too_large = Failure("", "the event is too large for Mixpanel")
             return {0: too_large} if again else self._send(part, again=True)
         if not reply.vague:
-            return reply.refused
+            return reply.rejected
         # A single event is judged by the status: no list has to name it.
         told = Failure("", reply.told or "Mixpanel did not take it and gave no reason")
-        return {0: reply.refused.get(0, told)} if alone else None
+        return {0: reply.rejected.get(0, told)} if alone else None
 
-    def _settle(self, size: int, refused: Mapping[int, Failure]) -> None:
+    def _settle(self, size: int, rejected: Mapping[int, Failure]) -> None:
         """The first `size` events of the chunk are done."""
         part = self._chunk[:size]
         del self._chunk[:size]
-        for at, failure in refused.items():
+        for at, failure in rejected.items():
             line, _, number, index = part[at]
-            self._spoilt[number] += 1
+            self._rejected[number] += 1
             event = read(self._original(number, index))
-            self._set_aside(number, index, event, REFUSED, failure, key_of(line))
+            self._quarantine(number, index, event, REJECTED, failure, key_of(line))
         self._done.deliver(
-            Counter([each[1] for at, each in enumerate(part) if at not in refused])
+            Counter([each[1] for at, each in enumerate(part) if at not in rejected])
         )
         records = [each[2] for each in part]
         self._judged.update(records)
@@ -275,27 +279,27 @@ class Delivery:
 
     def _watch(self, records: Iterable[int]) -> None:
         """Tell the breaker of these records; raises `MassRejection` if it opens."""
-        breaker = self._memory.breaker
+        breaker = self._warm_state.breaker
         # Of those before these it would forget each again.
-        for number in [*records][-RECORDS:]:
+        for number in [*records][-WINDOW_RECORDS:]:
             breaker.note(
                 self._records[number].position,
                 self._judged[number],
-                self._spoilt[number],
+                self._rejected[number],
             )
-        if self._breaker and self._spoilt and breaker.open:
+        if self._breaker and self._rejected and breaker.open:
             fields = Counter(
                 plain_name(item.field)
-                for items in self._done.quarantine.values()
+                for items in self._done.quarantined.values()
                 for item in items
             )
             ((most, _),) = fields.most_common(1)
             raise MassRejection(
                 "mass_rejection",
-                f"events of {breaker.spoilt} records are refused, most for {most}",
+                f"events of {breaker.rejected} records are refused, most for {most}",
             )
 
-    def _set_aside(
+    def _quarantine(
         self,
         number: int,
         index: int,
@@ -318,17 +322,17 @@ class Delivery:
             arrived=record.arrived,
             key=key,
         )
-        self._done.set_aside(number, item)
+        self._done.quarantine(number, item)
 
-    def _give_back(self, error: RetryableError) -> None:
+    def _defer(self, error: RetryableError) -> None:
         """From the first event that is not settled; what lies before it is kept."""
         _, _, number, index = self._chunk[0]
         record = self._records[number]
-        aside = [
+        quarantined = [
             item
-            for item in self._done.quarantine.get(number, ())
+            for item in self._done.quarantined.get(number, ())
             if int(item.position.rpartition("/")[2]) < index
         ]
         if index:
-            self._memory.keep(record.position, InPart(index, aside))
-        self._done.give_back(number, error, [each[1] for each in self._chunk])
+            self._warm_state.keep(record.position, Unfinished(index, quarantined))
+        self._done.defer(number, error, [each[1] for each in self._chunk])

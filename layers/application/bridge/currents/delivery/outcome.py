@@ -11,7 +11,7 @@ from bridge.quarantine import QuarantinedItem
 
 
 @dataclass(slots=True)
-class Delivered:
+class Outcome:
     """What became of a batch.
 
     `retry_from` is the number of the first record with events that are not settled;
@@ -23,11 +23,11 @@ class Delivered:
     by_event: dict[str, Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
-    quarantine: dict[int, list[QuarantinedItem]] = field(
+    quarantined: dict[int, list[QuarantinedItem]] = field(
         default_factory=lambda: defaultdict(list)
     )
     drift: Counter[str] = field(default_factory=Counter)
-    retry_from: int | None = None
+    defer_from: int | None = None
     error: RetryableError | None = None
 
     def deliver(self, types: Counter[str]) -> None:
@@ -36,18 +36,18 @@ class Delivered:
         for event_type, number in types.items():
             self.by_event[event_type]["delivered"] += number
 
-    def leave_out(self, event_type: str, rule: str) -> None:
+    def filter_out(self, event_type: str, rule: str) -> None:
         """A rule says that this one is not sent."""
         self.accounts.filtered[rule] += 1
         self.by_event[event_type]["filtered"] += 1
 
-    def set_aside(self, record: int, item: QuarantinedItem) -> None:
+    def quarantine(self, record: int, item: QuarantinedItem) -> None:
         """It can never be delivered as it is."""
-        self.quarantine[record].append(item)
+        self.quarantined[record].append(item)
         self.accounts.quarantined[item.reason] += 1
         self.by_event[counted_type(item.kind)]["quarantined"] += 1
 
-    def give_back(
+    def defer(
         self, record: int, error: RetryableError, waiting: Iterable[str] = ()
     ) -> None:
         """The stream delivers this record again, and all behind it.
@@ -55,16 +55,16 @@ class Delivered:
         `waiting` are the types of events that were not settled. What was set aside of
         those records comes again as well, so it is not kept twice.
         """
-        self.retry_from, self.error = record, error
+        self.defer_from, self.error = record, error
         for event_type in waiting:
-            self._retry(event_type)
-        for number in [each for each in self.quarantine if each >= record]:
-            for item in self.quarantine.pop(number):
+            self._count_deferred(event_type)
+        for number in [each for each in self.quarantined if each >= record]:
+            for item in self.quarantined.pop(number):
                 self.accounts.quarantined[item.reason] -= 1
                 event_type = counted_type(item.kind)
                 self.by_event[event_type]["quarantined"] -= 1
-                self._retry(event_type)
+                self._count_deferred(event_type)
 
-    def _retry(self, event_type: str) -> None:
-        self.accounts.retried += 1
-        self.by_event[event_type]["retried"] += 1
+    def _count_deferred(self, event_type: str) -> None:
+        self.accounts.deferred += 1
+        self.by_event[event_type]["deferred"] += 1

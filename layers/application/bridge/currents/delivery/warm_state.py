@@ -8,32 +8,32 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.currents.delivery.circuit_breaker import Breaker
+from bridge.currents.delivery.circuit_breaker import CircuitBreaker
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 from bridge.quarantine import QuarantinedItem
 
-RECORDS_IN_PART = 64
+MAX_UNFINISHED = 64
 """One a shard is needed; the oldest goes first."""
 
 
 @dataclass(frozen=True, slots=True)
-class InPart:
+class Unfinished:
     """The first `settled` events of a record are done; `aside` are the bad of these."""
 
     settled: int = 0
-    aside: Sequence[QuarantinedItem] = ()
+    quarantined: Sequence[QuarantinedItem] = ()
 
 
 @dataclass(slots=True)
-class Memory:
+class WarmState:
     """`call_bytes` is the largest request that Mixpanel is believed to take.
 
     `in_part` are records that were not finished, by position; mostly none.
     """
 
     call_bytes: int = BYTES_PER_CALL
-    breaker: Breaker = field(default_factory=Breaker)
-    in_part: OrderedDict[str, InPart] = field(default_factory=OrderedDict)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    unfinished: OrderedDict[str, Unfinished] = field(default_factory=OrderedDict)
 
     def too_large(self, size: int) -> None:
         """Mixpanel refused a request of this size: half of it comes next.
@@ -43,12 +43,12 @@ class Memory:
         if size > BYTES_PER_EVENT:
             self.call_bytes = min(self.call_bytes, max(size // 2, BYTES_PER_EVENT))
 
-    def keep(self, position: str, part: InPart) -> None:
+    def keep(self, position: str, part: Unfinished) -> None:
         """The record comes again, and need not begin anew."""
-        self.in_part[position] = part
-        if len(self.in_part) > RECORDS_IN_PART:
-            self.in_part.popitem(last=False)
+        self.unfinished[position] = part
+        if len(self.unfinished) > MAX_UNFINISHED:
+            self.unfinished.popitem(last=False)
 
-    def resume(self, position: str) -> InPart:
+    def resume(self, position: str) -> Unfinished:
         """Where to begin with this record; this is forgotten by it."""
-        return self.in_part.pop(position, InPart())
+        return self.unfinished.pop(position, Unfinished())

@@ -14,7 +14,7 @@ from bridge.currents.stream.pack import pack, too_large
 from bridge.errors import MalformedInput
 from bridge.quarantine import QuarantinedItem
 
-type PutAside = Callable[[Sequence[QuarantinedItem]], None]
+type QuarantineItems = Callable[[Sequence[QuarantinedItem]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,22 @@ class Received:
     """How many events were stored, and how many pieces put aside."""
 
     events: int = 0
-    put_aside: int = 0
+    quarantine: int = 0
 
 
-def receive(body: bytes, request: str, stream: Stream, put_aside: PutAside) -> Received:
+def receive(
+    body: bytes, request: str, stream: Stream, quarantine: QuarantineItems
+) -> Received:
     """Store the events of one body; an empty one is Braze's probe.
 
     Raises `RetryableError` when the events are not safe: Braze has to come again.
     """
     if not body.strip():
         return Received()
-    aside: list[QuarantinedItem] = []
+    quarantined: list[QuarantinedItem] = []
 
     def keep(original: bytes, problem: MalformedInput, at: str = "") -> None:
-        aside.append(
+        quarantined.append(
             QuarantinedItem(
                 original=original,
                 reason=problem.reason,
@@ -59,7 +61,7 @@ def receive(body: bytes, request: str, stream: Stream, put_aside: PutAside) -> R
     records = list(pack(events, too_long.append))
     for number, event in enumerate(too_long):
         keep(event, too_large(), f"/long/{number}")
-    if aside:
-        put_aside(aside)
+    if quarantined:
+        quarantine(quarantined)
     stream.put(records)
-    return Received(len(events) - len(too_long), len(aside))
+    return Received(len(events) - len(too_long), len(quarantined))

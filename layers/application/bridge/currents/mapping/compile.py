@@ -20,11 +20,16 @@ from bridge.currents.mapping.properties import (
     mapped_properties,
     parse_json_text,
 )
-from bridge.currents.mapping.property_mapper import LEFT_OUT, Action, Lane, Out
+from bridge.currents.mapping.property_mapper import (
+    LEFT_OUT,
+    Action,
+    Out,
+    PropertyMapper,
+)
 from bridge.currents.mapping.rules import Personal, Rules
 from bridge.errors import MalformedInput
 
-MOST_UNKNOWN = 1_000
+MAX_UNKNOWN = 1_000
 """Names of one type that are kept in mind; a producer may make them up."""
 
 _GONE = object()
@@ -33,14 +38,14 @@ type Digest = Callable[[object], str]
 
 
 @dataclass(frozen=True, slots=True)
-class PropertyPlan:
+class CompiledProperties:
     """Actions by property, for the nested form and for the flat one."""
 
     nested: dict[str, Action]
     flat: dict[str, Action]
     unknown: Callable[[str], Action]
-    nested_lane: Lane
-    flat_lane: Lane
+    nested_mapper: PropertyMapper
+    flat_mapper: PropertyMapper
 
 
 def keyed_digest(key: bytes) -> Digest:
@@ -59,7 +64,9 @@ def keyed_digest(key: bytes) -> Digest:
     return digest
 
 
-def plan_properties(event_type: str, rules: Rules, digest: Digest) -> PropertyPlan:
+def compile_properties(
+    event_type: str, rules: Rules, digest: Digest
+) -> CompiledProperties:
     """The plan of one event type."""
     mapped = mapped_properties(event_type)
     sources: dict[str, set[str]] = {}
@@ -85,7 +92,7 @@ def plan_properties(event_type: str, rules: Rules, digest: Digest) -> PropertyPl
     def unknown(name: str) -> Action:
         """A field that is newer than the catalog goes through under its own name."""
         if name not in new:
-            if len(new) >= MOST_UNKNOWN:
+            if len(new) >= MAX_UNKNOWN:
                 new.clear()
             # What Mixpanel would take for its own must not vanish in it.
             target = f"[Braze] {name}" if is_reserved(name) else name
@@ -93,8 +100,8 @@ def plan_properties(event_type: str, rules: Rules, digest: Digest) -> PropertyPl
         return new[name]
 
     taken = frozenset({*sources, *rules.rename_properties.values()})
-    lanes = (Lane(actions, taken, unknown) for actions in (nested, flat))
-    return PropertyPlan(nested, flat, unknown, *lanes)
+    mappers = (PropertyMapper(actions, taken, unknown) for actions in (nested, flat))
+    return CompiledProperties(nested, flat, unknown, *mappers)
 
 
 class _Ruling:

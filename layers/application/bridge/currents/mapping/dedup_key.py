@@ -12,7 +12,7 @@ from bridge.mixpanel.distinct_ids import is_placeholder
 EARLIEST = 1_262_304_000
 """2010-01-01 in epoch seconds (requirement R7)."""
 
-LATEST_SECONDS = 100_000_000_000
+MAX_SECONDS = 100_000_000_000
 """Greater times are milliseconds: as seconds this would be the year 5138."""
 
 REDACTED = "[REDACTED]"
@@ -25,7 +25,7 @@ def not_later(time: int, arrived: float) -> int:
     A time to come would be overwritten with the time of import, another one at each
     retry; the arrival is the same at each.
     """
-    seconds = time // 1000 if time >= LATEST_SECONDS else time
+    seconds = time // 1000 if time >= MAX_SECONDS else time
     return seconds if seconds < arrived else int(arrived)
 
 

@@ -32,7 +32,7 @@ _NO_ID = Filtered("no_external_id")
 _KEYS = len(NESTED_KEYS)
 
 
-def express(  # noqa: C901, PLR0912 - one function, for each call would cost
+def fast_path(  # noqa: C901, PLR0912 - one function, for each call would cost
     event: Any, arrived: float, mapper: Mapper, earlier: Earlier | None
 ) -> Line | Filtered | None:
     """As `prepare`; None, or whatever exception, for what has to go the whole way.
@@ -51,14 +51,14 @@ def express(  # noqa: C901, PLR0912 - one function, for each call would cost
         or not USER_KEYS.issuperset(user)
     ):
         return None
-    plan = mapper.plans.get(event_type)
-    if plan is None:
+    compiled = mapper.compiled.get(event_type)
+    if compiled is None:
         name = given.get("name")
         if event_type != CUSTOM_EVENT or name.__class__ is not str:
             return None
-        plan = mapper.plans[f"{CUSTOM_EVENT_PREFIX} {name}"]
-    if plan.filtered:
-        return plan.filtered
+        compiled = mapper.compiled[f"{CUSTOM_EVENT_PREFIX} {name}"]
+    if compiled.filtered:
+        return compiled.filtered
     if time.__class__ is not int:
         return None
     if time > arrived:
@@ -76,15 +76,15 @@ def express(  # noqa: C901, PLR0912 - one function, for each call would cost
         or event_id.lower() in PLACEHOLDERS
     ):
         return None
-    if plan.share < 1 and not is_sampled(distinct_id, plan.share):
-        return plan.sampled_out
-    lanes = plan.properties
-    out = (lanes.flat_lane if is_flat else lanes.nested_lane).properties(given)
+    if compiled.share < 1 and not is_sampled(distinct_id, compiled.share):
+        return compiled.sampled_out
+    mappers = compiled.properties
+    out = (mappers.flat_mapper if is_flat else mappers.nested_mapper).properties(given)
     if out is None:
         return None
     device_id = None if is_flat else user.get("device_id")
     if device_id is not None:
-        name = lanes.nested["device_id"]
+        name = mappers.nested["device_id"]
         if name.__class__ is not str:
             return None
         out.setdefault(name, device_id)
@@ -92,9 +92,9 @@ def express(  # noqa: C901, PLR0912 - one function, for each call would cost
     out["distinct_id"] = distinct_id
     out["$insert_id"] = event_id
     out["time"] = time
-    line = orjson.dumps({"event": plan.name, "properties": out})
+    line = orjson.dumps({"event": compiled.name, "properties": out})
     if len(line) >= BYTES_PER_EVENT:
         return None
     if earlier is not None and earlier.setdefault(event_id, event) is not event:
         return None
-    return line, plan.counted
+    return line, compiled.counted

@@ -205,9 +205,9 @@ def mapped_properties(event_type: str) -> dict[str, tuple[str, Read | None]]:
 @cache
 def known_properties() -> frozenset[str]:
     """All names that are known, those in Mixpanel included."""
-    in_part = {renamed for _, renamed in RENAMED_IN_PART.values()}
+    unfinished = {renamed for _, renamed in RENAMED_IN_PART.values()}
     mapped = mapped_properties("")
-    return frozenset({*mapped, *(target for target, _ in mapped.values())} | in_part)
+    return frozenset({*mapped, *(target for target, _ in mapped.values())} | unfinished)
 
 
 def is_reserved(name: str) -> bool:

@@ -7,7 +7,7 @@ change their names, or are left out, one dict comprehension does the same.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MOST_LEARNT = 1_000
+MAX_LEARNT = 1_000
 """Unknown names that a lane remembers; a producer may make them up."""
 
 LEFT_OUT = False
@@ -16,7 +16,7 @@ type Out = dict[str, Any]
 type Action = str | bool | Callable[[Out, Any], None]
 
 
-class Lane:
+class PropertyMapper:
     """One event type in one form: what becomes of each property that was met.
 
     `actions` are those that are planned, `taken` the names they may write, and
@@ -84,7 +84,7 @@ class Lane:
             action = self._unknown(name)
             goes_as_it_is = action == name and " " not in name
             if action is LEFT_OUT or (goes_as_it_is and name not in self._taken):
-                if self._learnt == MOST_LEARNT:
+                if self._learnt == MAX_LEARNT:
                     return
                 self._learnt += 1
                 self._actions[name] = self._names[name] = action

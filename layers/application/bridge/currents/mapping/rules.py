@@ -30,7 +30,7 @@ from bridge.currents.mapping.properties import (
 )
 from bridge.errors import RetryableError
 
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 """Mixpanel cuts longer names (Mixpanel docs, "Events and Properties")."""
 
 _KEYS = frozenset(
@@ -43,8 +43,8 @@ class RulesUnusable(RetryableError):
 
 
 def _name(value: str) -> str:
-    if not value.strip() or len(value) > LONGEST_NAME:
-        raise ValueError(f"must have 1 to {LONGEST_NAME} characters")
+    if not value.strip() or len(value) > MAX_NAME_LENGTH:
+        raise ValueError(f"must have 1 to {MAX_NAME_LENGTH} characters")
     if is_reserved(value):
         raise ValueError(f"{value} is reserved by Mixpanel")
     return value

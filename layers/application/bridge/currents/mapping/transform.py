@@ -20,7 +20,11 @@ from bridge.currents.mapping.catalog import (
     NO_DEVICE_IN_STORAGE,
     counted_type,
 )
-from bridge.currents.mapping.compile import PropertyPlan, keyed_digest, plan_properties
+from bridge.currents.mapping.compile import (
+    CompiledProperties,
+    compile_properties,
+    keyed_digest,
+)
 from bridge.currents.mapping.dedup_key import (
     EARLIEST,
     event_time,
@@ -37,7 +41,7 @@ MAPPING_VERSION = "2"
 
 _NO_DEVICE: dict[str, Any] = {}
 DEVICE_PREFIX = "$device:"
-MOST_PLANS = 5_000
+MAX_COMPILED = 5_000
 """Types are some hundred; a producer that makes them up must not fill the memory."""
 
 type Earlier = dict[object, Any]
@@ -58,7 +62,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class EventPlan:
+class CompiledMapping:
     """What holds for all events of one name; `counted` is the name for counting."""
 
     name: str
@@ -66,7 +70,7 @@ class EventPlan:
     filtered: Filtered | None
     share: float
     sampled_out: Filtered
-    properties: PropertyPlan
+    properties: CompiledProperties
     device_tells: bool
     unknown: tuple[str, ...]
 
@@ -83,9 +87,9 @@ class Mapper:
         self._rules = rules or Rules()
         self.takes_devices = anonymous is AnonymousUsers.DEVICE
         self._digest = keyed_digest(hmac_key.encode())
-        self.plans: dict[str, EventPlan] = {}
+        self.compiled: dict[str, CompiledMapping] = {}
         """By type, or by the whole name of a custom event."""
-        self._properties: dict[str, PropertyPlan] = {}
+        self._properties: dict[str, CompiledProperties] = {}
         as_json = self._rules.model_dump_json(exclude_defaults=True)
         ruled = sha256(f"{anonymous}{as_json}{hmac_key}".encode()).hexdigest()[:8]
         is_plain = not rules and anonymous is AnonymousUsers.SKIP
@@ -106,19 +110,19 @@ class Mapper:
         """
         currents = read_event(event)
         key = _custom_name(currents) if currents.type == CUSTOM_EVENT else currents.type
-        plan = self.plans.get(key) or self._plan(currents.type, key)
-        if plan.filtered:
-            return plan.filtered
+        compiled = self.compiled.get(key) or self._compile(currents.type, key)
+        if compiled.filtered:
+            return compiled.filtered
         time = event_time(currents.time, arrived)
         if time < EARLIEST:
             return Filtered("before_2010")
         # The rules for `device_id` hold where it becomes an id as well.
-        device = _device_of(currents, plan.properties)
-        distinct_id = self._distinct_id(currents, plan, device)
+        device = _device_of(currents, compiled.properties)
+        distinct_id = self._distinct_id(currents, compiled, device)
         if isinstance(distinct_id, Filtered):
             return distinct_id
-        if plan.share < 1 and not is_sampled(distinct_id, plan.share):
-            return plan.sampled_out
+        if compiled.share < 1 and not is_sampled(distinct_id, compiled.share):
+            return compiled.sampled_out
         properties: dict[str, Any] = {
             "$partner_id": "braze",
             "distinct_id": distinct_id,
@@ -127,10 +131,10 @@ class Mapper:
         }
         if device:
             properties |= device
-        unknown = _add_properties(properties, currents, plan.properties)
+        unknown = _add_properties(properties, currents, compiled.properties)
         sent = Sent(
-            {"event": plan.name, "properties": properties},
-            plan.unknown + tuple(unknown) if unknown else plan.unknown,
+            {"event": compiled.name, "properties": properties},
+            compiled.unknown + tuple(unknown) if unknown else compiled.unknown,
         )
         if earlier is not None:
             shared = properties["$insert_id"]
@@ -159,9 +163,9 @@ class Mapper:
             digest = sha256(shared.encode() + raw).hexdigest()
             properties["$insert_id"] = digest[:36]
 
-    def _plan(self, event_type: str, key: str) -> EventPlan:
-        if len(self.plans) >= MOST_PLANS:
-            self.plans.clear()
+    def _compile(self, event_type: str, key: str) -> CompiledMapping:
+        if len(self.compiled) >= MAX_COMPILED:
+            self.compiled.clear()
             self._properties.clear()
         row = CATALOG.get(event_type)
         name = key if row is None or row.type == CUSTOM_EVENT else row.name
@@ -173,9 +177,11 @@ class Mapper:
         sample = rules.sampling(event_type, name, family)
         if event_type not in self._properties:
             known = row.type if row else event_type
-            self._properties[event_type] = plan_properties(known, rules, self._digest)
+            self._properties[event_type] = compile_properties(
+                known, rules, self._digest
+            )
         renamed = rules.rename_events
-        plan = EventPlan(
+        compiled = CompiledMapping(
             renamed.get(name) or renamed.get(event_type) or name,
             counted_type(event_type),
             Filtered(filtered) if filtered else None,
@@ -185,30 +191,30 @@ class Mapper:
             event_type not in NO_DEVICE_IN_STORAGE,
             () if row else (event_type,),
         )
-        self.plans[key] = plan
-        return plan
+        self.compiled[key] = compiled
+        return compiled
 
     def _distinct_id(
-        self, event: CurrentsEvent, plan: EventPlan, device: dict[str, Any]
+        self, event: CurrentsEvent, compiled: CompiledMapping, device: dict[str, Any]
     ) -> str | Filtered:
         """Requirements R9 and R10; an id that stands for nobody is none."""
         rule = why_nobody(event.external_user_id)
         if rule is None:
             return str(event.external_user_id)
         if self.takes_devices:
-            devices = device.values() if plan.device_tells else ()
+            devices = device.values() if compiled.device_tells else ()
             for each in (*devices, event.user_id):
                 if why_nobody(each) is None:
                     return f"{DEVICE_PREFIX}{each}"
         return Filtered(rule)
 
 
-def _device_of(event: CurrentsEvent, plan: PropertyPlan) -> dict[str, Any]:
+def _device_of(event: CurrentsEvent, compiled: CompiledProperties) -> dict[str, Any]:
     """The property, as the rules have it, or nothing."""
     device_id = event.device_id
     if device_id is None:
         return _NO_DEVICE
-    action = plan.nested["device_id"]
+    action = compiled.nested["device_id"]
     if isinstance(action, str):
         return {action: device_id}
     out: dict[str, Any] = {}
@@ -252,11 +258,11 @@ def _custom_name(event: CurrentsEvent) -> str:
 
 
 def _add_properties(
-    out: dict[str, Any], event: CurrentsEvent, plan: PropertyPlan
+    out: dict[str, Any], event: CurrentsEvent, compiled: CompiledProperties
 ) -> list[str]:
     """Write the properties; the names of those that the catalog does not know."""
     unknown: list[tuple[str, Any]] = []
-    action_of: Any = (plan.flat if event.is_flat else plan.nested).get
+    action_of: Any = (compiled.flat if event.is_flat else compiled.nested).get
     for name, value in event.properties.items():
         if value is None:
             continue
@@ -269,15 +275,15 @@ def _add_properties(
             action(out, value)
     unknown += [each for each in event.others.items() if each[1] is not None]
     # Last, so that one that is newer than the catalog never stands in for a known one.
-    _add_unknown(out, unknown, plan)
+    _add_unknown(out, unknown, compiled)
     return [name for name, _ in unknown]
 
 
 def _add_unknown(
-    out: dict[str, Any], unknown: list[tuple[str, Any]], plan: PropertyPlan
+    out: dict[str, Any], unknown: list[tuple[str, Any]], compiled: CompiledProperties
 ) -> None:
     for name, value in unknown:
-        action = plan.unknown(name)
+        action = compiled.unknown(name)
         if isinstance(action, str):
             out[f"[Braze] {name}" if action in out else action] = value
         elif callable(action):

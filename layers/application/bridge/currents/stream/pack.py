@@ -6,7 +6,6 @@ later is what Braze sent.
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bridge.chunking import by_size, halves
 from bridge.errors import MalformedInput
@@ -15,9 +14,6 @@ try:
     _gzip = importlib.import_module("isal.igzip").compress
 except ImportError:  # no wheel for this machine
     _gzip = importlib.import_module("gzip").compress
-
-if TYPE_CHECKING:
-    pass
 
 EVENTS_PER_RECORD = 5_000
 BYTES_PER_RECORD = 1_000_000
