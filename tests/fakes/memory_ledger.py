@@ -3,16 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import override
 
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.pages import read_page
-from bridge.cohorts.ports import Known, Progress
+from bridge.cohorts.ports import (
+    IndexedCohort,
+    Ledger,
+    PageProgress,
+    PageStore,
+    Queue,
+    Registration,
+)
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Matched
 from bridge.cohorts.rules.membership import Member
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
-    Placement,
     shows_empty_calls,
     shows_shared_session,
 )
@@ -24,10 +31,10 @@ from bridge.mixpanel.cohort_webhook import Action
 class _Stored:
     head: Cohort = field(default_factory=Cohort)
     syncs: dict[int, Sync] = field(default_factory=dict)
-    undecided: set[int] = field(default_factory=set)
+    open: set[int] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
-    pages: dict[tuple[int, Action, str], Registered] = field(default_factory=dict)
-    progress: dict[tuple[int, Action, str], Progress] = field(default_factory=dict)
+    pages: dict[tuple[int, Action, str], RegisteredPage] = field(default_factory=dict)
+    progress: dict[tuple[int, Action, str], PageProgress] = field(default_factory=dict)
     called_at: int = 0
     opened: int = 0
     reasserted: int = 0
@@ -35,8 +42,8 @@ class _Stored:
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
 
-class MemoryLedger:
-    """Implements `ports.Ledger`."""
+class MemoryLedger(Ledger):
+    """The ledger, in one shard."""
 
     shards = 1
 
@@ -48,61 +55,52 @@ class MemoryLedger:
             self._cohorts[key] = _Stored()
         return self._cohorts[key]
 
+    @override
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        """See `ports.Ledger.cohort`."""
         at = self._at(key)
-        seqs = set(at.undecided)
+        seqs = set(at.open)
         if session in at.sessions:
             seqs.add(at.sessions[session])
         return replace(at.head, syncs=tuple(at.syncs[seq] for seq in sorted(seqs)))
 
+    @override
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
-        """See `ports.Ledger.sync`."""
         return self._at(key).syncs.get(seq)
 
     def skipped(self, key: CohortKey, seq: int) -> Mapping[str, int]:
         """Members of a sync without a match, by reason."""
         return self._at(key).skipped.get(seq, Counter())
 
+    @override
     def digests(
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
-        """See `ports.Ledger.digests`."""
         stored = self._at(key).pages
         wanted = {seq: (seq, page.action, page.name) for seq in seqs}
         return {seq: stored[at].digest for seq, at in wanted.items() if at in stored}
 
+    @override
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
-        """See `ports.Ledger.members`."""
         stored = self._at(key).members
         return {each: stored[each] for each in ids if each in stored}
 
+    @override
     def scan(
         self, key: CohortKey, shard: int, after: str, limit: int
     ) -> Sequence[Member]:
-        """See `ports.Ledger.scan`."""
         stored = self._at(key).members
         return [stored[each] for each in sorted(stored) if each > after][:limit]
 
-    def register(
-        self,
-        key: CohortKey,
-        cohort: Cohort,
-        page: Page,
-        placement: Placement,
-        *,
-        name: str,
-        skipped: Mapping[str, int],
-        now_ms: int,
-        since: int = 0,
-    ) -> bool:
-        """See `ports.Ledger.register`."""
+    @override
+    def register(self, cohort: Cohort, registration: Registration) -> bool:
+        key, page, name = registration.key, registration.page, registration.name
+        placement, now_ms = registration.placement, registration.now_ms
         at = self._at(key)
         seq, opens = placement.seq, placement.opens
         place = (seq, page.action, page.name)
         if place in at.pages or (opens and at.head.revision != cohort.revision):
             return False
-        at.pages[place] = Registered(
+        at.pages[place] = RegisteredPage(
             page.action, page.name, page.digest, page.total, now_ms
         )
         sync = at.syncs.get(seq, Sync(seq, page.action is Action.FULL, now_ms))
@@ -112,13 +110,13 @@ class MemoryLedger:
             sync,
             last_page_at=now_ms,
             restarts=sync.restarts or placement.restarts,
-            since=sync.since or since,
+            since=sync.since or registration.since,
             sessions=_with(sync.sessions, page.action, page.session),
             totals={**sync.totals, **totals},
             accepted=_with(sync.accepted, page.action, page.name),
         )
         at.sessions[page.session] = seq
-        at.skipped.setdefault(seq, Counter()).update(skipped)
+        at.skipped.setdefault(seq, Counter()).update(registration.skipped)
         at.head = replace(
             at.head,
             name=name or at.head.name,
@@ -130,7 +128,7 @@ class MemoryLedger:
             shares_sessions=at.head.shares_sessions or shared,
         )
         if opens:
-            at.undecided.add(seq)
+            at.open.add(seq)
             at.called_at = now_ms
             at.opened += 1
             at.head = replace(
@@ -141,69 +139,69 @@ class MemoryLedger:
             )
         return True
 
-    def registered(self, key: CohortKey, seq: int) -> Sequence[Registered]:
-        """See `ports.Ledger.registered`."""
+    @override
+    def registered(self, key: CohortKey, seq: int) -> Sequence[RegisteredPage]:
         return [page for at, page in self._at(key).pages.items() if at[0] == seq]
 
+    @override
     def mark_sent(self, message: PageMessage, at: int) -> None:
-        """See `ports.Ledger.mark_sent`."""
         pages, place = self._at(message.key).pages, _place(message)
         pages[place] = replace(pages[place], sent=True, at=at)
 
+    @override
     def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
-        """See `ports.Ledger.mark_called`."""
         syncs = self._at(key).syncs
         syncs[seq] = replace(syncs[seq], last_page_at=at)
 
+    @override
     def rename(self, key: CohortKey, name: str) -> None:
-        """See `ports.Ledger.rename`."""
         at = self._at(key)
         at.head = replace(at.head, name=name)
 
-    def cohorts(self) -> Iterable[Known]:
-        """See `ports.Ledger.cohorts`."""
+    @override
+    def cohorts(self) -> Iterable[IndexedCohort]:
         return [
-            Known(key, at.called_at, at.opened, at.reasserted)
+            IndexedCohort(key, at.called_at, at.opened, at.reasserted)
             for key, at in self._cohorts.items()
             if at.opened
         ]
 
+    @override
     def begin_day(self, key: CohortKey, day: int) -> None:
-        """See `ports.Ledger.begin_day`."""
         self._at(key).reasserted = day
 
+    @override
     def set_destination(self, key: CohortKey, destination: str) -> None:
-        """See `ports.Ledger.direct`."""
         at = self._at(key)
         at.head = replace(at.head, destination=destination)
 
+    @override
     def set_published_name(self, key: CohortKey, name: str) -> None:
-        """See `ports.Ledger.told`."""
         at = self._at(key)
         at.head = replace(at.head, published_name=name)
 
-    def progress(self, message: PageMessage) -> Progress:
-        """See `ports.Ledger.progress`."""
-        return self._at(message.key).progress.get(_place(message), Progress())
+    @override
+    def progress(self, message: PageMessage) -> PageProgress:
+        return self._at(message.key).progress.get(_place(message), PageProgress())
 
-    def save_progress(self, message: PageMessage, progress: Progress) -> None:
-        """See `ports.Ledger.save_progress`."""
+    @override
+    def save_progress(self, message: PageMessage, progress: PageProgress) -> None:
         self._at(message.key).progress[_place(message)] = progress
 
+    @override
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
-        """See `ports.Ledger.save`."""
         self._at(key).members.update({member.key: member for member in members})
 
+    @override
     def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
-        """See `ports.Ledger.mark_repeats`."""
         syncs = self._at(key).syncs
         for later, earlier in repeats:
             if later in syncs:
                 sync = syncs[later]
                 syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
 
+    @override
     def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
-        """See `ports.Ledger.mark_processed`."""
         at = self._at(message.key)
         sync = at.syncs[message.seq]
         if message.page not in sync.processed.get(message.action, ()):
@@ -211,13 +209,13 @@ class MemoryLedger:
             at.syncs[message.seq] = replace(sync, processed=processed)
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
+    @override
     def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        """See `ports.Ledger.count_rejected`."""
         at = self._at(message.key)
         at.skipped.setdefault(message.seq, Counter()).update(refused)
 
+    @override
     def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
-        """See `ports.Ledger.advance`."""
         at = self._at(key)
         if at.head.revision != cohort.revision:
             return False
@@ -229,13 +227,13 @@ class MemoryLedger:
             aborted=at.head.aborted | resolution.newly_aborted,
             revision=at.head.revision + 1,
         )
-        at.undecided -= resolution.finished
+        at.open -= resolution.finished
         for seq in resolution.newly_aborted:
             at.syncs[seq] = replace(at.syncs[seq], aborted=True)
         return True
 
+    @override
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
-        """See `ports.Ledger.settled`."""
         at = self._at(key)
         at.head = replace(at.head, aborted=at.head.aborted - frozenset(aborted))
 
@@ -250,25 +248,25 @@ def _with(
     return {**pages, action: pages.get(action, frozenset()) | {page}}
 
 
-class MemoryPageStore:
-    """Implements `ports.PageStore`."""
+class MemoryPageStore(PageStore):
+    """The members of accepted pages."""
 
     def __init__(self) -> None:
         self._pages: dict[tuple[CohortKey, str], bytes] = {}
 
+    @override
     def put(self, key: CohortKey, digest: str, content: bytes) -> None:
-        """See `ports.PageStore.put`."""
         self._pages[key, digest] = content
 
+    @override
     def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
-        """See `ports.PageStore.get`."""
         if (key, digest) not in self._pages:
             raise PermanentError("page_expired", "the members of the page are gone")
         return read_page(self._pages[key, digest])
 
 
-class MemoryQueue:
-    """Implements `ports.Queue`; `waiting` holds the messages in order.
+class MemoryQueue(Queue):
+    """The queue; `waiting` holds the messages in order.
 
     A message that still waits is not taken twice. The real queue drops repeats for five
     minutes, waiting or not; the rules must not need that.
@@ -277,7 +275,7 @@ class MemoryQueue:
     def __init__(self) -> None:
         self.waiting: list[Message] = []
 
+    @override
     def send(self, message: Message) -> None:
-        """See `ports.Queue.send`."""
         if message not in self.waiting:
             self.waiting.append(message)

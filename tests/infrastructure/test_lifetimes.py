@@ -8,11 +8,11 @@ import pytest
 from bridge.aws import clients
 from bridge.cohorts import maintenance
 from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
-from bridge.cohorts.apply import push
+from bridge.cohorts.apply import context
+from bridge.cohorts.retry import MAX_PAUSE
 from bridge.currents.delivery import deliver
 from bridge.mixpanel.client import ANSWER_SECONDS
 from bridge.transport import READ_TIMEOUT
-from functions.cohort_consumer.app import MAX_PAUSE
 from tests.infrastructure.resources import Template, function, meant, of_type
 
 DAY = 86_400
@@ -185,7 +185,7 @@ def test_a_caller_is_answered_before_the_api_gives_up(
 
 def test_a_vendor_may_be_slow_once_within_an_invocation(expanded: Template) -> None:
     consumer = function(expanded, "CohortConsumer")["Timeout"]
-    assert consumer > push.MARGIN_SECONDS + READ_TIMEOUT
+    assert consumer > context.SECONDS_FOR_A_STEP + READ_TIMEOUT
     importer = function(expanded, "CurrentsImporter")["Timeout"]
     assert importer > deliver.MARGIN_SECONDS + ANSWER_SECONDS
 
@@ -193,6 +193,6 @@ def test_a_vendor_may_be_slow_once_within_an_invocation(expanded: Template) -> N
 def test_an_answer_of_aws_is_awaited_within_the_margin(expanded: Template) -> None:
     config: Any = clients.CONFIG
     one_try = config.connect_timeout + config.read_timeout
-    assert one_try < push.MARGIN_SECONDS
+    assert one_try < context.SECONDS_FOR_A_STEP
     assert one_try < deliver.MARGIN_SECONDS
     assert one_try < function(expanded, "CohortWebhook")["Timeout"]

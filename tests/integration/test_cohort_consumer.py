@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.apply.push import Policy
+from bridge.cohorts.apply.context import Policy
 from bridge.quarantine import from_lines
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
@@ -236,6 +236,6 @@ def test_no_member_and_no_key_is_logged(
     consume(stack)
     printed = capsys.readouterr()
     logs = logged.getvalue() + printed.out + printed.err
-    assert "page processed" in logs
+    assert "message processed" in logs
     for canary in (REST_KEY, "cust-00017", "ada@example.com", "0f6a1c1e"):
         assert canary not in logs

@@ -186,7 +186,7 @@ def call_receiver(token: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "held_removal", "call", "old", "secret"),
+    ("name", "held", "call", "old", "secret"),
     [
         ("webhook", webhook.webhook, call_webhook, PASSWORD, "password"),
         ("currents", receiver.receiver, call_receiver, TOKEN, "token"),

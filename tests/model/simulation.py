@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bridge.cohorts.apply.context import Context
 from bridge.cohorts.apply.dispatch import consume
-from bridge.cohorts.apply.push import Pusher
 from bridge.cohorts.intake.webhook import accept
 from bridge.cohorts.messages import Message, PageMessage
 from bridge.errors import RetryableError
@@ -277,7 +277,7 @@ class Simulation:
         """The message comes a second time, at once or behind all others."""
         waiting.insert(self.rng.choice((0, len(waiting))), message)
 
-    def _pusher(self) -> Pusher:
+    def _pusher(self) -> Context:
         world = self.world
         if not self.faulty:
             world.braze.before = world.braze.after = lambda: None

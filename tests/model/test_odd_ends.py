@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.cohorts.adapters.ledger_items import shard_of
-from bridge.cohorts.apply.push import Policy
+from bridge.cohorts.apply.context import Policy
 from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
 from bridge.cohorts.messages import ReleaseMessage
 from bridge.cohorts.rules.identifiers import parse_sources

@@ -6,7 +6,7 @@ the two cannot come apart.
 
 import pytest
 
-from bridge.cohorts.apply.push import Policy
+from bridge.cohorts.apply.context import Policy
 from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
 from bridge.cohorts.messages import MeasureRemovalMessage, PageMessage
 from bridge.cohorts.rules.identifiers import parse_sources

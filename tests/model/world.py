@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.cohorts.adapters.ledger_items import page_of
+from bridge.cohorts.apply.context import Applied, Context, Policy
 from bridge.cohorts.apply.dispatch import consume
-from bridge.cohorts.apply.push import Policy, Pushed, Pusher
 from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.intake.webhook import accept
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
@@ -110,9 +110,9 @@ class World:
             queue=self.queue,
         )
 
-    def pusher(self) -> Pusher:
+    def pusher(self) -> Context:
         left = iter(self.seconds_left)
-        return Pusher(
+        return Context(
             ledger=self.ledger,
             pages=self.pages,
             queue=self.queue,
@@ -136,19 +136,19 @@ class World:
             page.assign("sent", False)
             ledger._table.update(page)
 
-    def handle(self, message: Message, received: int = 1) -> Pushed:
+    def handle(self, message: Message, received: int = 1) -> Applied:
         """Carry out one message."""
         return consume(self.pusher(), message, received)
 
-    def step(self) -> Pushed:
+    def step(self) -> Applied:
         """Handle the first message; it stays if that fails."""
         done = self.handle(self.queue.waiting[0])
         self.queue.waiting.pop(0)
         return done
 
-    def drain(self) -> Pushed:
+    def drain(self) -> Applied:
         """Handle all messages; the sum of what they did."""
-        total = Pushed()
+        total = Applied()
         while self.queue.waiting:
             done = self.step()
             total.pushed += done.pushed

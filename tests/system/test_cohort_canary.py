@@ -162,7 +162,7 @@ def search(
     table = cloud.client("dynamodb").scan(TableName=told["resources"]["LedgerTable"])
     rows = [json.dumps(item, default=str) for item in table["Items"]]
     assert len(logs) == 3
-    assert any("page processed" in log for log in logs)
+    assert any("message processed" in log for log in logs)
     assert {key.split("/")[0] for key, _ in objects} == {"pages", "quarantine"}
     assert rows
     assert not any("\nforged-canary-line" in log for log in logs)

@@ -14,7 +14,7 @@ from bridge.aws.dynamodb import Table, unpack
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import Progress
+from bridge.cohorts.ports import PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, Sync
@@ -60,8 +60,8 @@ def register(
     placement: Placement, cohort: Cohort | None = None, **more: Any
 ) -> dict[str, Write]:
     known = cohort or Cohort()
-    given: dict[str, Any] = {"name": "", "skipped": {}, "now_ms": NOW_MS} | more
-    return writes(lambda ledger: ledger.register(KEY, known, PAGE, placement, **given))
+    registration = Registration(KEY, PAGE, placement, NOW_MS, **more)
+    return writes(lambda ledger: ledger.register(known, registration))
 
 
 # Members
@@ -108,7 +108,7 @@ def test_members_are_read_consistently_from_their_shards() -> None:
 def test_a_page_is_registered_in_one_transaction() -> None:
     aws = ScriptedAws("dynamodb", {})
     ledger = DynamoLedger(Table(aws.client, "ledger"), NOW)
-    ledger.register(KEY, Cohort(), PAGE, OPENS, name="", skipped={}, now_ms=NOW_MS)
+    ledger.register(Cohort(), Registration(KEY, PAGE, OPENS, NOW_MS))
     assert [operation for operation, _ in aws.asked] == ["TransactWriteItems"]
 
 
@@ -144,7 +144,7 @@ def test_the_head_changes_only_as_it_was_read() -> None:
     assert head.condition == "revision = 3"
     assert head.sets["revision"] == 4
     assert head.sets["newest"] == 5
-    assert head.adds == {"undecided": {5}}
+    assert head.adds == {"open": {5}}
 
 
 @pytest.mark.parametrize("placement", [OPENS, JOINS])
@@ -201,7 +201,7 @@ def test_a_page_takes_effect_once() -> None:
 
 
 def test_progress_of_a_page_expires() -> None:
-    progress = Progress(done=1, size=2, tries=3)
+    progress = PageProgress(done=1, size=2, tries=3)
     write = only_write(lambda ledger: ledger.save_progress(MESSAGE, progress))
     assert write.sk == PROGRESS
     assert write.sets == {
@@ -263,7 +263,7 @@ def test_a_verdict_counts_for_the_cohort_that_was_judged() -> None:
         "held_removal": 7,
         "revision": 9,
     }
-    assert (head.adds, head.deletes) == ({"aborted": {3}}, {"undecided": {4}})
+    assert (head.adds, head.deletes) == ({"aborted": {3}}, {"open": {4}})
     assert made["S#000000000000003"].sets == {"aborted": True}
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bridge.cohorts.rules.model import Registered
+from bridge.cohorts.rules.model import RegisteredPage
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -42,9 +42,9 @@ class CohortKey(BaseModel):
 
 
 class PageMessage(BaseModel):
-    """Page `page` of `action` in sync `seq` is registered and waits.
+    """Page `page` of `action` in sync `seq` is registered and waits to be applied.
 
-    With `again` its members are told to Braze even if they are confirmed.
+    With `reassert` its members are pushed even if they are confirmed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,14 +59,14 @@ class PageMessage(BaseModel):
 
     @property
     def deduplication_id(self) -> str:
-        """The content takes part: a restart sends other members under old numbers."""
+        """Covers the content: a restart sends other members under the same numbers."""
         return _hash(self.key.group, str(self.seq), self.action, self.page, self.digest)
 
 
 class RescanMessage(BaseModel):
-    """Look through the members from `shard` and `after` on; see verdict.judge.
+    """Compare all members from `shard` and `after` on with Braze, push what differs.
 
-    With `day` and `days` the members whose turn it is are asserted again.
+    With `day` and `days` the members whose turn it is are reasserted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,15 +83,15 @@ class RescanMessage(BaseModel):
 
     @property
     def deduplication_id(self) -> str:
-        """One per step of one settling."""
-        decided = (
+        """One per step of one rescan."""
+        cause = (
             f"{self.baseline} {self.aborted} {self.day} {self.days} {self.destination}"
         )
-        return _hash(self.key.group, "rescan", decided, str(self.shard), self.after)
+        return _hash(self.key.group, "rescan", cause, str(self.shard), self.after)
 
 
 class MeasureRemovalMessage(BaseModel):
-    """Count who stays and who leaves if sync `seq` sweeps; see verdict.measuring."""
+    """Count who stays and who leaves if full sync `seq` becomes the baseline."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,13 +105,13 @@ class MeasureRemovalMessage(BaseModel):
 
     @property
     def deduplication_id(self) -> str:
-        """One per step of one weighing."""
+        """One per step of one measurement."""
         step = str(self.shard), self.after
         return _hash(self.key.group, "measure_removal", str(self.seq), *step)
 
 
 class ReleaseMessage(BaseModel):
-    """An operator lets the held sweep of sync `seq` go on."""
+    """An operator releases the held removal of sync `seq`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -121,7 +121,7 @@ class ReleaseMessage(BaseModel):
 
     @property
     def deduplication_id(self) -> str:
-        """Once is enough."""
+        """One per sync: releasing it twice changes nothing."""
         return _hash(self.key.group, "release", str(self.seq))
 
 
@@ -152,8 +152,8 @@ def _hash(*parts: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def message_of(key: CohortKey, seq: int, page: Registered) -> PageMessage:
-    """What the queue carries of a page."""
+def message_of(key: CohortKey, seq: int, page: RegisteredPage) -> PageMessage:
+    """The message that stands for a page in the queue."""
     return PageMessage(
         key=key, seq=seq, action=page.action, page=page.name, digest=page.digest
     )

@@ -1,25 +1,45 @@
-"""What the cohort flow needs of the world; adapters are real or in memory.
+"""What the cohort flow needs of the outside world; adapters are real or in memory.
 
-Every method raises `RetryableError` when its store does not answer.
+The ledger is split by who reads it: the sync log (both sides of the queue), the members
+(the consumer), the index of cohorts (maintenance, the operator) and the progress of
+pages that crash the process. Every method raises `RetryableError` when its store does
+not answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Identifier, Matched
 from bridge.cohorts.rules.membership import Member
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a page has come that ended its process again and again.
+class Registration:
+    """A page that arrived at `now_ms`, and where it was placed.
 
-    The next `size` users from number `done` on were begun `tries` times.
+    `name` is the cohort's, empty where the call gives none. `skipped` counts members by
+    reason. `since` (ms) goes with a placement that restarts a sync.
+    """
+
+    key: CohortKey
+    page: Page
+    placement: Placement
+    now_ms: int
+    name: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageProgress:
+    """How far a page has come that crashes its process time and again.
+
+    `done` users are behind it; the next `size` users were begun `tries` times.
     """
 
     done: int = 0
@@ -28,8 +48,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A cohort in the list of all; `called_at` is its newest sync, in ms.
+class IndexedCohort:
+    """A cohort in the index; `called_at` is the beginning of its newest sync, in ms.
 
     `reasserted` is the day, counted from the epoch, of its last re-assertion.
     """
@@ -40,104 +60,113 @@ class Known:
     reasserted: int = 0
 
 
-class Ledger(Protocol):
-    """Syncs, pages and members of all cohorts; members stand in `shards` shards."""
+class Change(NamedTuple):
+    """A user who joins the cohort, or leaves it."""
 
-    shards: int
+    identifier: Identifier
+    present: bool
+
+
+class SyncLog(Protocol):
+    """Cohorts, their syncs and the pages of these."""
 
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        """The cohort with its undecided syncs and, if given, that session's sync."""
+        """The cohort with its open syncs and, if given, that session's sync."""
+
+    def sync(self, key: CohortKey, seq: int) -> Sync | None:
+        """One sync, open or not; None when it is unknown or has expired."""
 
     def digests(
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
-        """By sync, the content that is registered for this page."""
+        """The content that is registered for this page, by sync."""
 
-    def register(
-        self,
-        key: CohortKey,
-        cohort: Cohort,
-        page: Page,
-        placement: Placement,
-        *,
-        name: str,
-        skipped: Mapping[str, int],
-        now_ms: int,
-        since: int = 0,
-    ) -> bool:
-        """Write page and sync together; False if another writer was faster.
+    def register(self, cohort: Cohort, registration: Registration) -> bool:
+        """Write page and sync together; False if another writer was faster."""
 
-        `since` goes with a placement that restarts a sync.
-        """
-
-    def registered(self, key: CohortKey, seq: int) -> Sequence[Registered]:
+    def registered(self, key: CohortKey, seq: int) -> Sequence[RegisteredPage]:
         """All pages of a sync."""
 
     def mark_sent(self, message: PageMessage, at: int) -> None:
-        """The message of a page is in the queue; the page came last at `at` ms."""
+        """Record that the message of a page, which arrived at `at` ms, is queued."""
 
     def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
-        """A page of the sync came once more, at `at` ms."""
+        """Record that a known page of the sync arrived once more, at `at` ms."""
 
-    def rename(self, key: CohortKey, name: str) -> None:
-        """Keep the cohort's name; the cohort may be new."""
+    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
+        """Record pairs (later, earlier) of syncs: the later repeats a change."""
 
-    def cohorts(self) -> Iterable[Known]:
-        """All cohorts of which a sync ever came."""
+    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+        """Record that a page has been applied; only the first call has an effect.
 
-    def begin_day(self, key: CohortKey, day: int) -> None:
-        """The re-assertion of that day is under way."""
+        `skipped` counts members by reason.
+        """
+
+    def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
+        """Count members that Braze rejected before the page was deferred, by reason."""
+
+    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
+        """Write a resolution; False if the cohort has changed since it was read."""
+
+    def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
+        """Drop aborted syncs of which no member holds a version any more."""
+
+    def set_destination(self, key: CohortKey, destination: str) -> None:
+        """Record where members are pushed to from now on."""
+
+    def set_published_name(self, key: CohortKey, name: str) -> None:
+        """Record what Braze calls the cohort."""
+
+
+class Members(Protocol):
+    """The members of all cohorts, in `shards` shards each."""
+
+    shards: int
 
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         """Those of the members that are known."""
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
-        """Write members whole."""
+        """Write whole members."""
 
     def scan(
         self, key: CohortKey, shard: int, after: str, limit: int
     ) -> Sequence[Member]:
-        """The next members of one shard, in order of their keys."""
+        """The next members of one shard, ordered by key."""
 
-    def sync(self, key: CohortKey, seq: int) -> Sync | None:
-        """One sync, decided or not; None when it is unknown or has expired."""
 
-    def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
-        """Pairs (later, earlier) of syncs of which the later says a change again."""
+class CohortIndex(Protocol):
+    """The list of all cohorts."""
 
-    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
-        """The page has taken effect; once only, however often it is called.
+    def cohorts(self) -> Iterable[IndexedCohort]:
+        """All cohorts that ever had a sync."""
 
-        `skipped` are members by reason.
-        """
+    def rename(self, key: CohortKey, name: str) -> None:
+        """Record the cohort's name; the cohort may be new."""
 
-    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        """Members by reason whom Braze refused before the page had to wait."""
+    def begin_day(self, key: CohortKey, day: int) -> None:
+        """Record that the re-assertion of that day has begun."""
 
-    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
-        """Write the verdict; False if the cohort is no longer as it was read."""
 
-    def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
-        """Forget dead syncs of which no member holds a version any more."""
+class ProgressLog(Protocol):
+    """The progress of pages that crash the process."""
 
-    def set_destination(self, key: CohortKey, destination: str) -> None:
-        """From now on members are pushed there."""
-
-    def set_published_name(self, key: CohortKey, name: str) -> None:
-        """Braze was told the cohort's name."""
-
-    def progress(self, message: PageMessage) -> Progress:
+    def progress(self, message: PageMessage) -> PageProgress:
         """How far the page has come."""
 
-    def save_progress(self, message: PageMessage, progress: Progress) -> None:
-        """Write that down."""
+    def save_progress(self, message: PageMessage, progress: PageProgress) -> None:
+        """Record how far it has come."""
+
+
+class Ledger(SyncLog, Members, CohortIndex, ProgressLog, Protocol):
+    """All that is known of all cohorts."""
 
 
 class PageStore(Protocol):
-    """Members of accepted pages, by content."""
+    """The members of accepted pages, by content."""
 
     def put(self, key: CohortKey, digest: str, content: bytes) -> None:
-        """Keep the page."""
+        """Store the page."""
 
     def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
         """The members of a page; raises `PermanentError` when it is gone."""
@@ -147,29 +176,23 @@ class Queue(Protocol):
     """The FIFO queue of messages."""
 
     def send(self, message: Message) -> None:
-        """Enqueue; the same message within five minutes is dropped by the queue."""
+        """Enqueue; the queue drops an equal message within five minutes."""
 
 
 class Route(Protocol):
-    """One of the ways to tell Braze who is in a cohort.
-
-    `step` is how many changes make a push of whole calls.
-    """
+    """One of the ways in which membership is written to Braze."""
 
     @property
     def step(self) -> int:
-        """Changes in one push."""
+        """How many changes make a push of full calls."""
 
     def destination(self) -> str:
-        """Fingerprint of where pushes go: another one holds none of what was pushed."""
+        """Fingerprint of where pushes go; another destination holds none of them."""
 
     def name(self, cohort: str, name: str) -> None:
-        """Tell Braze the cohort's name, before the first push and on a rename."""
+        """Publish the cohort's name; raises `Rejected` where Braze does not take it."""
 
     def push(
-        self,
-        cohort: str,
-        name: str,
-        changes: Sequence[tuple[Identifier, bool]],
+        self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[str | None]:
-        """Tell Braze; per change None where it is done, else why it never will be."""
+        """Write the changes; per change None, or the reason why it never will be."""

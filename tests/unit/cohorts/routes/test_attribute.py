@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
+from bridge.cohorts.ports import Change
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
 from bridge.cohorts.rules.identifiers import Identifier, Kind
@@ -50,8 +51,8 @@ def route(braze: Braze, **options: Any) -> AttributeRoute:
     return AttributeRoute(client, **defaults | options)
 
 
-def users(count: int) -> list[tuple[Identifier, bool]]:
-    return [(Identifier(Kind.EXTERNAL_ID, f"u{n}"), True) for n in range(count)]
+def users(count: int) -> list[Change]:
+    return [Change(Identifier(Kind.EXTERNAL_ID, f"u{n}"), True) for n in range(count)]
 
 
 def test_r4_each_identifier_has_its_own_form() -> None:
@@ -60,8 +61,8 @@ def test_r4_each_identifier_has_its_own_form() -> None:
         "7",
         "Trial",
         [
-            (Identifier(Kind.EXTERNAL_ID, "u"), True),
-            (Identifier(Kind.ALIAS, "a-1", "amplitude"), False),
+            Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
+            Change(Identifier(Kind.ALIAS, "a-1", "amplitude"), False),
         ],
     )
     assert braze.calls == [
@@ -89,14 +90,14 @@ identifiers = st.builds(
 
 
 @given(
-    st.lists(st.tuples(identifiers, st.booleans()), max_size=20),
+    st.lists(st.builds(Change, identifiers, st.booleans()), max_size=20),
     st.sampled_from(CohortForm),
     st.sampled_from(CohortValue),
     st.sampled_from(["cohorts", "external", "user", "_update_existing", "date"]),
     st.sampled_from(["7", "id", "alias", "only", "of_first_session"]),
 )
 def test_no_object_ever_has_two_primaries_or_creates_a_user(
-    changes: list[tuple[Identifier, bool]],
+    changes: list[Change],
     form: CohortForm,
     value: CohortValue,
     attribute: str,
@@ -117,7 +118,9 @@ def test_no_object_ever_has_two_primaries_or_creates_a_user(
 
 def test_the_boolean_form_has_an_attribute_for_each_cohort() -> None:
     braze = Braze()
-    changes = [(Identifier(Kind.EXTERNAL_ID, "u"), flag) for flag in (True, False)]
+    changes = [
+        Change(Identifier(Kind.EXTERNAL_ID, "u"), flag) for flag in (True, False)
+    ]
     route(braze, form=CohortForm.BOOLEAN).push("7", "Trial", changes)
     assert [each["mixpanel_cohorts_7"] for each in braze.calls[0]] == [True, False]
 
@@ -176,7 +179,7 @@ def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> Non
         "odd": [{"braze_id": None}],
     }
     devices = ["unknown", "anonymous", "identified", "odd"]
-    changes = [(Identifier(Kind.DEVICE, device), True) for device in devices]
+    changes = [Change(Identifier(Kind.DEVICE, device), True) for device in devices]
     assert route(braze).push("7", "", changes) == [
         "device_unknown",
         None,
@@ -204,7 +207,7 @@ def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_or
 ) -> None:
     braze = Braze()
     braze.devices = {"d": found}
-    changes = [(Identifier(Kind.DEVICE, "d"), True)]
+    changes = [Change(Identifier(Kind.DEVICE, "d"), True)]
     assert route(braze).push("7", "", changes) == [told]
     assert [each["braze_id"] for call in braze.calls for each in call] == (
         [written_to] if written_to else []
@@ -256,8 +259,8 @@ def test_a_device_that_braze_refuses_is_refused_alone() -> None:
         "7",
         "Trial",
         [
-            (Identifier(Kind.DEVICE, "d"), True),
-            (Identifier(Kind.EXTERNAL_ID, "u"), True),
+            Change(Identifier(Kind.DEVICE, "d"), True),
+            Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
         ],
     )
     assert told == ["braze_400", None]

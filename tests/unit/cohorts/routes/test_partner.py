@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Route
+from bridge.cohorts.ports import Change, Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
@@ -15,7 +15,6 @@ from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import BridgeError, CredentialsRejected, Rejected, RetryableError
 from bridge.settings import CohortForm, CohortValue
 
-type Change = tuple[Identifier, bool]
 KINDS = ("user_ids", "device_ids", "aliases")
 NOW = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 DEVICES = {"anonymous": [{"braze_id": "b-1"}], "known": [{"external_id": "u"}]}
@@ -69,7 +68,7 @@ ROUTES = pytest.mark.parametrize("make", [attribute, partner])
 
 
 def user(name: str, present: bool = True) -> Change:
-    return Identifier(Kind.EXTERNAL_ID, name), present
+    return Change(Identifier(Kind.EXTERNAL_ID, name), present)
 
 
 @ROUTES
@@ -172,9 +171,9 @@ def test_r4_r5_joiners_and_leavers_of_all_kinds_go_in_one_partner_call() -> None
         "Trial",
         [
             user("u1"),
-            (Identifier(Kind.DEVICE, "d1"), True),
+            Change(Identifier(Kind.DEVICE, "d1"), True),
             user("u2", present=False),
-            (Identifier(Kind.ALIAS, "a1", "amplitude"), True),
+            Change(Identifier(Kind.ALIAS, "a1", "amplitude"), True),
         ],
     )
     assert braze.calls == [

@@ -55,8 +55,8 @@ def test_a_new_member_is_not_confirmed() -> None:
 
 def test_of_another_destination_nothing_is_known() -> None:
     member = Member("e:u", confirmed=Confirmed.IN, destination="here")
-    assert member.held_by("here") is Confirmed.IN
-    assert member.held_by("elsewhere") is Confirmed.UNKNOWN
+    assert member.confirmed_at("here") is Confirmed.IN
+    assert member.confirmed_at("elsewhere") is Confirmed.UNKNOWN
 
 
 def test_everybody_is_due_on_one_day_of_the_round() -> None:

@@ -11,12 +11,12 @@ from bridge.cohorts.rules.commit import (
     release_removal,
     resolve,
 )
-from bridge.cohorts.rules.completeness import is_complete, repeats
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.completeness import is_complete, repetition_counts
+from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
     JOIN_WINDOW_MS,
     Placement,
-    failed_until,
+    failed_run_until,
     inherited,
     place,
     shows_empty_calls,
@@ -130,14 +130,14 @@ def test_a_full_sync_is_never_joined_and_never_joins() -> None:
 # Restarts under the same session id
 
 
-def came(name: str, at: int, digest: str = "d", total: int = 3) -> Registered:
-    return Registered(FULL, name, digest, total, at)
+def came(name: str, at: int, digest: str = "d", total: int = 3) -> RegisteredPage:
+    return RegisteredPage(FULL, name, digest, total, at)
 
 
 def test_what_a_changed_page_contradicts_belongs_to_the_failed_run() -> None:
     pages = [came("1", 10), came("2", 20), came("3", 30)]
-    assert failed_until(pages, page(FULL, 2, 3, digest="other")) == 20
-    assert failed_until(pages, page(FULL, 2, 4)) == 30
+    assert failed_run_until(pages, page(FULL, 2, 3, digest="other")) == 20
+    assert failed_run_until(pages, page(FULL, 2, 4)) == 30
 
 
 def test_unchanged_pages_count_once_nothing_else_is_wanting() -> None:
@@ -258,22 +258,24 @@ def test_a_diff_that_the_next_one_repeats_was_not_counted_by_mixpanel() -> None:
 
 
 def test_a_later_diff_can_tell_that_if_nothing_between_took_the_change_back() -> None:
-    assert repeats(cohort(diff(5), diff(6), diff(7)), 7, 5)
+    assert repetition_counts(cohort(diff(5), diff(6), diff(7)), 7, 5)
     waits = replace(diff(6), processed={})
-    assert not repeats(cohort(diff(5), waits, diff(7)), 7, 5), "6 may say the opposite"
+    assert not repetition_counts(cohort(diff(5), waits, diff(7)), 7, 5), (
+        "6 may say the opposite"
+    )
     broken = sync(6, {ADD: 2, REMOVE: 1}, {ADD: {1}}, processed=False)
-    assert repeats(cohort(diff(5), broken, diff(7)), 7, 5), "6 was given up"
+    assert repetition_counts(cohort(diff(5), broken, diff(7)), 7, 5), "6 was given up"
     assert resolve(cohort(diff(5), diff(6), diff(7, repeats={5}))).newly_aborted == {5}
 
 
 def test_a_full_sync_repeats_people_without_killing_anything() -> None:
-    assert not repeats(cohort(full(5), diff(6)), 6, 5)
-    assert not repeats(cohort(diff(5), full(6)), 6, 5)
-    assert not repeats(cohort(diff(5), full(6), diff(7)), 7, 5)
+    assert not repetition_counts(cohort(full(5), diff(6)), 6, 5)
+    assert not repetition_counts(cohort(diff(5), full(6)), 6, 5)
+    assert not repetition_counts(cohort(diff(5), full(6), diff(7)), 7, 5)
 
 
 def test_a_sync_that_is_decided_is_repeated_in_vain() -> None:
-    assert not repeats(cohort(diff(6)), 6, 5)
+    assert not repetition_counts(cohort(diff(6)), 6, 5)
 
 
 def test_what_is_decided_leaves_the_list() -> None:

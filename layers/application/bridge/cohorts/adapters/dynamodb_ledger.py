@@ -1,4 +1,4 @@
-"""The ledger on DynamoDB: one table, on demand; `items` says what stands in it.
+"""The ledger on DynamoDB: one table, on demand; `ledger_items` describes its items.
 
 Members are written without a condition: a cohort is one FIFO group, so there is one
 writer. What the webhook writes too is conditional.
@@ -6,6 +6,7 @@ writer. What the webhook writes too is conditional.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import override
 
 from bridge.aws.dynamodb import Table, Update
 from bridge.cohorts.adapters.ledger_items import (
@@ -32,15 +33,14 @@ from bridge.cohorts.adapters.ledger_items import (
     sync_update,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import Known, Progress
+from bridge.cohorts.ports import IndexedCohort, Ledger, PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Member
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
-from bridge.cohorts.rules.placement import Placement
+from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 
 
-class DynamoLedger:
-    """Implements `ports.Ledger`; `now` is in epoch seconds, for expiry alone."""
+class DynamoLedger(Ledger):
+    """The ledger in one table; `now` is in epoch seconds, for expiry alone."""
 
     shards = SHARDS
 
@@ -48,27 +48,27 @@ class DynamoLedger:
         self._table = table
         self._expires_at = int(now) + RETENTION_SECONDS
 
+    @override
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        """See `ports.Ledger.cohort`."""
         pk = cohort_pk(key)
         wanted = ["HEAD"] if session is None else ["HEAD", f"X#{session}"]
         found = {
             item["sk"]: item for item in self._table.get((pk, sk) for sk in wanted)
         }
         head = found.pop("HEAD", {})
-        seqs = {*numbers(head.get("undecided"))}
+        seqs = {*numbers(head.get("open"))}
         seqs |= {int(item["seq"]) for item in found.values()}
         items = self._table.get((pk, sync_sk(seq)) for seq in seqs)
         syncs = sorted(map(read_sync, items), key=lambda sync: sync.seq)
         return read_cohort(head, tuple(syncs))
 
+    @override
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
-        """See `ports.Ledger.sync`."""
         items = self._table.get([(cohort_pk(key), sync_sk(seq))])
         return read_sync(items[0]) if items else None
 
     def skipped(self, key: CohortKey, seq: int) -> Mapping[str, int]:
-        """Members of a sync without a match, by reason."""
+        """Members of a sync that were skipped or rejected, by reason."""
         items = self._table.get([(cohort_pk(key), sync_sk(seq))])
         return {
             name.removeprefix("skipped_"): int(value)
@@ -76,120 +76,111 @@ class DynamoLedger:
             if name.startswith("skipped_")
         }
 
+    @override
     def digests(
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
-        """See `ports.Ledger.digests`."""
         pk = cohort_pk(key)
         items = self._table.get(
             (pk, page_sk(seq, page.action, page.name)) for seq in seqs
         )
         return {int(item["seq"]): item["digest"] for item in items}
 
+    @override
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
-        """See `ports.Ledger.members`."""
         items = self._table.get((member_pk(key, shard_of(sk)), sk) for sk in ids)
         return {item["sk"]: read_member(item) for item in items}
 
+    @override
     def scan(
         self, key: CohortKey, shard: int, after: str, limit: int
     ) -> Sequence[Member]:
-        """See `ports.Ledger.scan`."""
         items = self._table.query(member_pk(key, shard), after, limit)
         return [read_member(item) for item in items]
 
-    def register(
-        self,
-        key: CohortKey,
-        cohort: Cohort,
-        page: Page,
-        placement: Placement,
-        *,
-        name: str,
-        skipped: Mapping[str, int],
-        now_ms: int,
-        since: int = 0,
-    ) -> bool:
-        """See `ports.Ledger.register`."""
+    @override
+    def register(self, cohort: Cohort, registration: Registration) -> bool:
+        key, placement = registration.key, registration.placement
+        session_id = registration.page.session
         known = {sync.seq: sync for sync in cohort.syncs}.get(placement.seq)
         updates = [
-            page_update(key, placement.seq, page, now_ms, self._expires_at),
-            sync_update(key, page, placement, skipped, now_ms, since, self._expires_at),
+            page_update(registration, self._expires_at),
+            sync_update(registration, self._expires_at),
         ]
-        if known is None or not known.has_session(page.session):
-            session = Update(cohort_pk(key), f"X#{page.session}")
+        if known is None or not known.has_session(session_id):
+            session = Update(cohort_pk(key), f"X#{session_id}")
             session.assign("seq", placement.seq)
             session.assign("expires_at", self._expires_at)
             updates.append(session)
-        if head := head_update(key, cohort, page, placement, known, name):
+        if head := head_update(cohort, registration, known):
             updates.append(head)
         if placement.opens:
-            updates.append(called_update(key, now_ms))
+            updates.append(called_update(key, registration.now_ms))
         return self._table.transact(updates)
 
-    def cohorts(self) -> Iterator[Known]:
-        """See `ports.Ledger.cohorts`."""
+    @override
+    def cohorts(self) -> Iterator[IndexedCohort]:
         for item in self._table.query_all(COHORTS):
             key = CohortKey(project=item["project"], cohort=item["cohort"])
-            yield Known(
+            yield IndexedCohort(
                 key,
                 int(item["called_at"]),
                 int(item["syncs"]),
                 int(item.get("reasserted", 0)),
             )
 
+    @override
     def begin_day(self, key: CohortKey, day: int) -> None:
-        """See `ports.Ledger.begin_day`."""
         known = Update(COHORTS, cohort_pk(key)[2:])
         known.assign("reasserted", day)
         known.only_if_exists(True)
         self._table.update(known)
 
+    @override
     def rename(self, key: CohortKey, name: str) -> None:
-        """See `ports.Ledger.rename`."""
         self._assign(key, "name", name)
 
-    def registered(self, key: CohortKey, seq: int) -> list[Registered]:
-        """See `ports.Ledger.registered`."""
+    @override
+    def registered(self, key: CohortKey, seq: int) -> list[RegisteredPage]:
         items = self._table.query_all(cohort_pk(key), f"P#{seq:015d}#")
         return [read_page(item) for item in items]
 
+    @override
     def mark_sent(self, message: PageMessage, at: int) -> None:
-        """See `ports.Ledger.mark_sent`."""
         page = page_of(message)
         page.assign("sent", True)
         page.assign("at", at)
         page.only_if_exists(True)
         self._table.update(page)
 
+    @override
     def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
-        """See `ports.Ledger.mark_called`."""
         sync = Update(cohort_pk(key), sync_sk(seq))
         sync.assign("last_page_at", at)
         sync.only_if_exists(True)
         self._table.update(sync)
 
-    def progress(self, message: PageMessage) -> Progress:
-        """See `ports.Ledger.progress`."""
+    @override
+    def progress(self, message: PageMessage) -> PageProgress:
         found = self._table.get([(cohort_pk(message.key), progress_sk(message))])
         progress = found[0]["progress"] if found else {}
-        return Progress(**{name: int(value) for name, value in progress.items()})
+        return PageProgress(**{name: int(value) for name, value in progress.items()})
 
-    def save_progress(self, message: PageMessage, progress: Progress) -> None:
-        """See `ports.Ledger.save_progress`."""
+    @override
+    def save_progress(self, message: PageMessage, progress: PageProgress) -> None:
         update = Update(cohort_pk(message.key), progress_sk(message))
         update.assign("progress", asdict(progress))
         update.assign("expires_at", self._expires_at)
         self._table.update(update)
 
+    @override
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
-        """See `ports.Ledger.save`."""
         self._table.put_all(
             member_item(key, member, self._expires_at) for member in members
         )
 
+    @override
     def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
-        """See `ports.Ledger.mark_repeats`."""
         by_later: dict[int, set[int]] = {}
         for later, earlier in repeats:
             by_later.setdefault(later, set()).add(earlier)
@@ -199,8 +190,8 @@ class DynamoLedger:
             repeating.only_if_exists(True)
             self._table.update(repeating)
 
+    @override
     def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
-        """See `ports.Ledger.mark_processed`."""
         pk = cohort_pk(message.key)
         processed = Update(pk, sync_sk(message.seq))
         processed.add(f"processed_{message.action}", {message.page})
@@ -209,8 +200,8 @@ class DynamoLedger:
         processed.unless_contains(f"processed_{message.action}", message.page)
         self._table.update(processed)
 
+    @override
     def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        """See `ports.Ledger.count_rejected`."""
         if refused:
             sync = Update(cohort_pk(message.key), sync_sk(message.seq))
             for reason, number in refused.items():
@@ -218,8 +209,8 @@ class DynamoLedger:
             sync.only_if_exists(True)
             self._table.update(sync)
 
+    @override
     def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
-        """See `ports.Ledger.advance`."""
         pk = cohort_pk(key)
         head = Update(pk, "HEAD")
         head.assign("baseline", resolution.baseline)
@@ -229,28 +220,28 @@ class DynamoLedger:
         if resolution.newly_aborted:
             head.add("aborted", set(resolution.newly_aborted))
         if resolution.finished:
-            head.delete("undecided", set(resolution.finished))
+            head.delete("open", set(resolution.finished))
         only_as_read(head, cohort)
         updates = [head]
         for seq in resolution.newly_aborted:
-            death = Update(pk, sync_sk(seq))
-            death.assign("aborted", True)
-            updates.append(death)
+            sync = Update(pk, sync_sk(seq))
+            sync.assign("aborted", True)
+            updates.append(sync)
         return self._table.transact(updates)
 
+    @override
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
-        """See `ports.Ledger.settled`."""
         if seqs := set(aborted):
             head = Update(cohort_pk(key), "HEAD")
             head.delete("aborted", seqs)
             self._table.update(head)
 
+    @override
     def set_destination(self, key: CohortKey, destination: str) -> None:
-        """See `ports.Ledger.direct`."""
         self._assign(key, "destination", destination)
 
+    @override
     def set_published_name(self, key: CohortKey, name: str) -> None:
-        """See `ports.Ledger.told`."""
         self._assign(key, "published_name", name)
 
     def _assign(self, key: CohortKey, attribute: str, value: str) -> None:

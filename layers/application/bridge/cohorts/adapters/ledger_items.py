@@ -1,51 +1,50 @@
-"""What stands in the ledger's table, item by item, and how it is read (pure).
+"""The items of the ledger's table, and how they are written and read (pure).
 
 pk                          sk                      what
-COHORTS                     project#cohort          when it was called last
-C#project#cohort            HEAD                    newest, floor, undecided, dead
+COHORTS                     project#cohort          the index: when it was last called
+C#project#cohort            HEAD                    newest, baseline, open, aborted
 C#project#cohort            S#seq                   a sync, its pages and counts
-C#project#cohort            P#seq#action#page       the content, when it came, sent
-C#project#cohort            A#seq#action#page       how far a page that crashed came
+C#project#cohort            P#seq#action#page       a page's digest, arrival, sent
+C#project#cohort            A#seq#action#page       progress of a page that crashed
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
+from bridge.cohorts.ports import Registration
 from bridge.cohorts.rules.membership import Confirmed, Member
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.model import Cohort, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
-    Placement,
     shows_empty_calls,
     shows_shared_session,
 )
 from bridge.mixpanel.cohort_webhook import Action
 
 COHORTS = "COHORTS"
-"""Partition of the list of all cohorts; a project has sixty at most."""
+"""Partition of the index of cohorts; a project has sixty at most."""
 
 SHARDS = 16
 """Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
 
 RETENTION_SECONDS = 30 * 86_400
-"""Syncs, pages, and members who are out and confirmed, are kept so long."""
+"""How long syncs, pages, and members who are confirmed out are kept."""
 
 FORGOTTEN_SECONDS = 90 * 86_400
-"""A cohort that was not called for so long leaves the list of all."""
+"""A cohort that was not called for this long leaves the index."""
 
 
-def page_update(
-    key: CohortKey, seq: int, page: Page, now_ms: int, expires_at: int
-) -> Update:
+def page_update(registration: Registration, expires_at: int) -> Update:
     """A page that was not there before."""
-    update = Update(cohort_pk(key), page_sk(seq, page.action, page.name))
+    page, seq = registration.page, registration.placement.seq
+    sk = page_sk(seq, page.action, page.name)
+    update = Update(cohort_pk(registration.key), sk)
     update.assign("seq", seq)
     update.assign("digest", page.digest)
-    update.assign("at", now_ms)
+    update.assign("at", registration.now_ms)
     if page.total is not None:
         update.assign("total", page.total)
     update.assign("expires_at", expires_at)
@@ -53,35 +52,28 @@ def page_update(
     return update
 
 
-def sync_update(
-    key: CohortKey,
-    page: Page,
-    placement: Placement,
-    skipped: Mapping[str, int],
-    now_ms: int,
-    since: int,
-    expires_at: int,
-) -> Update:
-    """The sync of a page, opened by it or not."""
-    update = Update(cohort_pk(key), sync_sk(placement.seq))
+def sync_update(registration: Registration, expires_at: int) -> Update:
+    """The sync of a page, whether the page opens it or not."""
+    page, placement = registration.page, registration.placement
+    update = Update(cohort_pk(registration.key), sync_sk(placement.seq))
     update.assign("full", page.action is Action.FULL)
-    update.assign("last_page_at", now_ms)
+    update.assign("last_page_at", registration.now_ms)
     update.assign("expires_at", expires_at)
     if page.total is not None:
         update.assign(f"total_{page.action}", page.total)
     update.add(f"sessions_{page.action}", {page.session})
     update.add(f"accepted_{page.action}", {page.name})
-    for reason, number in skipped.items():
+    for reason, number in registration.skipped.items():
         update.add(f"skipped_{reason}", number)
     if placement.restarts:
         update.assign("restarts", placement.restarts)
-        update.assign("since", since)
+        update.assign("since", registration.since)
     update.only_if_exists(not placement.opens)
     return update
 
 
 def called_update(key: CohortKey, now_ms: int) -> Update:
-    """The cohort in the list of all."""
+    """The cohort in the index."""
     called = Update(COHORTS, cohort_pk(key)[2:])
     called.assign("project", key.project)
     called.assign("cohort", key.cohort)
@@ -92,7 +84,7 @@ def called_update(key: CohortKey, now_ms: int) -> Update:
 
 
 def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
-    """A member whole; one who is out and confirmed expires."""
+    """A whole member; one who is confirmed out expires."""
     item: Item = {
         "pk": member_pk(key, shard_of(member.key)),
         "sk": member.key,
@@ -110,40 +102,37 @@ def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
 
 
 def head_update(
-    key: CohortKey,
-    cohort: Cohort,
-    page: Page,
-    placement: Placement,
-    sync: Sync | None,
-    name: str,
+    cohort: Cohort, registration: Registration, sync: Sync | None
 ) -> Update | None:
     """What a page changes at the cohort itself, if anything."""
-    news: dict[str, Any] = {}
+    key, page, name = registration.key, registration.page, registration.name
+    placement = registration.placement
+    changed: dict[str, Any] = {}
     if name not in {"", cohort.name}:
-        news["name"] = name
+        changed["name"] = name
     if not cohort.first_name:
         # Without a name the id stands in, as it does in an attribute.
-        news["first_name"] = name or cohort.name or f"mixpanel_{key.cohort}"
+        changed["first_name"] = name or cohort.name or f"mixpanel_{key.cohort}"
     if shows_empty_calls(page) and not cohort.sends_empty:
-        news["sends_empty"] = True
+        changed["sends_empty"] = True
     if sync and not cohort.shares_sessions and shows_shared_session(sync, page):
-        news["shares_sessions"] = True
+        changed["shares_sessions"] = True
     if placement.opens:
-        news |= {"newest": placement.seq, "revision": cohort.revision + 1}
-        news |= {} if cohort.first else {"first": placement.seq}
-    if not news:
+        changed |= {"newest": placement.seq, "revision": cohort.revision + 1}
+        changed |= {} if cohort.first else {"first": placement.seq}
+    if not changed:
         return None
     head = Update(cohort_pk(key), "HEAD")
-    for attribute, value in news.items():
+    for attribute, value in changed.items():
         head.assign(attribute, value)
     if placement.opens:
-        head.add("undecided", {placement.seq})
+        head.add("open", {placement.seq})
         only_as_read(head, cohort)
     return head
 
 
 def page_of(message: PageMessage) -> Update:
-    """The page that a message points to."""
+    """The page item that a message points to."""
     sk = page_sk(message.seq, message.action, message.page)
     return Update(cohort_pk(message.key), sk)
 
@@ -167,7 +156,7 @@ def member_pk(key: CohortKey, shard: int) -> str:
 
 
 def shard_of(member: str) -> int:
-    """Where a member stands."""
+    """The shard of a member."""
     return hashlib.sha256(member.encode()).digest()[0] % SHARDS
 
 
@@ -182,7 +171,7 @@ def page_sk(seq: int, action: Action, page: str) -> str:
 
 
 def progress_sk(message: PageMessage) -> str:
-    """Sort key of a page's progress, apart from the page: not every message has one."""
+    """Sort key of a page's progress: not every message has a page item."""
     return f"A{page_sk(message.seq, message.action, message.page)[1:]}"
 
 
@@ -230,12 +219,12 @@ def read_member(item: Item) -> Member:
     )
 
 
-def read_page(item: Item) -> Registered:
+def read_page(item: Item) -> RegisteredPage:
     """A page from its item."""
     _, _, action, name = item["sk"].split("#", 3)
     total = None if "total" not in item else int(item["total"])
     at, sent = int(item["at"]), bool(item.get("sent"))
-    return Registered(Action(action), name, item["digest"], total, at, sent)
+    return RegisteredPage(Action(action), name, item["digest"], total, at, sent)
 
 
 def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:

@@ -1,8 +1,13 @@
-"""Take one message of the queue."""
+"""Carry out one message of the queue."""
 
-from bridge.cohorts.apply.page import apply_page
-from bridge.cohorts.apply.push import Pushed, Pusher
-from bridge.cohorts.apply.rescan import measure_removal, release, rescan
+from bridge.cohorts.apply.context import Applied, Context
+from bridge.cohorts.apply.crash_poison import (
+    SUSPECT_RECEIPTS,
+    apply_in_shrinking_steps,
+)
+from bridge.cohorts.apply.page import apply_in_steps, apply_page
+from bridge.cohorts.apply.removal_guard import measure_removal, release
+from bridge.cohorts.apply.rescan import rescan
 from bridge.cohorts.messages import (
     MeasureRemovalMessage,
     Message,
@@ -11,16 +16,18 @@ from bridge.cohorts.messages import (
 )
 
 
-def consume(pusher: Pusher, message: Message, received: int = 1) -> Pushed:
-    """Carry out one message, given out `received` times; safe to repeat.
+def consume(context: Context, message: Message, received: int = 1) -> Applied:
+    """Carry out one message, delivered `received` times; safe to repeat.
 
-    Raises `RetryableError` when it has to come again and `PermanentError` when it never
-    can be carried out.
+    Raises `RetryableError` when it has to be deferred and `PermanentError` when it can
+    never be carried out.
     """
     if isinstance(message, PageMessage):
-        return apply_page(pusher, message, received)
+        is_suspect = received >= SUSPECT_RECEIPTS
+        steps = apply_in_shrinking_steps if is_suspect else apply_in_steps
+        return apply_page(context, message, steps)
     if isinstance(message, RescanMessage):
-        return rescan(pusher, message)
+        return rescan(context, message)
     if isinstance(message, MeasureRemovalMessage):
-        return measure_removal(pusher, message)
-    return release(pusher, message)
+        return measure_removal(context, message)
+    return release(context, message)

@@ -1,4 +1,4 @@
-"""Look through all members of a cohort: settle, weigh, assert again.
+"""Pass over all members of a cohort, and push what differs from Braze.
 
 A scan goes shard by shard and is resumed by a continuation message in the same group.
 Its order against later pages does not matter: each sync has versions of its own.
@@ -7,87 +7,52 @@ Its order against later pages does not matter: each sync has versions of its own
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bridge.cohorts.apply.push import MARGIN_SECONDS, Pushed, Pusher, confirmed
+from bridge.cohorts.apply.context import Applied, Context
+from bridge.cohorts.apply.publish import publish
+from bridge.cohorts.apply.push import push
 from bridge.cohorts.messages import (
     CohortKey,
     MeasureRemovalMessage,
     Message,
-    ReleaseMessage,
     RescanMessage,
 )
-from bridge.cohorts.rules.commit import guard_removal, release_removal
 from bridge.cohorts.rules.membership import Confirmed, Member, prune
 from bridge.cohorts.rules.model import Cohort
 
-type Place = tuple[int, str]
-"""Where the next step begins: shard, and the key after which."""
+type Position = tuple[int, str]
+"""Where the next step begins: the shard, and the key after which."""
 
 
-def rescan(pusher: Pusher, message: RescanMessage) -> Pushed:
-    """Push every member whose effective value is not the confirmed one."""
-    pusher.need_time()
-    done = Pushed()
+def rescan(context: Context, message: RescanMessage) -> Applied:
+    """Push every member whose effective membership is not the confirmed one."""
+    context.need_time()
     key = message.key
-    cohort = pusher.ledger.cohort(key)
-    pusher.address(key, cohort, done)
-    undecided = [sync.seq for sync in cohort.syncs]
-    destination = pusher.route.destination()
+    cohort = context.ledger.cohort(key)
+    applied = publish(context, key, cohort)
+    open_syncs = [sync.seq for sync in cohort.syncs]
+    destination = context.route.destination()
 
     def is_due(member: Member) -> bool:
         return bool(message.days) and member.is_due(message.day, message.days)
 
-    for found, place in _scan(pusher, key, message.shard, message.after):
-        changed = [
-            _pruned(member, cohort, undecided)
+    for found, position in scan(context, key, message.shard, message.after):
+        members = [
+            _pruned(member, cohort, open_syncs)
             for member in found
             if is_due(member) or _differs(member, cohort, destination)
         ]
-        pusher.apply(key, cohort, changed, done, is_due)
-        if place and _must_stop(pusher, message, place):
-            return done
-    pusher.ledger.forget_aborted(key, message.aborted)
-    return done
+        applied += push(context, key, cohort, members, reassert=is_due)
+        if position and must_continue_later(context, message, position):
+            return applied
+    context.ledger.forget_aborted(key, message.aborted)
+    return applied
 
 
-def measure_removal(pusher: Pusher, message: MeasureRemovalMessage) -> Pushed:
-    """Count who would leave by a sweep, then let it go on or hold it."""
-    pusher.need_time()
-    done = Pushed()
-    key = message.key
-    cohort = pusher.ledger.cohort(key)
-    if cohort.measuring != message.seq:
-        return done  # a newer full sync is weighed, or it was decided before
-    stay, leave = message.stay, message.leave
-    # Whom the weighed sync itself has added was not there to stay.
-    before = cohort.aborted | {message.seq}
-    for found, place in _scan(pusher, key, message.shard, message.after):
-        for member in found:
-            if member.is_in(cohort.baseline, before):
-                remains = member.is_in(message.seq, cohort.aborted)
-                stay, leave = stay + remains, leave + (not remains)
-        counted = message.model_copy(update={"stay": stay, "leave": leave})
-        if place and _must_stop(pusher, counted, place):
-            return done
-    fraction = pusher.policy.max_removal_fraction
-    resolution = pusher.decide(
-        key, lambda now: guard_removal(now, stay, leave, fraction)
-    )
-    done.held_removals = int(bool(resolution.held_removal))
-    return done
-
-
-def release(pusher: Pusher, message: ReleaseMessage) -> Pushed:
-    """Let a held sweep go on, if it is still the one that an operator looked at."""
-    if pusher.ledger.cohort(message.key).held_removal == message.seq:
-        pusher.decide(message.key, release_removal)
-    return Pushed()
-
-
-def _scan(
-    pusher: Pusher, key: CohortKey, shard: int, after: str
-) -> Iterator[tuple[Sequence[Member], Place | None]]:
-    """The members step by step, each with the place of the next; None at the end."""
-    ledger, step = pusher.ledger, pusher.route.step
+def scan(
+    context: Context, key: CohortKey, shard: int, after: str
+) -> Iterator[tuple[Sequence[Member], Position | None]]:
+    """The members step by step, each with the position of the next; None at the end."""
+    ledger, step = context.ledger, context.route.step
     while shard < ledger.shards:
         found = ledger.scan(key, shard, after, step)
         if len(found) < step:
@@ -97,35 +62,37 @@ def _scan(
         yield found, (shard, after) if shard < ledger.shards else None
 
 
-def _must_stop(
-    pusher: Pusher, message: RescanMessage | MeasureRemovalMessage, place: Place
+def must_continue_later(
+    context: Context,
+    message: RescanMessage | MeasureRemovalMessage,
+    position: Position,
 ) -> bool:
-    """Whether time is short; the rest is then in a message of its own."""
-    if pusher.time_left() >= MARGIN_SECONDS:
+    """Whether time is short; a message of its own then carries the rest."""
+    if context.has_time():
         return False
-    shard, after = place
+    shard, after = position
     rest: Message = message.model_copy(update={"shard": shard, "after": after})
-    pusher.queue.send(rest)
+    context.queue.send(rest)
     return True
 
 
-def _pruned(member: Member, cohort: Cohort, undecided: list[int]) -> Member:
+def _pruned(member: Member, cohort: Cohort, open_syncs: list[int]) -> Member:
     profiles = {
         distinct_id: kept
         for distinct_id, versions in member.profiles.items()
-        if (kept := prune(versions, cohort.baseline, cohort.aborted, undecided))
+        if (kept := prune(versions, cohort.baseline, cohort.aborted, open_syncs))
     }
     return replace(member, profiles=profiles)
 
 
 def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
-    """Whether Braze holds something else, or the member a version of a dead sync.
+    """Whether Braze holds something else, or the member a version of an aborted sync.
 
-    Those have to go before the sync is forgotten to be dead. Other versions that can
-    matter no more are dropped when the member is written for a reason.
+    Those versions have to go before the abort is forgotten. Others that can matter no
+    more are dropped when the member is written for another reason.
     """
-    wanted = confirmed(member.is_in(cohort.baseline, cohort.aborted))
-    held = member.held_by(destination)
-    return held not in {wanted, Confirmed.QUARANTINED} or any(
+    present = member.is_in(cohort.baseline, cohort.aborted)
+    confirmed = member.confirmed_at(destination)
+    return confirmed not in {Confirmed.of(present), Confirmed.QUARANTINED} or any(
         not cohort.aborted.isdisjoint(versions) for versions in member.profiles.values()
     )

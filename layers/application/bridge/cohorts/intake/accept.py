@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from bridge.cohorts.messages import CohortKey, message_of
 from bridge.cohorts.pages import write_page
-from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.cohorts.ports import Ledger, PageStore, Queue, Registration
 from bridge.cohorts.rules.identifiers import Matched
-from bridge.cohorts.rules.model import Page, Registered
-from bridge.cohorts.rules.placement import Placement, failed_until, inherited, place
+from bridge.cohorts.rules.model import Page, RegisteredPage
+from bridge.cohorts.rules.placement import Placement, failed_run_until, inherited, place
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -63,7 +63,7 @@ def accept_page(
     )
     pages.put(key, page.digest, content)
     found = _register(ledger, arrival, page, now_ms)
-    arrived = Registered(page.action, page.name, page.digest, page.total, now_ms)
+    arrived = RegisteredPage(page.action, page.name, page.digest, page.total, now_ms)
     waiting = {(page.action, page.name): arrived}
     if found.restarts:
         for each in _inherit(ledger, arrival, found, now_ms):
@@ -100,26 +100,25 @@ def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Fou
                 ledger.mark_called(key, seq, now_ms)
                 return _Found(seq, repeats=True, restarts=restarts)
         opens_anew = placement.opens and restarts
-        written = ledger.register(
+        registration = Registration(
             key,
-            cohort,
             page,
             placement,
+            now_ms,
             name=arrival.name,
             skipped=arrival.skipped,
-            now_ms=now_ms,
-            since=failed_until(ledger.registered(key, restarts), page)
+            since=failed_run_until(ledger.registered(key, restarts), page)
             if opens_anew
             else 0,
         )
-        if written:
+        if ledger.register(cohort, registration):
             return _Found(seq, repeats=False, restarts=restarts)
     raise RetryableError("ledger_contention", "too many pages at once for one cohort")
 
 
 def _inherit(
     ledger: Ledger, arrival: Arrival, found: _Found, now_ms: int
-) -> list[Registered]:
+) -> list[RegisteredPage]:
     """Register the unchanged pages of a restarted sync; see syncs.inherited.
 
     Returns what of the sync has no message yet, with what a crash left without one.
@@ -133,14 +132,10 @@ def _inherit(
         page = Page(
             arrival.session, each.action, number, each.total, each.digest, empty=False
         )
+        placement = Placement(found.seq, opens=False)
         ledger.register(
-            key,
             ledger.cohort(key, arrival.session),
-            page,
-            Placement(found.seq, opens=False),
-            name=arrival.name,
-            skipped={},
-            now_ms=now_ms,
+            Registration(key, page, placement, now_ms, name=arrival.name),
         )
     return [
         replace(each, at=came_at.get((each.action, each.name, each.digest), each.at))

@@ -7,7 +7,7 @@ written by `braze_id` if its profile is anonymous.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, assert_never, override
 
 from bridge.braze.client import BrazeClient
 from bridge.braze.users_track import (
@@ -15,9 +15,11 @@ from bridge.braze.users_track import (
     array_operation,
     attributes_object,
 )
-from bridge.chunking import by_count, halves
+from bridge.chunking import by_count
+from bridge.cohorts.ports import Change, Route
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.fingerprint import fingerprint
+from bridge.cohorts.routes.halving import Reasons, send_halving
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import Rejected
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
@@ -28,11 +30,11 @@ type Object = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class AttributeRoute:
-    """Implements `ports.Route` over users/track.
+class AttributeRoute(Route):
+    """Membership over users/track.
 
-    `attribute` is the array, or what the names of the booleans begin with; `value`
-    says what stands for a cohort in the array.
+    `attribute` is the array, or the prefix of the booleans' names; `value` is what
+    stands for a cohort in the array.
     """
 
     braze: BrazeClient
@@ -44,19 +46,21 @@ class AttributeRoute:
 
     step: ClassVar = 4 * OBJECTS_PER_CALL
 
+    @override
     def destination(self) -> str:
-        """See `ports.Route.destination`."""
         written = (self.attribute, self.form, self.value)
         return fingerprint(self.braze, self.workspace, "attribute", *written)
 
+    @override
     def name(self, cohort: str, name: str) -> None:
-        """See `ports.Route.name`; there is nothing that bears a name here."""
+        """Do nothing: no object in Braze bears the cohort's name on this route."""
 
+    @override
     def push(
-        self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
+        self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[str | None]:
-        """Write each change once, in calls of 75."""
-        results: list[str | None] = [None] * len(changes)
+        # Each change is written once, in calls of 75.
+        reasons: Reasons = [None] * len(changes)
         attribute = self._attribute(cohort)
         if attribute in RESERVED_ATTRIBUTES:
             return ["reserved_attribute"] * len(changes)
@@ -64,13 +68,13 @@ class AttributeRoute:
         for position, (identifier, present) in enumerate(changes):
             user = self._user(identifier)
             if isinstance(user, str):
-                results[position] = user
+                reasons[position] = user
             else:
                 value = self._written(cohort, name, present)
                 objects.append((position, attributes_object(user, attribute, value)))
-        for chunk in by_count(objects, OBJECTS_PER_CALL):
-            self._send(chunk, results)
-        return results
+        for batch in by_count(objects, OBJECTS_PER_CALL):
+            send_halving(batch, self.braze.track, reasons)
+        return reasons
 
     def _attribute(self, cohort: str) -> str:
         if self.form is CohortForm.BOOLEAN:
@@ -82,11 +86,11 @@ class AttributeRoute:
             return present
         if self.value is CohortValue.NAME and name.strip():
             return array_operation(name.strip()[:MAX_VALUE_LENGTH].strip(), present)
-        # Digits alone might be taken for a number or a date; the letters prevent it.
+        # Braze might take digits alone for a number or a date; letters prevent that.
         return array_operation(f"mixpanel_{cohort}", present)
 
     def _user(self, identifier: Identifier) -> Object | str:
-        """The identifying part of an attributes object, or why there is none."""
+        """The identifying part of an attributes object, or the reason there is none."""
         match identifier.kind:
             case Kind.EXTERNAL_ID:
                 return {"external_id": identifier.value}
@@ -102,27 +106,5 @@ class AttributeRoute:
                 except Rejected as error:
                     return error.reason
                 return {"braze_id": braze_id} if braze_id else reason
-
-    def _send(
-        self, chunk: Sequence[tuple[int, Object]], results: list[str | None]
-    ) -> None:
-        """One call; halved where Braze refuses without naming the culprit."""
-        if not chunk:
-            return
-        try:
-            reply = self.braze.track([written for _, written in chunk])
-        except Rejected as error:
-            if len(chunk) == 1:
-                results[chunk[0][0]] = error.reason
-                return
-            for half in halves(chunk):
-                self._send(half, results)
-            return
-        if reply.vague and len(chunk) > 1:
-            for half in halves(chunk):
-                self._send(half, results)
-            return
-        if reply.vague:
-            results[chunk[0][0]] = "braze_rejected"
-        for index, reason in reply.rejected.items():
-            results[chunk[index][0]] = reason
+            case _:
+                assert_never(identifier.kind)

@@ -1,8 +1,8 @@
-"""Which Braze profile a device belongs to, remembered for a while.
+"""Which Braze profile a device belongs to, cached for a while.
 
-users/track knows no device, and a look-up costs a call for each. What was found is kept
-in the warm process, but not for long: an anonymous visitor may log in, and a device
-that Braze does not know may turn up.
+users/track knows no devices, and each look-up costs a call. The warm process caches
+what was found, but not for long: an anonymous visitor may log in, and a device that
+Braze does not know may turn up.
 """
 
 import time
@@ -16,7 +16,7 @@ MAX_DEVICES = 50_000
 
 
 class Devices:
-    """Looks devices up and remembers the newest of them; `clock` is monotonic."""
+    """Looks devices up and caches the latest; `clock` is monotonic."""
 
     def __init__(
         self,

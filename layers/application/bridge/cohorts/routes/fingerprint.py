@@ -1,27 +1,27 @@
-"""Where the pushes of a route go: one short word that changes when the place does."""
+"""Identifies where the pushes of a route go, by a short digest."""
 
 import hashlib
 from typing import Protocol
 
 
 class Account(Protocol):
-    """A client of Braze, as far as it says where it goes."""
+    """The part of a Braze client that identifies the workspace."""
 
     @property
     def endpoint(self) -> str:
-        """Braze's address."""
+        """Base URL of Braze."""
 
     def account(self) -> str:
         """The key that opens the workspace."""
 
 
 def fingerprint(client: Account, workspace: str, *parts: str) -> str:
-    """Hash of endpoint, workspace and whatever else decides where membership lands.
+    """Digest of endpoint, workspace and whatever else decides where membership lands.
 
-    A workspace that has been given a name keeps it when its key is rotated; without
-    one the key stands for it, since a key belongs to one workspace.
+    A workspace with a name stays the same when its key is rotated; without one the key
+    identifies it, since a key belongs to one workspace.
     """
     where = ("named", workspace) if workspace else ("key", client.account())
-    told = (client.endpoint, *where, *parts)
-    text = "".join(f"{len(part)}:{part}" for part in told)
+    identity = (client.endpoint, *where, *parts)
+    text = "".join(f"{len(part)}:{part}" for part in identity)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -1,7 +1,7 @@
-"""What the syncs of a cohort amount to: floor, death, and the guard (pure).
+"""Which syncs are in force: the baseline, the aborted, and the removal guard (pure).
 
 Mixpanel diffs against its last *successful* sync and never repeats what a failed one
-had said, so what a failed sync changed must be rolled back.
+stated, so the changes of a failed sync must be rolled back.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,25 @@ MAX_DOUBT_SYNCS = 48
 """A day of syncs: time enough for a sender of empty lists to send one."""
 
 WITNESSES = 3
-"""Later syncs that can show by a repeat that a diff did not count. One that changes
-nothing shows nothing, and its own last answer may be lost as well."""
+"""Later syncs that can prove by a repetition that a diff failed. One that changes
+nothing proves nothing, and its own last answer may be lost as well."""
 
 MAX_ABORTS = 90
-"""At a time: DynamoDB takes a hundred items in one transaction."""
+"""Aborts in one resolution: a DynamoDB transaction takes a hundred items."""
 
 GUARDED_MEMBERS = 1_000
-"""Smaller cohorts may be emptied at once."""
+"""Cohorts of at most this many members may be emptied at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the pages so far amount to.
+    """What follows from the pages so far.
 
-    `floor`, `weighed` and `held` are the cohort's from now on; `died` are newly dead
-    syncs; `finished` those about which nothing can change any more. `settle` says that
-    members have to be looked through, because some are in or out without having been
-    named, `weigh` that they have to be counted first.
+    `baseline`, `measuring` and `held_removal` are the cohort's from now on.
+    `newly_aborted` are syncs that abort now; of the `finished` ones nothing can change
+    any more. With `rescan` all members are compared with Braze, because some are in or
+    out without having been named; with `measure_removal` those who would leave are
+    counted first.
     """
 
     baseline: int
@@ -52,58 +53,59 @@ class Resolution:
 
 
 def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
-    """Decide floor and death from the syncs that are complete and processed.
+    """Find baseline and aborts from the syncs that are complete and processed.
 
-    Dead is a sync that was not complete when a later one became so, and a complete
-    diff of which a later one repeats a change that nothing in between took back: a diff
-    never repeats what its base holds, so Mixpanel did not count the earlier one. Both
-    only once the later sync is processed too, lest a member be taken out and put back
-    within one sync.
+    A sync aborts if it was incomplete when a later one completed. A complete diff
+    aborts if a later one repeats a change of it that nothing in between took back: a
+    diff never repeats what its base holds, so Mixpanel did not count the earlier one.
+    Both happen only once the later sync is processed too, so that no member is taken
+    out and put back within one sync.
 
-    With `guarded` a full sync that could take somebody out is weighed first, once.
+    With `guarded`, the removals of a full sync are measured once before it becomes the
+    baseline, unless it is the cohort's first sync.
     """
     complete = [s for s in cohort.syncs if not s.aborted and is_complete(s, cohort)]
-    done = [s for s in complete if s.is_processed]
-    last_done = done[-1].seq if done else 0
-    full = max([cohort.baseline, *(s.seq for s in done if s.full)])
+    processed = [s for s in complete if s.is_processed]
+    last_processed = processed[-1].seq if processed else 0
+    full = max([cohort.baseline, *(s.seq for s in processed if s.full)])
     waits = guarded and full not in {cohort.baseline, cohort.first}
     baseline = cohort.baseline if waits else full
-    measure_removal = waits and full not in {cohort.measuring, cohort.held_removal}
-    gone = {s.seq for s in cohort.syncs if s.aborted}
-    newly_aborted = {
+    measure = waits and full not in {cohort.measuring, cohort.held_removal}
+    aborted_before = {s.seq for s in cohort.syncs if s.aborted}
+    aborted = {
         s.seq
         for s in cohort.syncs
-        if s.seq < last_done and s not in complete and s.seq not in gone
+        if s.seq < last_processed and s not in complete and s.seq not in aborted_before
     }
-    newly_aborted |= {
+    aborted |= {
         earlier.seq
         for earlier in complete
-        for later in done
+        for later in processed
         if earlier.seq in later.repeats
     }
-    newly_aborted = set(sorted(newly_aborted)[:MAX_ABORTS])
+    aborted = set(sorted(aborted)[:MAX_ABORTS])
     below = {s.seq for s in cohort.syncs if s.seq < baseline}
+    superseded = _superseded(complete, cohort)
     return Resolution(
         baseline,
-        measuring=full if measure_removal else cohort.measuring,
+        measuring=full if measure else cohort.measuring,
         held_removal=cohort.held_removal,
-        newly_aborted=frozenset(newly_aborted),
-        finished=frozenset(
-            gone | newly_aborted | _superseded(complete, cohort) | below
-        ),
-        rescan=baseline != cohort.baseline or bool(newly_aborted),
-        measure_removal=measure_removal,
+        newly_aborted=frozenset(aborted),
+        finished=frozenset(aborted_before | aborted | superseded | below),
+        rescan=baseline != cohort.baseline or bool(aborted),
+        measure_removal=measure,
     )
 
 
 def guard_removal(
     cohort: Cohort, stay: int, leave: int, max_fraction: float
 ) -> Resolution:
-    """Let the sweep of the weighed full sync go on, or hold it.
+    """Make the measured full sync the baseline, or hold its removal.
 
-    Of those in the cohort now, `stay` remain and `leave` fall out. A sweep of more than
-    `max_fraction` of a large cohort may be a fault of the sender, an empty or broken
-    list: it is held until a second full sync says the same or an operator releases it.
+    Of the members who are in now, `stay` remain and `leave` fall out. To remove more
+    than `max_fraction` of a large cohort may be a fault of the sender, an empty or
+    truncated list: it is held until a second full sync agrees or an operator releases
+    it.
     """
     members = stay + leave
     large = members > GUARDED_MEMBERS and leave > max_fraction * members
@@ -113,33 +115,33 @@ def guard_removal(
 
 
 def release_removal(cohort: Cohort) -> Resolution:
-    """An operator lets a held sweep go on."""
+    """Make the full sync whose removal is held the baseline: an operator confirms."""
     return Resolution(cohort.held_removal, measuring=cohort.measuring, rescan=True)
 
 
 def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     """Syncs that enough later ones have followed.
 
-    From the oldest on: a sync behind one that waits is still needed as its witness.
+    Taken from the oldest on: a sync behind one that waits is still needed as a witness.
     """
     superseded: set[int] = set()
     for position, sync in enumerate(complete):
         witnesses = 1 if sync.full else WITNESSES
-        told = complete[position : position + 1 + witnesses]
-        forget_aborted = len(told) > witnesses and all(
-            each.is_processed for each in told
+        involved = complete[position : position + 1 + witnesses]
+        is_followed = len(involved) > witnesses and all(
+            s.is_processed for s in involved
         )
-        if not forget_aborted or _in_doubt(sync, cohort):
+        if not is_followed or _in_doubt(sync, cohort):
             break
         superseded.add(sync.seq)
     return superseded
 
 
 def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
-    """Whether an empty list may yet show that the sync died half-way.
+    """Whether an empty list may yet prove that the sync was given up half-way.
 
-    As long as its sender has sent none, a diff of one action counts as complete. One
-    that has sent none in so many syncs leaves empty calls out.
+    As long as its sender has sent no empty list, a diff of one action counts as
+    complete. A sender that has sent none in so many syncs omits empty calls.
     """
     one_action = not sync.full and len(sync.accepted) == 1
     later = sum(other.seq > sync.seq for other in cohort.syncs)

@@ -1,14 +1,37 @@
-"""When all pages of a sync are in (pure)."""
+"""When all pages of a sync have arrived, as far as its sender lets us know (pure)."""
 
 from bridge.cohorts.rules.model import Cohort, Sync
 from bridge.mixpanel.cohort_webhook import Action
 
 
-def repeats(cohort: Cohort, later: int, earlier: int) -> bool:
-    """Whether it tells anything that diff `later` says a change of `earlier` again.
+def is_complete(sync: Sync, cohort: Cohort) -> bool:
+    """Whether all pages of the sync are in.
 
-    Only if both are diffs about which something is still open, and if all that counts
-    in between has taken effect: it might take the change back.
+    A restarted sync never is: its sender gave it up. Otherwise every action has all its
+    own pages, or the two actions together fill one common count. A sender that omits
+    empty calls shows one action only; the beginning of the next sync then completes the
+    diff, unless the cohort ever received an empty list. Without `page_info` a diff is
+    complete when the next sync begins, and a full sync when the next one is a diff:
+    Mixpanel moves to diffs only after a success.
+    """
+    later = [other for other in cohort.syncs if other.seq > sync.seq]
+    if any(other.restarts == sync.seq for other in later):
+        return False
+    has_next = sync.seq < cohort.newest
+    if sync.full:
+        if has_counts(sync):
+            return _has_all_pages(sync)
+        return has_next and bool(later) and not later[0].full
+    if len(sync.accepted) == 1 and (cohort.sends_empty or not has_next):
+        return False
+    return _has_all_pages(sync) if has_counts(sync) else has_next
+
+
+def repetition_counts(cohort: Cohort, later: int, earlier: int) -> bool:
+    """Whether a change that diff `later` repeats proves that diff `earlier` failed.
+
+    It does if both are open diffs and everything in force between them has been
+    applied: a sync in between might take the change back.
     """
     syncs = {sync.seq: sync for sync in cohort.syncs}
     if not {later, earlier} <= set(syncs) or syncs[later].full or syncs[earlier].full:
@@ -20,32 +43,14 @@ def repeats(cohort: Cohort, later: int, earlier: int) -> bool:
     )
 
 
-def is_complete(sync: Sync, cohort: Cohort) -> bool:
-    """Whether all pages of the sync are in, as far as its sender lets us know.
-
-    One that was begun anew never is: its sender gave it up. Else every action has all
-    pages of its own, or the two together fill one common count. A sender that leaves
-    empty calls out shows one action only: then the beginning of the next sync tells,
-    unless the cohort ever sent an empty list. Without `page_info` a diff counts when
-    the next sync begins and a full sync when that one is a diff, for Mixpanel goes over
-    to diffs only after a success.
-    """
-    later = [other for other in cohort.syncs if other.seq > sync.seq]
-    if any(other.restarts == sync.seq for other in later):
-        return False
-    begun = sync.seq < cohort.newest
-    counts = _tells_counts(sync)
-    if sync.full:
-        followed = bool(later) and not later[0].full
-        return _has_all_pages(sync) if counts else begun and followed
-    if len(sync.accepted) == 1 and (cohort.sends_empty or not begun):
-        return False
-    return _has_all_pages(sync) if counts else begun
-
-
-def _tells_counts(sync: Sync) -> bool:
-    """Whether its sender says of each action how many pages there are."""
+def has_counts(sync: Sync) -> bool:
+    """Whether the sender gives the number of pages of each action it has shown."""
     return set(sync.accepted) <= set(sync.totals)
+
+
+def counts_show_all_pages(sync: Sync) -> bool:
+    """Whether the sender gives its numbers of pages, and all of those are in."""
+    return has_counts(sync) and _has_all_pages(sync)
 
 
 def _has_all_pages(sync: Sync) -> bool:

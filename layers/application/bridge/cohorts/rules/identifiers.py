@@ -1,8 +1,8 @@
 """Which identifier a Mixpanel member has in Braze (requirements R4 to R6; pure).
 
-An ordered list is tried from the front and the first usable identifier is taken: one
-per member, because Braze rejects an object with two. Placeholder values are not
-identifiers: "unknown" would put every anonymous visitor into one profile.
+The entries of an ordered list are tried in turn and the first usable identifier is
+taken: one per member, because Braze rejects an object with two. Placeholder values are
+not identifiers: "unknown" would put every anonymous visitor into one profile.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ DISTINCT_ID_KEYS = ("mixpanel_distinct_id", "$distinct_id")
 
 
 class Kind(StrEnum):
-    """The kinds of identifier; the letter is their mark in the ledger."""
+    """The kinds of identifier; the ledger marks each with its letter."""
 
     EXTERNAL_ID = "e"
     ALIAS = "a"
@@ -39,7 +39,7 @@ class Identifier:
 
     @property
     def key(self) -> str:
-        """Unique text of the identifier, as the ledger sorts by it."""
+        """Unique text of the identifier; the ledger sorts by it."""
         if self.kind is Kind.ALIAS:
             return f"a:{len(self.label)}:{self.label}:{self.value}"
         return f"{self.kind.value}:{self.value}"
@@ -57,7 +57,7 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One entry of the list: where to look, and as what to take what is found."""
+    """One entry of the list: the property to read, and the kind of its value."""
 
     kind: Kind
     property: str
@@ -66,7 +66,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """A member that has an identifier; `distinct_id` tells its profiles apart."""
+    """A member with an identifier; `distinct_id` is its Mixpanel profile."""
 
     distinct_id: str
     identifier: Identifier
@@ -74,7 +74,7 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A member without one, and why."""
+    """A member without an identifier, and the reason."""
 
     reason: str
 
@@ -112,7 +112,7 @@ def _source(entry: str) -> Source:
 def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
     """Find the identifier of one member of a page.
 
-    The reason of a `Skipped` is the last one met on the way through the list.
+    The reason of a `Skipped` is the last one met in the list.
     """
     if not isinstance(member, Mapping):
         return Skipped("not_an_object")
@@ -127,7 +127,7 @@ def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipp
 
 
 def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | None:
-    """The identifier, or why the value is none; None where there is no value."""
+    """The identifier, or the reason the value is none; None without a value."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value is None or value == "":

@@ -1,6 +1,7 @@
-"""Who is in a cohort, by what each sync said of whom (pure).
+"""Who is in a cohort, from what each sync states of each profile (pure).
 
-Only a ledger of versions, not of in and out, can take back what a failed sync had said.
+A ledger of in and out alone could not take back what a failed sync stated; a ledger of
+versions can.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from itertools import takewhile
 class Confirmed(StrEnum):
     """What Braze is known to hold of a member; `UNKNOWN` around every call.
 
-    `ASIDE` is one who ended the process: Braze is not told of him but by a replay.
+    A `QUARANTINED` member crashed the process: only a replay pushes it.
     """
 
     IN = "in"
@@ -21,14 +22,19 @@ class Confirmed(StrEnum):
     UNKNOWN = "unknown"
     QUARANTINED = "quarantined"
 
+    @classmethod
+    def of(cls, present: bool) -> "Confirmed":
+        """What is known of a member after a call that succeeded."""
+        return cls.IN if present else cls.OUT
+
 
 type Versions = Mapping[int, bool]
-"""What each sync said of one Mixpanel profile: seq → is a member."""
+"""What each sync states of one Mixpanel profile: seq → is a member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One Braze user in one cohort; several Mixpanel profiles may stand behind it.
+    """One Braze user in one cohort; several Mixpanel profiles may resolve to it.
 
     `confirmed` is true of `destination`, where the member was pushed at `pushed_at` ms.
     """
@@ -39,14 +45,14 @@ class Member:
     destination: str = ""
     pushed_at: int = 0
 
-    def held_by(self, destination: str) -> Confirmed:
-        """What is known of the member there; of another place nothing is."""
+    def confirmed_at(self, destination: str) -> Confirmed:
+        """What is known of the member there; of another destination nothing is."""
         if self.destination == destination or self.confirmed is Confirmed.QUARANTINED:
             return self.confirmed
         return Confirmed.UNKNOWN
 
     def is_due(self, day: int, days: int) -> bool:
-        """Whether a rolling re-assertion over so many days has come to the member."""
+        """Whether a rolling re-assertion over `days` days reaches the member today."""
         digest = hashlib.sha256(self.key.encode()).digest()
         return int.from_bytes(digest[1:5]) % days == day % days
 
@@ -56,18 +62,18 @@ class Member:
 
 
 def _newest(versions: Versions, baseline: int, aborted: frozenset[int]) -> bool:
-    counted = [seq for seq in versions if seq >= baseline and seq not in aborted]
-    return versions[max(counted)] if counted else False
+    in_force = [seq for seq in versions if seq >= baseline and seq not in aborted]
+    return versions[max(in_force)] if in_force else False
 
 
 def record_version(
     versions: Versions, seq: int, present: bool
 ) -> tuple[dict[int, bool], set[tuple[int, int]]]:
-    """Write what sync `seq` says; also the pairs (later, earlier) that say the same.
+    """Record what sync `seq` states; also the pairs (later, earlier) that agree.
 
-    An older sync never overwrites a newer one's version, whenever its page comes, and
-    a page seen twice changes nothing: each sync has a version of its own. No pair has a
-    version between its two that says the opposite.
+    An older sync never overwrites a newer one's version, whenever its page arrives, and
+    a page applied twice changes nothing: each sync has a version of its own. No version
+    between the two of a pair states the opposite.
     """
     before = sorted((other for other in versions if other < seq), reverse=True)
     after = sorted(other for other in versions if other > seq)
@@ -79,16 +85,16 @@ def record_version(
 
 
 def prune(
-    versions: Versions, baseline: int, aborted: Iterable[int], undecided: Iterable[int]
+    versions: Versions, baseline: int, aborted: Iterable[int], open_syncs: Iterable[int]
 ) -> dict[int, bool]:
-    """Drop versions that can never matter again.
+    """Drop the versions that can never matter again.
 
-    What is below the floor or dead counts for nothing; of what the decided syncs said
-    only the newest can be in force.
+    Those below the baseline or of aborted syncs count for nothing. Of the syncs that
+    are no longer open, only the newest version can be in force.
     """
-    aborted, undecided = frozenset(aborted), frozenset(undecided)
+    aborted, open_syncs = frozenset(aborted), frozenset(open_syncs)
     kept = {
-        s: said for s, said in versions.items() if s >= baseline and s not in aborted
+        s: says for s, says in versions.items() if s >= baseline and s not in aborted
     }
-    newest_decided = max((seq for seq in kept if seq not in undecided), default=0)
-    return {seq: said for seq, said in kept.items() if seq >= newest_decided}
+    newest_closed = max((seq for seq in kept if seq not in open_syncs), default=0)
+    return {seq: says for seq, says in kept.items() if seq >= newest_closed}

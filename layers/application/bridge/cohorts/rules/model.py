@@ -1,7 +1,7 @@
-"""Which sync a page belongs to, and when all pages of a sync are in (pure).
+"""A cohort, its syncs and their pages, as the rules see them (pure).
 
-A cohort sync is a transaction: its pages are the statements, "every page answered 2xx"
-is the commit. docs/architecture.md has the story.
+A cohort sync is a transaction: its pages are the statements, and "every page answered
+2xx" is the commit. docs/architecture.md tells the story.
 """
 
 from collections.abc import Mapping
@@ -23,17 +23,32 @@ class Page:
 
     @property
     def name(self) -> str:
-        """What tells the page from the others of its sync and action."""
+        """Distinguishes the page from the others of its sync and action."""
         return self.digest[:12] if self.number is None else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPage:
+    """A page in the ledger: `at` is its latest arrival in ms.
+
+    `sent` says that its message is in the queue.
+    """
+
+    action: Action
+    name: str
+    digest: str
+    total: int | None
+    at: int
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
     """What is known of one sync; `seq` orders the syncs of a cohort.
 
-    `repeats` holds the earlier syncs of which this one said a change again. `restarts`
-    is the sync that this one began anew under the same session id; what came of that
-    one until `since` (ms) belongs to the run that failed.
+    `repeats` holds the earlier syncs a change of which this one states once more.
+    `restarts` is the sync that this one begins anew under the same session id; the
+    pages of that one which arrived before `since` (ms) belong to its failed run.
     """
 
     seq: int
@@ -54,7 +69,7 @@ class Sync:
 
     @property
     def is_processed(self) -> bool:
-        """Whether every accepted page has taken effect."""
+        """Whether every accepted page has been applied."""
         return all(
             pages <= self.processed.get(action, frozenset())
             for action, pages in self.accepted.items()
@@ -62,32 +77,18 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """A page as it stands in the ledger; `at` is when it came last, in ms.
-
-    `sent` says that its message is in the queue.
-    """
-
-    action: Action
-    name: str
-    digest: str
-    total: int | None
-    at: int
-    sent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Cohort:
-    """The syncs that still matter, oldest first, and what is decided of the others.
+    """The open syncs of a cohort, oldest first, and what is resolved of the others.
 
-    `first` and `newest` are the first and the newest sync of all, `floor` the full sync
-    in force, `weighed` the one whose sweep is being weighed against the guard and
-    `held` the one whose sweep it holds back. `dead` are the syncs whose roll-back is
-    still to be carried out. `sends_empty` and `shares_sessions` are habits of the
-    sender that were seen at least once: a call with an empty list, one session for both
-    actions. `name` is Mixpanel's; `label` is the first one and does not change with
-    it. `destination` and `told` are where members were last pushed to and the name that
-    was given there. `revision` guards the writing.
+    `first` and `newest` are the first and the newest sync of all. `baseline` is the
+    last full sync in force, `measuring` the full sync whose removals are being counted
+    and `held_removal` the one that the removal guard holds back. `aborted` are syncs
+    whose changes are yet to be rolled back. `sends_empty` and `shares_sessions` are
+    habits of the sender, seen at least once: calls with an empty list, and one session
+    for both actions. `name` is Mixpanel's current name, `first_name` the first one,
+    which never changes. `destination` is where members are pushed to and
+    `published_name` what Braze calls the cohort there. `revision` is the version for
+    optimistic locking.
     """
 
     first: int = 0

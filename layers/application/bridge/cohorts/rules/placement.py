@@ -1,14 +1,14 @@
-"""Which sync a page belongs to (pure)."""
+"""Which sync a page belongs to, and what a restart takes over (pure)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bridge.cohorts.rules.completeness import _has_all_pages, _tells_counts
-from bridge.cohorts.rules.model import Cohort, Page, Registered, Sync
+from bridge.cohorts.rules.completeness import counts_show_all_pages
+from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.mixpanel.cohort_webhook import Action
 
 JOIN_WINDOW_MS = 600_000
-"""A session joins a diff that lacks its action if that had a page in this time."""
+"""A session joins a diff that lacks its action if the diff had a page in this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,12 @@ class Placement:
 def place(
     cohort: Cohort, page: Page, digests: Mapping[int, str], now_ms: int
 ) -> Placement:
-    """Find the sync of a page, by session, by what it lacks, or open a new one.
+    """Find the sync of a page by its session or by the action it lacks, or open one.
 
-    `digests` says, by sync, what was registered for this very page. The same page with
-    another content, or another total, is a restart under the same session id, hence a
-    new sync. `now_ms` is the arrival at the API: only a server's clock orders syncs.
+    `digests` gives the content that is registered for this page, by sync. The same page
+    with other content, or with another total, is a restart under the same session id
+    and opens a new sync. `now_ms` is the arrival at the API: only a server's clock
+    orders syncs.
     """
     full = page.action is Action.FULL
     restarts = 0
@@ -43,12 +44,12 @@ def place(
 
 
 def _of_session(cohort: Cohort, session: str) -> Sync | None:
-    """The newest sync of a session; what was begun anew goes on in its successor."""
-    chain: Sync | None = None
+    """The newest sync of a session; a restarted one continues in its successor."""
+    newest: Sync | None = None
     for sync in cohort.syncs:
-        if sync.has_session(session) or (chain and sync.restarts == chain.seq):
-            chain = sync
-    return chain
+        if sync.has_session(session) or (newest and sync.restarts == newest.seq):
+            newest = sync
+    return newest
 
 
 def _joins_newest(cohort: Cohort, page: Page, now_ms: int) -> bool:
@@ -73,12 +74,12 @@ def _restarts(sync: Sync, page: Page, digests: Mapping[int, str]) -> bool:
     )
 
 
-def failed_until(pages: Iterable[Registered], page: Page) -> int:
-    """When the failed run ended at the earliest, if `page` begins it anew (ms).
+def failed_run_until(pages: Iterable[RegisteredPage], page: Page) -> int:
+    """The earliest possible end of the failed run that `page` begins anew, in ms.
 
-    `pages` are those of the failed sync. What the page contradicts belongs to the run
-    that failed, and so does what came before that; what came after it may belong to the
-    new run, whose first pages can be as they were.
+    `pages` are those of the failed sync. Whatever the page contradicts belongs to the
+    failed run, and so does everything that arrived before it. Later pages may belong to
+    the new run, whose first pages can be unchanged.
     """
     return max(
         (
@@ -94,13 +95,13 @@ def failed_until(pages: Iterable[Registered], page: Page) -> int:
     )
 
 
-def inherited(sync: Sync, earlier: Iterable[Registered]) -> list[Registered]:
-    """Pages of the failed run `earlier` that stand for the same pages of `sync`.
+def inherited(sync: Sync, earlier: Iterable[RegisteredPage]) -> list[RegisteredPage]:
+    """The pages of the failed run `earlier` that count for `sync` as well.
 
-    After a restart under the same session id, a page that did not change comes again as
-    it was: if that was before the first changed page, it was taken for one of the
-    failed run. Such pages count when nothing else is wanting, for until then the
-    changed ones may still come.
+    After a restart under the same session id, an unchanged page arrives again as it
+    was. If it arrived before the first changed page, it was registered for the failed
+    run. Such pages count once nothing else is missing: until then the changed ones may
+    still come.
     """
     lacking = [
         page
@@ -116,19 +117,20 @@ def inherited(sync: Sync, earlier: Iterable[Registered]) -> list[Registered]:
     for page in lacking:
         accepted[page.action] = accepted.get(page.action, frozenset()) | {page.name}
     filled = replace(sync, totals={**totals, **sync.totals}, accepted=accepted)
-    return lacking if _tells_counts(filled) and _has_all_pages(filled) else []
+    return lacking if counts_show_all_pages(filled) else []
 
 
 def shows_empty_calls(page: Page) -> bool:
-    """Whether the page shows that its sender makes calls that name nobody.
+    """Whether the page proves that its sender makes calls with an empty list.
 
-    A full sync of nobody has to be one, whatever its sender does with diffs.
+    A full sync of an empty cohort has to be such a call, whatever the sender does with
+    diffs, so it proves nothing.
     """
     return page.empty and page.action is not Action.FULL
 
 
 def shows_shared_session(sync: Sync, page: Page) -> bool:
-    """Whether the page shows that its sender uses one session for both actions."""
+    """Whether the page proves that its sender uses one session for both actions."""
     return any(
         page.session in sessions
         for action, sessions in sync.sessions.items()

@@ -1,0 +1,77 @@
+"""What a message is carried out with, and what that brings about."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge.cohorts.messages import Message
+from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
+from bridge.errors import RetryableError
+
+SECONDS_FOR_A_STEP = 20.0
+"""No step begins with less time than this; the rest is deferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Settings of the flow.
+
+    To remove more than `max_removal_fraction` of a large cohort is held (1: nothing
+    is). Every member is reasserted once in `reassert_days`, and by full syncs (0:
+    never). Two writes for one user are `write_gap_seconds` apart: Braze promises no
+    order between them, and lags by seconds.
+    """
+
+    max_removal_fraction: float = 0.5
+    reassert_days: int = 30
+    write_gap_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The ports and settings of one message.
+
+    `time_left` is in seconds, `clock` in epoch seconds; `quarantine` takes a message
+    that cannot be carried out, and the reason.
+    """
+
+    ledger: Ledger
+    pages: PageStore
+    queue: Queue
+    route: Route
+    time_left: Callable[[], float]
+    quarantine: Callable[[Message, str], None]
+    policy: Policy = Policy()
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def now_ms(self) -> int:
+        """The time of day in ms since the epoch."""
+        return int(self.clock() * 1000)
+
+    def has_time(self) -> bool:
+        """Whether a further step fits."""
+        return self.time_left() >= SECONDS_FOR_A_STEP
+
+    def need_time(self) -> None:
+        """Raises `RetryableError` when no further step fits."""
+        if not self.has_time():
+            raise RetryableError("out_of_time", "the rest follows in the next run")
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a message brought about: members pushed, rejected (Braze), skipped (us)."""
+
+    pushed: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    held_removals: int = 0
+
+    def __iadd__(self, other: "Applied") -> "Applied":
+        self.pushed += other.pushed
+        self.rejected += other.rejected
+        self.skipped += other.skipped
+        self.held_removals += other.held_removals
+        return self

@@ -1,0 +1,37 @@
+"""Tell Braze the name of a cohort, and notice that the destination has changed."""
+
+from collections import Counter
+
+from bridge.cohorts.apply.context import Applied, Context
+from bridge.cohorts.messages import CohortKey, RescanMessage
+from bridge.cohorts.rules.model import Cohort
+from bridge.errors import Rejected
+
+
+def publish(context: Context, key: CohortKey, cohort: Cohort) -> Applied:
+    """Publish the cohort's name; if the destination changed, queue a rescan.
+
+    Nothing is known of what another destination holds, so all members are compared.
+    """
+    destination = context.route.destination()
+    if cohort.destination != destination:
+        if cohort.destination:
+            context.queue.send(
+                RescanMessage(
+                    key=key,
+                    baseline=cohort.baseline,
+                    # A change back within minutes is another one.
+                    destination=f"{destination} {cohort.revision}",
+                )
+            )
+        context.ledger.set_destination(key, destination)
+    rejected: Counter[str] = Counter()
+    published_name = f"{destination} {cohort.name}"
+    if cohort.name and cohort.published_name != published_name:
+        try:
+            context.route.name(key.cohort, cohort.name)
+        except Rejected as error:
+            # The members matter more than what Braze calls the cohort.
+            rejected[error.reason] += 1
+        context.ledger.set_published_name(key, published_name)
+    return Applied(rejected=rejected)
