@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from bridge.credentials import Secret
 from bridge.observability import logger
+from sandbox.aws_server import tables
 from sandbox.event_sources.sqs import sqs_record
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ IMPORT_KEY = "example-import-key"
 TOKEN = "example-token"
 PROJECT_TOKEN = "canary-project-token-77aa"
 REGION = "eu-west-1"
+
+tables.replace_moto()
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -101,7 +104,7 @@ class Stack:
         return [record["Data"] for record in found]
 
     def forget(self) -> None:
-        """Empty the ledger: moto copies all of it at every transaction."""
+        """Empty the ledger: moto takes longer the more a partition holds."""
         self.dynamodb.delete_table(TableName=self.table)
         create_ledger_table(self.dynamodb)
 

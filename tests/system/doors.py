@@ -1,8 +1,8 @@
 """The webhook's real handler in this process, with stores in memory around it.
 
 For tests of many thousand calls: S3 and SQS are lists, the ledger is on moto, or in
-memory where moto would take an hour. It is emptied now and then: moto copies its table
-for every transaction.
+memory where moto would take an hour. It is emptied now and then: moto takes longer the
+more a partition holds.
 """
 
 import json
