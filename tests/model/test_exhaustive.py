@@ -53,8 +53,8 @@ def check(walk: Walk, name: str, histories: int) -> None:
         + expires,
         faults=f"every choice of at most {walk.faults}",
         claim="0 wrong but where Mixpanel never saw our last answer",
-        result=f"{tally.wrong} wrong; of {tally.with_lost:,} with a lost last answer "
-        f"{tally.excused:,} more",
+        result=f"{tally.wrong} wrong, but for {tally.excused:,} of the "
+        f"{tally.with_lost:,} with a lost last answer",
     )
     assert walk.wrong == []
     assert tally.histories == counted(walk) == histories
