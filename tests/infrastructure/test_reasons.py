@@ -1,5 +1,6 @@
 """Every reason that the code can state is in the enum, and the runbook explains it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,11 @@ def test_every_reason_is_explained_in_sentences_for_each_of_its_consequences() -
 
 
 def test_a_reason_is_its_text() -> None:
-    assert f"{Reason.NOT_JSON}" == "not_json" == Reason.NOT_JSON
-    assert {Reason.NOT_JSON: 1} == {"not_json": 1}
+    text: str = Reason.NOT_JSON
+    assert text == "not_json"
+    assert f"{text}" == "not_json"
+    assert json.dumps({text: text}) == '{"not_json": "not_json"}'
+    assert {text: 1}["not_json"] == 1
 
 
 def test_the_runbook_has_the_tables_of_the_enum() -> None:
