@@ -231,7 +231,7 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             ("pages", *(f"{c.pages:,}" for c in cohorts)),
             ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
             ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
-            ("queries to settle it", *(f"{c.settle_queries:,}" for c in cohorts)),
+            ("queries of a rescan", *(f"{c.settle_queries:,}" for c in cohorts)),
             (
                 "hours' worth of 250,000 calls",
                 *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),
