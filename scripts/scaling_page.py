@@ -112,7 +112,7 @@ class Cohort:
         )
         self.hours = self.pages * self.page_seconds / 3600
         self.calls = self.pages * self.track_calls
-        self.settle_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
+        self.rescan_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         self.calls_a_second = self.writers * self.track_calls / self.page_seconds
         self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
@@ -231,7 +231,7 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             ("pages", *(f"{c.pages:,}" for c in cohorts)),
             ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
             ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
-            ("queries of a rescan", *(f"{c.settle_queries:,}" for c in cohorts)),
+            ("queries of a rescan", *(f"{c.rescan_queries:,}" for c in cohorts)),
             (
                 "hours' worth of 250,000 calls",
                 *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),
