@@ -209,8 +209,8 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"bound is Mixpanel's**: {MIXPANEL_EVENTS:,} events a second and project, "
             f"or 2 GB of JSON a minute, which is {by_bytes:,.0f} events of "
             f"{EVENT_BYTES} bytes a second. Above that Mixpanel answers 429, the "
-            "importer hands its position back, the iterator's age grows and the stream "
-            "keeps what waits. The last column needs a higher quota, or several "
+            "importer defers the rest of its batch, the iterator's age grows and the "
+            "stream keeps what waits. The last column needs a higher quota, or several "
             "projects, one stack each."
         ),
     ]
