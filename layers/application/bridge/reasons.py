@@ -59,8 +59,8 @@ class Reason(_Explained):
     COHORT_ID = "cohort_id", {Consequence.PAGE_REFUSED: "`cohort_id` of a cohort import call is not a text of 1 to 100 characters: fix the sender, then resume the sync."}
     COHORT_CHANGES = "cohort_changes", {Consequence.PAGE_REFUSED: "`cohort_changes` of a cohort import call has another shape than Braze documents: fix the sender, then resume the sync."}
     TOO_MANY_IDS = "too_many_ids", {Consequence.PAGE_REFUSED: "A cohort import call names more than 1,000 users, Braze's own limit: send smaller calls."}
-    NAME = "name", {Consequence.PAGE_REFUSED: "A cohort import call gives the cohort no name."}
-    CREATED_AT = "created_at", {Consequence.PAGE_REFUSED: "`created_at` of a cohort import call is no ISO time."}
+    NAME = "name", {Consequence.PAGE_REFUSED: "A cohort import call gives the cohort no name: fix the sender, then resume the sync."}
+    CREATED_AT = "created_at", {Consequence.PAGE_REFUSED: "`created_at` of a cohort import call is not an ISO time: fix the sender, then resume the sync."}
 
     # Cohort members
     NO_IDENTIFIER = "no_identifier", {Consequence.MEMBER_SKIPPED: "None of the properties in `Identifiers` has a value: add one to Mixpanel's exported properties, or to `Identifiers`."}
@@ -101,7 +101,7 @@ class Reason(_Explained):
     REJECTED = "rejected", {Consequence.EVENT_QUARANTINED: "Mixpanel rejected the event; `field` and `message` are its own words. Fix the cause, then `replay`."}
     NO_EVENT_TYPE = "no_event_type", {Consequence.EVENT_QUARANTINED: "The event has no `event_type`."}
     NO_EVENT_NAME = "no_event_name", {Consequence.EVENT_QUARANTINED: "The custom event has no name."}
-    BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing or no number of seconds."}
+    BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing or not a number."}
     BAD_USER = "bad_user", {Consequence.EVENT_QUARANTINED: "A user id is neither a text nor a number."}
     RESERVED_TYPE = "reserved_type", {Consequence.EVENT_QUARANTINED: "Mixpanel would read the event type as a command, such as `$merge`."}
     BAD_GZIP = "bad_gzip", {Consequence.EVENT_QUARANTINED: "The gzip data is damaged."}
