@@ -136,7 +136,7 @@ class Reason(_Explained):
     # The command and the inside
     QUARANTINE_LINE = "quarantine_line", {Consequence.COMMAND_FAILED: "An object of the quarantine is damaged; `replay` names it and leaves it."}
     MIXPANEL_TOO_LARGE = "mixpanel_too_large", {Consequence.INTERNAL: "Mixpanel rejected a request for its size, and its halves are sent."}
-    PAGE_WAITS = "page_waits", {Consequence.INTERNAL: "Tells the batch processor that a message failed, without the foreign exception."}
+    MESSAGE_DEFERRED = "message_deferred", {Consequence.INTERNAL: "Tells the batch processor that a message failed, without the foreign exception."}
 
 
 class ReasonPattern(_Explained):
