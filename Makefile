@@ -45,6 +45,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@.venv-sam/bin/sam validate --lint
 	@$(BIN)/python scripts/events_page.py --check
 	@$(BIN)/python scripts/scaling_page.py --check
+	@$(BIN)/python scripts/runbook_page.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -62,6 +63,7 @@ deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=b
 docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/events_page.py
 	@$(BIN)/python scripts/scaling_page.py
+	@$(BIN)/python scripts/runbook_page.py
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes

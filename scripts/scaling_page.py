@@ -112,7 +112,7 @@ class Cohort:
         )
         self.hours = self.pages * self.page_seconds / 3600
         self.calls = self.pages * self.track_calls
-        self.settle_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
+        self.rescan_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         self.calls_a_second = self.writers * self.track_calls / self.page_seconds
         self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
@@ -209,8 +209,8 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"bound is Mixpanel's**: {MIXPANEL_EVENTS:,} events a second and project, "
             f"or 2 GB of JSON a minute, which is {by_bytes:,.0f} events of "
             f"{EVENT_BYTES} bytes a second. Above that Mixpanel answers 429, the "
-            "importer hands its position back, the iterator's age grows and the stream "
-            "keeps what waits. The last column needs a higher quota, or several "
+            "importer defers the rest of its batch, the iterator's age grows and the "
+            "stream keeps what waits. The last column needs a higher quota, or several "
             "projects, one stack each."
         ),
     ]
@@ -231,7 +231,7 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             ("pages", *(f"{c.pages:,}" for c in cohorts)),
             ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
             ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
-            ("queries to settle it", *(f"{c.settle_queries:,}" for c in cohorts)),
+            ("queries of a rescan", *(f"{c.rescan_queries:,}" for c in cohorts)),
             (
                 "hours' worth of 250,000 calls",
                 *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),

@@ -158,7 +158,7 @@ QUIET = {
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
-    # What heals; where it does not, put-offs, ages, errors or dead letters wake.
+    # What heals; where it does not, deferrals, ages, errors or dead letters wake.
     Metric.MESSAGES_DEFERRED,
     Metric.FILES_DEFERRED,
     Metric.EVENTS_DEFERRED,

@@ -48,8 +48,8 @@ def mapping(template: Template, source: str) -> dict[str, Any]:
     return dict(made)
 
 
-def sweeper_seconds(template: Template) -> int:
-    """How often the sweeper runs."""
+def maintenance_seconds(template: Template) -> int:
+    """How often cohort maintenance runs."""
     (rule,) = of_type(template, "AWS::Events::Rule").values()
     assert rule.get("State", "ENABLED") == "ENABLED"
     assert meant(rule["Targets"][0]["Arn"]) == "CohortMaintenanceFunction"
@@ -83,8 +83,8 @@ def test_the_ledger_remembers_a_page_through_both_queues(expanded: Template) -> 
 
 
 def test_dead_letters_are_kept_as_long_as_messages(expanded: Template) -> None:
-    dead = retention(expanded, "CohortDeadLetterQueue")
-    assert dead >= retention(expanded, "CohortQueue") == 14 * DAY
+    dead_letters = retention(expanded, "CohortDeadLetterQueue")
+    assert dead_letters >= retention(expanded, "CohortQueue") == 14 * DAY
 
 
 def test_a_message_outlasts_an_outage_of_two_days_and_no_expiry(
@@ -108,15 +108,15 @@ def test_the_queue_is_fifo_and_so_are_its_dead_letters(expanded: Template) -> No
         assert not queue(expanded, name).get("ContentBasedDeduplication")
 
 
-def test_the_sweeper_comes_at_least_as_often_as_its_waits_assume(
+def test_maintenance_runs_at_least_as_often_as_its_waits_assume(
     expanded: Template,
 ) -> None:
-    every = sweeper_seconds(expanded) * 1000
+    every = maintenance_seconds(expanded) * 1000
     assert every <= maintenance.PATIENCE_MS
     # A cohort that falls silent is seen several times before it counts as gone.
     assert 3 * every <= maintenance.DISCONNECTED_MS - maintenance.SILENT_MS
     assert every <= maintenance.DAY_MS / 24
-    assert function(expanded, "CohortMaintenance")["Timeout"] < sweeper_seconds(
+    assert function(expanded, "CohortMaintenance")["Timeout"] < maintenance_seconds(
         expanded
     )
 
@@ -141,7 +141,7 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
 ) -> None:
     """It would be mailed anew at each of them, for as long as the trouble lasts."""
     silent = seconds_looked_at(expanded, "CohortSilentAlarm")
-    assert silent > sweeper_seconds(expanded)
+    assert silent > maintenance_seconds(expanded)
     refused = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
     assert refused > MAX_PAUSE
 
@@ -165,9 +165,9 @@ def test_a_notification_that_failed_still_has_its_file_and_mark(
 ) -> None:
     (config,) = of_type(expanded, "AWS::Lambda::EventInvokeConfig").values()
     waits = config["MaximumEventAgeInSeconds"]
-    dead = retention(expanded, "CurrentsLoaderDeadLetterQueue")
-    assert expiry(expanded, "CurrentsBucket")[""] > waits + dead
-    assert expiry(expanded, "DataBucket")["progress/"] >= dead
+    dead_letters = retention(expanded, "CurrentsLoaderDeadLetterQueue")
+    assert expiry(expanded, "CurrentsBucket")[""] > waits + dead_letters
+    assert expiry(expanded, "DataBucket")["progress/"] >= dead_letters
     assert config["MaximumRetryAttempts"] == 2
     loader = function(expanded, "CurrentsLoader")["Timeout"]
     assert waits > 3 * loader

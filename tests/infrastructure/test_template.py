@@ -97,7 +97,7 @@ def test_the_rules_for_events_never_expire(expanded: Template) -> None:
     }
 
 
-def test_plain_http_is_refused_by_every_queue_and_bucket(expanded: Template) -> None:
+def test_plain_http_is_denied_by_every_queue_and_bucket(expanded: Template) -> None:
     refusing: set[str] = set()
     for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
         for policy in of_type(expanded, kind).values():
@@ -178,7 +178,7 @@ def test_keys_go_to_brazes_hosts_alone(template: Template, endpoint: str) -> Non
         ("", False),
     ],
 )
-def test_identifiers_are_judged_like_in_the_code(
+def test_the_template_takes_the_identifiers_that_the_code_takes(
     template: Template, identifiers: str, good: bool
 ) -> None:
     from bridge.cohorts.rules.identifiers import IdentifiersError, parse_sources
