@@ -16,14 +16,9 @@ from tests.integration.operator import (
     RULES,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
-    vendors,
 )
 from tests.integration.stack import PROJECT_TOKEN, REGION
-
-__all__ = ["aws", "operator", "vendors"]
 
 
 def test_all_that_is_right_is_told_line_by_line(operator: Operator) -> None:

@@ -25,15 +25,10 @@ from tests.integration.operator import (
     NAME,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
     run,
-    vendors,
 )
 from tests.integration.stack import REGION
-
-__all__ = ["aws", "operator", "vendors"]
 
 HELD = CohortKey(project="7", cohort="8120045")
 FREE = CohortKey(project="7", cohort="8120046")
@@ -68,7 +63,7 @@ FAILURES: dict[str, Exception] = {
 
 @pytest.fixture
 def busy(operator: Operator, aws: Aws) -> Operator:
-    """Two cohorts, one with a held sweep; something in quarantine and dead letters."""
+    """Two cohorts, one with a held removal; something in quarantine and dead letters."""
     table = Table(boto3.client("dynamodb", REGION), "ledger")
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
@@ -146,9 +141,7 @@ def test_a_cohort_that_never_synced_is_told(
 ) -> None:
     status, said = busy.run(f"{command} 404")
     assert status == 1
-    assert complaint(said) == (
-        "no sync of a cohort 404 ever came: `cohorts` lists those known"
-    )
+    assert complaint(said) == ("no cohort 404 is known; `cohorts` lists those that are")
     assert "SendMessage" not in aws.calls
 
 
@@ -157,7 +150,7 @@ def test_a_cohort_without_a_held_sweep_has_nothing_to_release(
 ) -> None:
     status, said = busy.run(f"release {FREE.cohort}")
     assert status == 1
-    assert complaint(said) == f"no sweep of cohort {FREE.cohort} is held"
+    assert complaint(said) == f"cohort {FREE.cohort} has no held removal"
     assert "SendMessage" not in aws.calls
 
 
@@ -199,7 +192,7 @@ def test_another_stack_is_no_bridge(
     status, said = run(capsys, f"--stack other --region {REGION} status")
     assert status == 1
     assert complaint(said) == (
-        "the stack other is no bridge, or one of another release"
+        "the stack other is not a bridge, or not one of this release"
     )
 
 
@@ -255,7 +248,7 @@ def test_a_local_cloud_that_is_gone_is_told(
     status, said = run(capsys, f"--description {path} status")
     assert status == 1
     assert complaint(said) == (
-        "AWS cannot be asked (EndpointConnectionError): is `make run KEEP=1` running?"
+        "AWS cannot be reached (EndpointConnectionError): is `make run KEEP=1` running?"
     )
 
 
@@ -267,7 +260,7 @@ def test_a_fault_that_nobody_foresaw_is_told_by_its_name_and_place(
     )
     status, said = busy.run("status")
     assert status == 1
-    assert complaint(said).startswith("a fault of the bridge, ZeroDivisionError at ")
+    assert complaint(said).startswith("a bug in the bridge: ZeroDivisionError at ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`bridge replay` that fails half-way and is run again: nothing lost, nothing twice."""
+"""`bridge replay` that fails before its end and is run again: nothing lost, nothing twice."""
 
 import json
 import time
@@ -15,13 +15,8 @@ from tests.integration.operator import (
     DAY,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
-    vendors,
 )
-
-__all__ = ["aws", "operator", "vendors"]
 
 STEPS = {"PutRecord": 2, "SendMessage": 5, "DeleteMessage": 3}
 """What a whole replay of `filled` writes: two arrivals, two pages and three dead."""
@@ -166,7 +161,9 @@ def test_a_replay_that_is_stopped_says_that_it_can_be_repeated(
     )
     status, said = filled.run("replay")
     assert status == 130
-    assert said.splitlines()[-1] == "stopped  half-way; the command can be repeated"
+    assert (
+        said.splitlines()[-1] == "stopped  before the end; the command can be run again"
+    )
     aws.heal()
     assert filled.run("replay")[0] == 0
     assert sorted(queued(filled, "cohorts")) == ["0", "1", "2", "3", "4"]

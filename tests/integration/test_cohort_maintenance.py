@@ -7,9 +7,7 @@ import pytest
 from bridge.errors import RetryableError
 from functions.cohort_maintenance import app
 from functions.cohort_webhook import app as webhook
-from tests.integration.stack import Context, Stack, sample, stack
-
-__all__ = ["stack"]
+from tests.integration.stack import Context, Stack, sample
 
 
 def accept_and_lose(stack: Stack) -> str:

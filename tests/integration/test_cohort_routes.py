@@ -10,18 +10,14 @@ import pytest
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
+from tests.integration.consumer import consume, make_visible
 from tests.integration.stack import (
     REST_KEY,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-from tests.integration.test_cohort_consumer import consume, make_visible
-
-__all__ = ["logged", "stack"]
 
 PARTNER_KEY, IMPORT_KEY = "canary-partner-key-11", "canary-import-key-22"
 KEYS = {
@@ -185,7 +181,7 @@ def test_a_fault_of_braze_delays_and_spoils_nothing(
         app.consumer().transport._cool_until.clear()  # an hour passes
         make_visible(stack)
     assert len(members(braze, route)) == 2
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
 
 
 def test_one_id_that_braze_refuses_spoils_no_other(
@@ -196,7 +192,7 @@ def test_one_id_that_braze_refuses_spoils_no_other(
     sync("members", "s-1", "dummy", *EVERYBODY)
     assert consume(stack) == []
     assert {"cust-1", name_of(braze, "device", "d-anonymous")} <= members(braze, route)
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
 
 
 def test_no_401_shows_a_key_and_none_puts_a_page_aside(
@@ -212,7 +208,7 @@ def test_no_401_shows_a_key_and_none_puts_a_page_aside(
         make_visible(stack)
     assert "braze_401" in logged.getvalue()
     assert not [c for c in canaries.values() if c in logged.getvalue()]
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
     store(stack, KEYS)
     assert consume(stack) == []
     assert len(members(braze, route)) == 2

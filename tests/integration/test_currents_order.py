@@ -24,10 +24,8 @@ from functions.currents_loader import app as loader
 from functions.currents_receiver import app as receiver
 from sandbox.braze.currents import CurrentsSource, avro_file
 from sandbox.mixpanel import MixpanelStandIn
-from tests.integration.importer import NONE_FAILED, batch, failed, mixpanel, source
-from tests.integration.stack import Context, Stack, sample, stack
-
-__all__ = ["mixpanel", "stack"]
+from tests.integration.importer import NONE_FAILED, batch, failed, source
+from tests.integration.stack import Context, Stack, sample
 
 KIND = "users.messages.email.Open"
 KEY = "a.avro"
@@ -156,9 +154,9 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
     assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
-    kept = stack.kept("quarantine/currents/")
+    kept = stack.objects("quarantine/currents/")
     assert len(kept) == 2, "the event that fits nowhere, and the file"
-    assert stack.kept("progress/") == []
+    assert stack.objects("progress/") == []
 
 
 def test_a_position_stays_until_the_damaged_file_is_kept(
@@ -168,7 +166,7 @@ def test_a_position_stays_until_the_damaged_file_is_kept(
     assert not load(Clock())
     steps.failing = "Quarantine.copy"
     assert not load(Context(600))
-    assert len(stack.kept("progress/")) == 1
+    assert len(stack.objects("progress/")) == 1
 
 
 # The receiver
@@ -197,7 +195,7 @@ def test_whichever_step_of_the_receiver_fails_once_braze_comes_again(
     assert receive() == 503
     assert receive() == 200
     assert {event["id"] for event in stored(stack)} == {"1", "2"}
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1
 
 
 # The importer
@@ -224,4 +222,4 @@ def test_whichever_step_of_the_importer_fails_once_its_record_comes_again(
     assert failed(importer.handler(event, Context())) == [first]
     assert importer.handler(event, Context()) == NONE_FAILED
     assert len(mixpanel.visible()) == 1
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1

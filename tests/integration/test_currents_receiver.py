@@ -12,9 +12,7 @@ import pytest
 from bridge.currents.decode.record import decode
 from bridge.quarantine import from_lines
 from functions.currents_receiver import app
-from tests.integration.stack import TOKEN, Context, Stack, logged, sample, stack
-
-__all__ = ["logged", "stack"]
+from tests.integration.stack import TOKEN, Context, Stack, sample
 
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
@@ -84,7 +82,7 @@ def test_a_body_that_is_none_is_put_aside_and_never_400(
 ) -> None:
     status, _ = call(sample("currents_receiver") | {"body": body})
     assert status == 200
-    kept = [item for content in stack.kept("quarantine/currents/")
+    kept = [item for content in stack.objects("quarantine/currents/")
             for item in from_lines(content)]  # fmt: skip
     assert [item.original for item in kept] == [body.encode()]
     assert stack.stream_records() == []
@@ -157,7 +155,7 @@ def test_an_event_that_fits_nowhere_is_put_aside_alone(
     body = f'{{"events": [{{"id": "1"}}, {{"id": "{noise}"}}, {{"id": "3"}}]}}'
     status, answer = call(sample("currents_receiver") | {"body": body})
     assert (status, answer["events"], answer["quarantined"]) == (200, 2, 1)
-    ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
+    ((item,),) = [[*from_lines(each)] for each in stack.objects("quarantine/currents/")]
     assert (item.reason, noise.encode() in item.original) == ("too_large", True)
     stored = [d.event for record in stack.stream_records() for d in decode(record)]
     assert stored == [{"id": "1"}, {"id": "3"}]
@@ -180,7 +178,7 @@ def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(
         body = base64.b64encode(gzip.compress(content)).decode()
         status, answer = call(event | {"body": body, "isBase64Encoded": True})
         assert (status, answer["events"]) == (200, events)
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1
 
 
 def test_records_that_kinesis_never_takes_are_503(

@@ -22,10 +22,8 @@ from functions.currents_importer import app as importer
 from functions.currents_loader import app as loader
 from functions.currents_receiver import app as receiver
 from tests.integration.importer import batch, failed, source
-from tests.integration.stack import EVENTS, Context, Stack, logged, sample, stack
+from tests.integration.stack import EVENTS, Context, Stack, sample
 from tests.model.world import Braze
-
-__all__ = ["logged", "stack"]
 
 CANARY = "canary-person@example.com"
 DEFERRED = "not accepted just now, try again"
@@ -118,7 +116,7 @@ def the_consumer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> 
     (broken_one, _) = records
     assert failed(answer) == [broken_one["messageId"]]
     assert braze.members == {"cust-9"}, "the other cohort goes on"
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
     again = consumer.handler({"Records": [broken_one]}, Context())
     assert failed(again) == []
     assert braze.members == {"cust-9", "page-of-the-broken"}

@@ -15,11 +15,7 @@ from tests.system.virtual import (
     VISIBILITY,
     Message,
     VirtualWorld,
-    stack,
-    virtual,
 )
-
-__all__ = ["stack", "virtual"]
 
 DAY, HALF_AN_HOUR = 86_400.0, 1_800.0
 FAULTS = (
@@ -129,12 +125,12 @@ def outage(world: VirtualWorld, cohorts: int, pages: int) -> None:
         faults="every call: "
         + ", ".join(f"{n} x {k}" for k, n in sorted(faults.items())),
         claim="0 in the dead-letter queue, order kept in each cohort, 0 wrong after",
-        result=f"{len(world.queue.aborted)} in the DLQ (most receives "
+        result=f"{len(world.queue.dead)} in the DLQ (most receives "
         f"{world.queue.most_received} of {RECEIVES}), {disordered} cohorts out of "
         f"order, {wrong} wrong; all in {after / 60:.0f} min after its end",
     )
     assert len(sent) == cohorts * each
-    assert (world.queue.aborted, world.queue.waiting) == ([], [])
+    assert (world.queue.dead, world.queue.waiting) == ([], [])
     assert (disordered, wrong) == (0, 0)
     assert len(handled) == len(sent)
     assert set(faults) == set(FAULTS)
@@ -187,7 +183,7 @@ def one_bad_cohort(world: VirtualWorld, cohorts: int, pages: int) -> None:
     assert held(world, bad) == set()
     assert before <= 1 + len(done) // 50
     assert late < before * HELD + len(done) * 0.2
-    assert world.queue.aborted == []
+    assert world.queue.dead == []
 
 
 def late_pages(world: VirtualWorld, pages: int) -> None:
@@ -240,7 +236,7 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                 stale += len((after ^ truth) - (before ^ truth) - away)
             world.now += HALF_AN_HOUR
         wrong += held(world, cohort) != set(cohort.members)
-        world.stack.forget()
+        world.stack.empty_ledger()
     record_claim(
         row="A-late",
         size=f"{sent} pages, {histories} cohorts of 10 syncs; {redriven} redriven "

@@ -22,7 +22,7 @@ from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import (
     accounts,
     cohorts_in_ledger,
-    pages_put_aside,
+    quarantined_pages,
     waiting,
 )
 from tests.system.claims import record_claim
@@ -177,7 +177,7 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
         CohortKey(project=h.cohort.project_id, cohort=h.cohort.id) for h in histories
     ]
     ledger = accounts(cloud, keys)
-    aside = pages_put_aside(cloud)
+    aside = quarantined_pages(cloud)
     wrong: Counter[str] = Counter()
     lost: list[tuple[str, PageSent]] = []
     answered = accepted = unprocessed = 0

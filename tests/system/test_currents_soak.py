@@ -17,7 +17,7 @@ from bridge.quarantine import from_lines
 from sandbox.braze.currents import CurrentsSource
 from sandbox.cloud import Cloud
 from sandbox.mixpanel.faults import MixpanelFaults
-from tests.integration.importer import refuse_events_with
+from tests.integration.importer import reject_events_with
 from tests.system.claims import record_claim
 
 IMPORTER = "CurrentsImporterFunction"
@@ -181,7 +181,7 @@ def objects(cloud: Cloud) -> Iterator[tuple[str, bytes]]:
 def test_b_soak(
     soaked: Cloud, monkeypatch: pytest.MonkeyPatch, size: int, per_record: int
 ) -> None:
-    refuse_events_with(REJECTED, monkeypatch)
+    reject_events_with(REJECTED, monkeypatch)
     mixpanel: Any = soaked.mixpanel
     full = size > 5_000
     mixpanel.faults = faults = KillingFaults(soaked, rates=RATES if full else {})
