@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.lambda_process import REGION, built_functions
 from bench.memory_aws import ENVIRONMENT
 from bench.processes import Usage, median_cpu, run_code, take_turns
-from sandbox.cloudformation.stack import FunctionSettings
+from sandbox.cloudformation.settings import FunctionSettings
 
 NOTHING = "print(0)"
 IMPORTED = "import app; print(0)"

@@ -12,14 +12,12 @@ from bench.built import BUILD
 from bench.processes import Usage
 from bench.sink import Sink
 from bench.yardsticks import repeated
-from sandbox.cloudformation.stack import FunctionSettings, Stack
+from sandbox.cloudformation.settings import FunctionSettings
+from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
-from sandbox.lambda_runtime.functions import (
-    ExecutionEnvironment,
-    lambda_environment,
-    link_runtime,
-)
+from sandbox.lambda_runtime.environment import ExecutionEnvironment
 from sandbox.lambda_runtime.processes import ChildGroup
+from sandbox.lambda_runtime.process_setup import lambda_environment, link_runtime
 
 REGION = "us-east-1"
 PARAMETERS = {

@@ -32,13 +32,10 @@ from sandbox.event_sources.sqs import SqsMapping
 from sandbox.http_api.server import HttpApi
 from sandbox.lambda_runtime.async_invoke import AsyncInvoker
 from sandbox.lambda_runtime.destinations import Destinations
-from sandbox.lambda_runtime.functions import (
-    LambdaFunction,
-    lambda_environment,
-    link_runtime,
-)
+from sandbox.lambda_runtime.functions import LambdaFunction
 from sandbox.lambda_runtime.invocation import Invocation
 from sandbox.lambda_runtime.processes import ChildGroup
+from sandbox.lambda_runtime.process_setup import lambda_environment, link_runtime
 from sandbox.stand_ins import start_braze, start_mixpanel
 
 if TYPE_CHECKING:

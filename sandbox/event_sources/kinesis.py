@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import KinesisSource
+from sandbox.cloudformation.settings import KinesisSource
 from sandbox.event_sources.batch_response import CompleteFailure, failed_identifiers
 from sandbox.event_sources.kinesis_records import (
     ShardRecord,

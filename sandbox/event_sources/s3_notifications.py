@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import ObjectSource
+from sandbox.cloudformation.settings import ObjectSource
 
 _logger = logging.getLogger(__name__)
 QUEUE_NAME = "sandbox-object-notifications"

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import SqsSource
+from sandbox.cloudformation.settings import SqsSource
 from sandbox.event_sources.batch_response import CompleteFailure, failed_identifiers
 from sandbox.lambda_runtime.invocation import (
     SYNCHRONOUS_PAYLOAD_LIMIT,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.cloudformation.template import ACCOUNT
 
 _TEXT = re.compile(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.http_api.payload import Answer, Request, answer_of, event_of, refusal
 from sandbox.lambda_runtime.invocation import Invoke, RequestTooLarge, Throttled
 from sandbox.servers.loopback import KeepAliveHandler, LoopbackServer

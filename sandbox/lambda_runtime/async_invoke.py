@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import AsyncSettings, FunctionSettings
+from sandbox.cloudformation.settings import AsyncSettings, FunctionSettings
 from sandbox.lambda_runtime.destinations import Destinations, timestamp
 from sandbox.lambda_runtime.invocation import (
     ASYNCHRONOUS_PAYLOAD_LIMIT,

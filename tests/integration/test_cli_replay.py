@@ -1,4 +1,4 @@
-"""`bridge replay` that fails before its end and is run again: nothing lost, nothing twice."""
+"""`bridge replay` fails midway and is run again: nothing is lost, nothing is doubled."""
 
 import json
 import time

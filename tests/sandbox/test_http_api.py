@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.http_api.server import BODY_LIMIT, HttpApi, find_route
 from sandbox.lambda_runtime.invocation import (
     Invocation,

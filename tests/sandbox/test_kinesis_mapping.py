@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import KinesisSource
+from sandbox.cloudformation.settings import KinesisSource
 from sandbox.event_sources.kinesis import KinesisMapping, Pace
 from sandbox.lambda_runtime.destinations import Destinations
 from sandbox.lambda_runtime.invocation import Invoke

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import ObjectSource
+from sandbox.cloudformation.settings import ObjectSource
 from sandbox.event_sources.s3_notifications import complete, matches
 
 SOURCE = ObjectSource(

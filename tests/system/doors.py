@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from bridge.quarantine import QuarantinedItem, from_lines
 from functions.cohort_webhook import app
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.http_api.payload import Request, event_of
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.integration.stack import Context, Stack
