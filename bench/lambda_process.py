@@ -16,8 +16,8 @@ from sandbox.cloudformation.settings import FunctionSettings
 from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
 from sandbox.lambda_runtime.environment import ExecutionEnvironment
-from sandbox.lambda_runtime.processes import ChildGroup
 from sandbox.lambda_runtime.process_setup import lambda_environment, link_runtime
+from sandbox.lambda_runtime.processes import ChildGroup
 
 REGION = "us-east-1"
 PARAMETERS = {

@@ -121,7 +121,7 @@ class ExecutionEnvironment:
         if report.kind == "error":
             return Invocation(request_id, report.payload, "Unhandled")
         if report.kind == "too large":
-            # The client does not survive the refusal; the next event needs another.
+            # The client does not survive a 413; the next event needs another process.
             self._process.kill()
             self._process.wait()
             return Invocation(request_id, report.payload, "Unhandled")

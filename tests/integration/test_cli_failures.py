@@ -63,7 +63,7 @@ FAILURES: dict[str, Exception] = {
 
 @pytest.fixture
 def busy(operator: Operator, aws: Aws) -> Operator:
-    """Two cohorts, one with a held removal; an item in quarantine, and a dead letter."""
+    """Two cohorts, one with a held removal; a quarantined item and a dead letter."""
     table = Table(boto3.client("dynamodb", REGION), "ledger")
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):

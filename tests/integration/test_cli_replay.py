@@ -1,4 +1,4 @@
-"""`bridge replay` fails midway and is run again: nothing is lost, nothing is doubled."""
+"""`bridge replay` fails midway and is run again: nothing is lost or doubled."""
 
 import json
 import time

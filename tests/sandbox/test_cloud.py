@@ -156,4 +156,4 @@ def test_a_cloud_that_cannot_start_leaves_nothing_running(
     cloud = Cloud(build(tmp_path), UNUSED, UNUSED)
     with pytest.raises(OSError, match="taken"):
         cloud.start()
-    assert not listening(cloud._endpoint)
+    assert not listening(cloud._aws.url)

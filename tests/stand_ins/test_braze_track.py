@@ -302,7 +302,7 @@ def test_an_export_does_not_show_what_is_only_queued() -> None:
         post("/users/track", {"attributes": [adds("c", external_id="u-1")]})
         assert post("/users/export/ids", export)["users"] == [{}]
         assert braze.state()["waiting"] == 1
-        assert post("/_stand_in/settle", {}) == {"applied": 1}
+        assert post("/_stand_in/apply", {}) == {"applied": 1}
         (user,) = post("/users/export/ids", export)["users"]
         assert user == {"custom_attributes": {"cohorts": ["c"]}}
 
@@ -338,5 +338,5 @@ def test_two_requests_for_one_user_may_be_applied_in_either_order(
                 headers={"authorization": f"Bearer {REST_KEY}"},
                 timeout=5,
             )
-        braze.backlog.settle()
+        braze.backlog.apply_all()
         assert bool(braze.workspace.cohort_members("cohorts", "c")) == member

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sandbox.cloud import REGION, Cloud
+from sandbox.aws_server.process import REGION
+from sandbox.cloud import Cloud
 from sandbox.event_sources.sqs import sqs_record
 
 

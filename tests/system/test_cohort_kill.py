@@ -15,7 +15,7 @@ import pytest
 from bridge.cohorts.messages import CohortKey
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
-from sandbox.servers.boundaries import Boundaries, Door
+from sandbox.servers.kill_proxy import KillProxy, KillSwitch
 from tests.system.accounts import accounts
 from tests.system.claims import record_claim
 from tests.system.deliveries import delete, receive
@@ -42,9 +42,9 @@ class Case:
 class World:
     """The functions behind doors, their queue emptied by hand."""
 
-    def __init__(self, cloud: Cloud, boundaries: Boundaries) -> None:
+    def __init__(self, cloud: Cloud, switch: KillSwitch) -> None:
         self.cloud = cloud
-        self.boundaries = boundaries
+        self.switch = switch
         self.ids = count(1)
         self.seen: list[str] = []
 
@@ -116,13 +116,13 @@ class World:
     def _armed(self, case: Case, act: Any) -> Any:
         if case.cold:
             self.cloud.kill(case.function)
-        self.boundaries.arm(
+        self.switch.arm(
             case.at, lambda: self.cloud.kill(case.function), after=case.after
         )
         result = act()
-        assert self.boundaries.killed == (case.at is not None)
-        self.seen = list(self.boundaries.calls)
-        self.boundaries.arm(None, lambda: None, after=False)
+        assert self.switch.killed == (case.at is not None)
+        self.seen = list(self.switch.calls)
+        self.switch.arm(None, lambda: None, after=False)
         return result
 
     def _check_accounts(self, history: History) -> None:
@@ -134,8 +134,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(built: Any) -> Iterator[World]:
-    boundaries = Boundaries()
-    with Door(boundaries) as aws, Door(boundaries) as vendor:
+    switch = KillSwitch()
+    with KillProxy(switch) as aws, KillProxy(switch) as vendor:
         doors = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
         with Cloud(
             built, concurrency=1, environment=doors, parameters=AT_ONCE
@@ -146,7 +146,7 @@ def world(built: Any) -> Iterator[World]:
             for person in PEOPLE:
                 braze.workspace.add_user(external_id=person)
             cloud.pause()
-            yield World(cloud, boundaries)
+            yield World(cloud, switch)
 
 
 def cases(world: World) -> tuple[list[Case], dict[tuple[str, str], list[str]]]:

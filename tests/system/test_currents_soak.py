@@ -16,7 +16,7 @@ import requests
 from bridge.quarantine import from_lines
 from sandbox.braze.currents import CurrentsSource
 from sandbox.cloud import Cloud
-from sandbox.mixpanel.faults import MixpanelFaults
+from sandbox.servers.faults import Faults
 from tests.integration.importer import reject_events_with
 from tests.system.claims import record_claim
 
@@ -46,16 +46,13 @@ PERSONAL = (
 REJECTED = "canary-refuse-me"
 
 
-class KillingFaults(MixpanelFaults):
+class KillingFaults(Faults):
     """One more kind: SIGKILL for the importer while it waits for the answer."""
 
     def __init__(self, cloud: Cloud, **given: Any) -> None:
-        super().__init__(**given)
+        super().__init__(KINDS | {"kill"}, **given)
         self._cloud = cloud
         self.met: Counter[str] = Counter()
-
-    def plan(self, kind: str, times: int = 1, path: str = "") -> None:
-        self._planned += [(path, kind)] * times
 
     def next(self, path: str) -> str | None:
         kind = super().next(path)
