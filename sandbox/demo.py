@@ -140,6 +140,7 @@ class Demo:
         session.trust_env = False
         session.headers["authorization"] = f"Bearer {description['currents_token']}"
         with step("over HTTP, 100 a call", HTTP_EVENTS) as advance:
+            url = description["currents_url"]
             for start in range(0, HTTP_EVENTS, BATCH):
                 body = {"events": events[start : start + BATCH]}
                 response = session.post(
@@ -161,9 +162,9 @@ class Demo:
         ) as bar:
             shown = 0
             until = time.monotonic() + DRAIN_SECONDS
-            while time.monotonic() < until and shown < HTTP_EVENTS + FILE_EVENTS:
+            while time.monotonic() < until and shown < total:
                 accounted = sum(flow.accounted for flow in self._flows().values())
-                bar(accounted - shown)
+                advance(accounted - shown)
                 shown = accounted
                 time.sleep(0.2)
             self.cloud.drain(DRAIN_SECONDS)
@@ -174,7 +175,7 @@ class Demo:
             self.types[event["id"]] = event["event_type"]
 
     def _flows(self) -> dict[str, Flow]:
-        """What became of the events, by type: Mixpanel, the quarantine and the log say."""
+        """What became of the events, by type, without asking the bridge."""
         flows = {event: Flow(sent=sent) for event, sent in sorted(self.sent.items())}
         mixpanel: Any = self.cloud.mixpanel
         for key in mixpanel.visible():

@@ -1,8 +1,8 @@
 """The events of a Mixpanel project: every copy that came, and what a query shows.
 
-Copies are never rejected: a query shows only the newest of the same event name, distinct
-id, time and `$insert_id`. Source: Mixpanel docs, "Event Deduplication",
-"Hot Shard Limits", "Import Events".
+Copies are never rejected: a query shows only the newest of one event name, distinct id,
+time and `$insert_id`. Source: Mixpanel docs, "Event Deduplication", "Hot Shard Limits",
+"Import Events".
 """
 
 import itertools

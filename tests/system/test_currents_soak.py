@@ -16,6 +16,7 @@ import requests
 from bridge.quarantine import from_lines
 from sandbox.braze.currents import CurrentsSource
 from sandbox.cloud import Cloud
+from sandbox.mixpanel.faults import KINDS
 from sandbox.servers.faults import Faults
 from tests.integration.importer import reject_events_with
 from tests.system.claims import record_claim
