@@ -4,7 +4,7 @@ A fresh process with the built layers and their bytecode imports `app` and build
 the function holds between invocations, its AWS clients included. The yardsticks, in the
 same layers: `import boto3; boto3.client("s3")`, and the same with the very clients that
 the function makes. The interpreter's own start is taken off everywhere. The
-sweeper is left out: a schedule starts it, and it holds nothing.
+maintenance function is left out: a schedule starts it, and nobody waits for it.
 """
 
 import re

@@ -4,7 +4,7 @@
 
 They read the same invoke payloads, map the HTTP form minimally and post gzipped
 batches over one connection: no validation, no rules, no accounts, no retries, nothing
-put aside. What we do more is what the ratio shows.
+quarantined. What we do more is what the ratio shows.
 """
 
 # ruff: noqa: PLC0415 - each yardstick loads its own libraries alone

@@ -143,9 +143,7 @@ class Demo:
             url = description["currents_url"]
             for start in range(0, HTTP_EVENTS, BATCH):
                 body = {"events": events[start : start + BATCH]}
-                response = session.post(
-                    description["currents_url"], json=body, timeout=60
-                )
+                response = session.post(url, json=body, timeout=60)
                 response.raise_for_status()
                 advance(BATCH)
         file = [source.event(FILE_TYPE) for _ in range(FILE_EVENTS)]
@@ -157,9 +155,8 @@ class Demo:
                 Body=avro_file(FILE_TYPE, file),
             )
             advance()
-        with step(
-            "delivered, filtered or quarantined", HTTP_EVENTS + FILE_EVENTS
-        ) as bar:
+        total = HTTP_EVENTS + FILE_EVENTS
+        with step("delivered, filtered or quarantined", total) as advance:
             shown = 0
             until = time.monotonic() + DRAIN_SECONDS
             while time.monotonic() < until and shown < total:

@@ -100,9 +100,7 @@ def show_hints(console: Console, description: Mapping[str, Any], file: Path) -> 
     """Print where everything is, and commands to try; `file` holds the description."""
     url, token = description["currents_url"], description["currents_token"]
     login = f"{description['webhook_username']}:{description['webhook_password']}"
-    console.print(
-        "\n[bold]The local cloud is still running[/]; Ctrl-C stops it. Try:\n"
-    )
+    console.print("\n[bold]The local cloud is running[/]; Ctrl-C stops it. Try:\n")
     for line in (
         "# send a page of a cohort, as Mixpanel does",
         f"curl -u {login} {description['webhook_url']} \\",

@@ -112,7 +112,7 @@ class Cohort:
         )
         self.hours = self.pages * self.page_seconds / 3600
         self.calls = self.pages * self.track_calls
-        self.settle_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
+        self.rescan_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         self.calls_a_second = self.writers * self.track_calls / self.page_seconds
         self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
@@ -195,7 +195,7 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"*An invocation* takes what comes in {window} s, at most "
             f"{mapping['BatchSize']} records of {BRAZE_BATCH} events, or 6 MB. It has "
             f"{importer['Timeout']} s and begins no call in the last "
-            f"{MARGIN_SECONDS:.0f}; the rest comes again with the next."
+            f"{MARGIN_SECONDS:.0f}; the rest is left to the next."
         ),
         _point(
             f"*Calls of the HTTP API* hold {BRAZE_BATCH} events each. It lets "
@@ -231,7 +231,7 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             ("pages", *(f"{c.pages:,}" for c in cohorts)),
             ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
             ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
-            ("queries to settle it", *(f"{c.settle_queries:,}" for c in cohorts)),
+            ("queries of its rescan", *(f"{c.rescan_queries:,}" for c in cohorts)),
             (
                 "hours' worth of 250,000 calls",
                 *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),

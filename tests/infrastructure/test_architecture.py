@@ -113,22 +113,22 @@ def test_functions_and_the_layer_with_native_wheels_share_one_parameter(
         assert "Architectures" not in function
     parameter = template["Parameters"]["Architecture"]
     assert parameter["AllowedValues"] == list(WHEELS)
-    # What scripts/deploy builds unless it is told otherwise.
+    # What scripts/deploy builds by default.
     assert parameter["Default"] == "arm64"
 
 
-# scripts/deploy, with a sam that only says what it was told
+# scripts/deploy, with a sam that only writes its arguments down
 
-SAM = 'echo "${ARCHITECTURE:--} $*" >> "$TOLD"; [ "$1" != "${FAILS:-}" ]'
+SAM = 'echo "${ARCHITECTURE:--} $*" >> "$CALLS"; [ "$1" != "${FAILS:-}" ]'
 ANSWERS = "[default.deploy.parameters]\nparameter_overrides = 'MixpanelRegion=EU'\n"
 
 
 class Deployment:
-    """A folder with the script, its environment and what sam was told in it."""
+    """A folder with the script, its environment and the arguments of sam in it."""
 
     def __init__(self, folder: Path, answers: str) -> None:
         self._folder = folder
-        self._told = folder / "told"
+        self._calls = folder / "calls"
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts")
         (folder / "samconfig.toml").write_text(answers)
@@ -141,18 +141,18 @@ class Deployment:
         return subprocess.run(
             ["scripts/deploy"],  # noqa: S607
             cwd=self._folder,
-            env=CLEAN | {"TOLD": str(self._told)} | dict(w.split("=") for w in words),
+            env=CLEAN | {"CALLS": str(self._calls)} | dict(w.split("=") for w in words),
             capture_output=True,
             text=True,
             check=check,
         )
 
     @property
-    def told(self) -> list[list[str]]:
+    def calls(self) -> list[list[str]]:
         """The architecture in sam's environment, and its arguments, call by call."""
-        if not self._told.exists():
+        if not self._calls.exists():
             return []
-        return [line.split() for line in self._told.read_text().splitlines()]
+        return [line.split() for line in self._calls.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("asked", [None, "arm64", "x86_64"])
@@ -163,7 +163,7 @@ def test_a_deployment_builds_for_lambda_and_not_for_this_machine(
     deployment.run(*([f"ARCHITECTURE={asked}"] if asked else []))
     built = asked or "arm64"
     folder = f".aws-sam/deploy-{built}"
-    build, deploy = deployment.told
+    build, deploy = deployment.calls
     assert build[:2] == [built, "build"]
     assert options(build, "--build-dir") == [folder]
     # SAM's cache would hand out the layer of the other architecture.
@@ -177,7 +177,7 @@ def test_the_first_deployment_asks_and_says_what_was_built(tmp_path: Path) -> No
     deployment = Deployment(tmp_path, "")
     said = deployment.run("ARCHITECTURE=x86_64").stdout
     assert "built for x86_64" in said
-    assert deployment.told[1][-1] == "--guided"
+    assert deployment.calls[1][-1] == "--guided"
 
 
 def test_an_environment_is_asked_even_if_another_one_has_answers(
@@ -185,7 +185,7 @@ def test_an_environment_is_asked_even_if_another_one_has_answers(
 ) -> None:
     deployment = Deployment(tmp_path, ANSWERS)
     deployment.run("CONFIG_ENV=brand-b")
-    build, deploy = deployment.told
+    build, deploy = deployment.calls
     assert options(build, "--config-env") == ["brand-b"]
     assert options(deploy, "--config-env") == ["brand-b"]
     assert deploy[-1] == "--guided"
@@ -194,10 +194,10 @@ def test_an_environment_is_asked_even_if_another_one_has_answers(
 def test_a_build_that_failed_is_not_deployed(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, ANSWERS)
     assert deployment.run("FAILS=build", check=False).returncode != 0
-    assert [words[1] for words in deployment.told] == ["build"]
+    assert [words[1] for words in deployment.calls] == ["build"]
 
 
 def test_a_build_alone_deploys_nothing(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, ANSWERS)
     deployment.run("ONLY_BUILD=1")
-    assert [words[1] for words in deployment.told] == ["build"]
+    assert [words[1] for words in deployment.calls] == ["build"]

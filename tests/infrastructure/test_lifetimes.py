@@ -48,8 +48,8 @@ def mapping(template: Template, source: str) -> dict[str, Any]:
     return dict(made)
 
 
-def sweeper_seconds(template: Template) -> int:
-    """How often the sweeper runs."""
+def maintenance_seconds(template: Template) -> int:
+    """The seconds between two runs of the maintenance."""
     (rule,) = of_type(template, "AWS::Events::Rule").values()
     assert rule.get("State", "ENABLED") == "ENABLED"
     assert meant(rule["Targets"][0]["Arn"]) == "CohortMaintenanceFunction"
@@ -62,9 +62,9 @@ def sweeper_seconds(template: Template) -> int:
 
 
 def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
-    kept = expiry(expanded, "DataBucket")
-    assert kept["pages/"] >= retention(expanded, "CohortQueue")
-    assert kept["quarantine/"] >= retention(expanded, "CohortQueue")
+    days = expiry(expanded, "DataBucket")
+    assert days["pages/"] >= retention(expanded, "CohortQueue")
+    assert days["quarantine/"] >= retention(expanded, "CohortQueue")
 
 
 def test_what_is_kept_expires_at_all(expanded: Template) -> None:
@@ -108,15 +108,15 @@ def test_the_queue_is_fifo_and_so_are_its_dead_letters(expanded: Template) -> No
         assert not queue(expanded, name).get("ContentBasedDeduplication")
 
 
-def test_the_sweeper_comes_at_least_as_often_as_its_waits_assume(
+def test_the_maintenance_runs_at_least_as_often_as_its_waits_assume(
     expanded: Template,
 ) -> None:
-    every = sweeper_seconds(expanded) * 1000
+    every = maintenance_seconds(expanded) * 1000
     assert every <= maintenance.PATIENCE_MS
     # A cohort that falls silent is seen several times before it counts as gone.
     assert 3 * every <= maintenance.DISCONNECTED_MS - maintenance.SILENT_MS
     assert every <= maintenance.DAY_MS / 24
-    assert function(expanded, "CohortMaintenance")["Timeout"] < sweeper_seconds(
+    assert function(expanded, "CohortMaintenance")["Timeout"] < maintenance_seconds(
         expanded
     )
 
@@ -141,9 +141,9 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
 ) -> None:
     """It would be mailed anew at each of them, for as long as the trouble lasts."""
     silent = seconds_looked_at(expanded, "CohortSilentAlarm")
-    assert silent > sweeper_seconds(expanded)
-    refused = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
-    assert refused > MAX_PAUSE
+    assert silent > maintenance_seconds(expanded)
+    rejected = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
+    assert rejected > MAX_PAUSE
 
 
 # Events

@@ -1,4 +1,4 @@
-"""The runbook explains every word under which an event can be counted or put aside."""
+"""The runbook explains every reason for which an event is filtered or quarantined."""
 
 import re
 from pathlib import Path

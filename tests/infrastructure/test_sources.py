@@ -46,14 +46,14 @@ def test_the_stream_is_encrypted(expanded: Template) -> None:
     assert stream["StreamEncryption"]["EncryptionType"] == "KMS"
 
 
-def test_every_new_file_of_currents_and_nothing_else_is_told(
+def test_every_new_file_of_currents_and_nothing_else_is_notified(
     expanded: Template,
 ) -> None:
     bucket = of_type(expanded, "AWS::S3::Bucket")["CurrentsBucket"]
-    (told,) = bucket["NotificationConfiguration"]["LambdaConfigurations"]
-    assert meant(told["Function"]) == "CurrentsLoaderFunction"
-    assert told["Event"] == "s3:ObjectCreated:*"
-    (rule,) = told["Filter"]["S3Key"]["Rules"]
+    (notification,) = bucket["NotificationConfiguration"]["LambdaConfigurations"]
+    assert meant(notification["Function"]) == "CurrentsLoaderFunction"
+    assert notification["Event"] == "s3:ObjectCreated:*"
+    (rule,) = notification["Filter"]["S3Key"]["Rules"]
     assert rule == {"Name": "suffix", "Value": ".avro"}
 
 

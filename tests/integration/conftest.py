@@ -1,6 +1,5 @@
 """What the integration tests start from: AWS on moto, both vendors, the operator."""
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
 
-from bridge.observability import logger
 from cli.stack import Resources, RunningStack
 from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
@@ -38,16 +36,6 @@ from tests.integration.stack import (
     Stack,
     deployed,
 )
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """What the logger writes, which keeps the stream that it was imported with."""
-    handler: Any = logger.registered_handler
-    stream = io.StringIO()
-    before = handler.setStream(stream)
-    yield stream
-    handler.setStream(before)
 
 
 @pytest.fixture

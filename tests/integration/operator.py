@@ -1,4 +1,4 @@
-"""A deployed stack on moto as the operator's command meets it, and AWS that fails."""
+"""A deployed stack on moto, the operator's command on it, and an AWS that fails."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ TEMPLATE: dict[str, Any] = {
 
 
 def denied(operation: str) -> ClientError:
-    """As IAM refuses; what it says may hold anything."""
+    """As IAM denies a call; its message may hold anything."""
     answer: Any = {"Error": {"Code": "AccessDenied", "Message": CANARY}}
     return ClientError(answer, operation)
 
@@ -102,7 +102,7 @@ def none(_operation: str, _number: int) -> None:
 
 @dataclass
 class Aws:
-    """Every call of AWS, and the latest arguments of each operation.
+    """Every call to AWS, and the latest arguments of each operation.
 
     The faults get a call's operation and its number among those of the operation.
     What `fail` returns is raised in place of the call, what `lose` returns after it.
@@ -113,12 +113,12 @@ class Aws:
     fail: Fault = none
     lose: Fault = none
 
-    def refuse(self, operation: str, number: int | None = None) -> None:
-        """Refuse an operation each time, or its call of this number."""
+    def deny(self, operation: str, number: int | None = None) -> None:
+        """Deny an operation each time, or only its call of this number."""
         self.fail = _one(operation, number)
 
     def lose_answer(self, operation: str, number: int) -> None:
-        """Do what is asked and fail all the same."""
+        """Carry the call out, and fail all the same."""
         self.lose = _one(operation, number)
 
     def heal(self) -> None:
@@ -194,6 +194,6 @@ def run(capsys: pytest.CaptureFixture[str], command: str) -> tuple[int, str]:
 
 
 def complaint(said: str) -> str:
-    """The one line that tells what is wrong."""
+    """The one line that says what is wrong."""
     (line,) = [each for each in said.splitlines() if each.startswith("wrong  ")]
     return line.removeprefix("wrong  ")

@@ -19,7 +19,7 @@ from tests.integration.operator import (
 )
 
 STEPS = {"PutRecord": 2, "SendMessage": 5, "DeleteMessage": 3}
-"""What a whole replay of `filled` writes: two arrivals, two pages and three dead."""
+"""What a replay of `filled` writes: two arrivals, two pages and three dead letters."""
 
 
 def page(number: int) -> PageMessage:
@@ -30,12 +30,12 @@ def page(number: int) -> PageMessage:
 
 @pytest.fixture
 def filled(operator: Operator, aws: Aws) -> Operator:
-    """Events of two arrivals and two pages in quarantine, three in the dead letters."""
+    """Events of two arrivals and two pages in quarantine, three dead letters."""
     source = CurrentsSource(["someone"], int(DAY.timestamp()) - 60, seed=7)
     events = [
         QuarantinedItem(
             json.dumps(source.event("users.messages.email.Click")).encode(),
-            "refused",
+            "rejected",
             arrived=DAY.timestamp() + number // 2,
         )
         for number in range(4)
@@ -133,7 +133,7 @@ def test_half_a_run_is_completed_by_the_next(
     if applied:
         aws.lose_answer(step, number)
     else:
-        aws.refuse(step, number)
+        aws.deny(step, number)
     status, said = filled.run("replay")
     assert status == 1
     assert "AccessDenied" in complaint(said)
@@ -212,7 +212,7 @@ def test_a_page_that_could_not_be_moved_keeps_its_place(
     filled: Operator, aws: Aws
 ) -> None:
     """The next run must not find an empty dead-letter queue for half a minute."""
-    aws.refuse("SendMessage")
+    aws.deny("SendMessage")
     began = time.monotonic()
     assert filled.run("replay --date 1999-01-01")[0] == 1
     aws.heal()

@@ -108,7 +108,7 @@ def test_the_settings_reach_the_policy(
     )
 
 
-def test_a_refused_key_waits_and_puts_nothing_aside(
+def test_a_rejected_key_defers_and_quarantines_nothing(
     stack: Stack, braze: BrazeStandIn, logged: io.StringIO
 ) -> None:
     accept("cohort_webhook")
@@ -117,7 +117,7 @@ def test_a_refused_key_waits_and_puts_nothing_aside(
     forget_secrets()
     assert len(consume(stack)) == 1
     assert stack.objects("quarantine/") == []
-    # Braze's refusal repeats the key; nothing of it may show.
+    # Braze's answer repeats the key; nothing of it may show.
     assert "canary-wrong-key" not in logged.getvalue()
     assert "braze_401" in logged.getvalue()
     good = json.dumps({"rest_api_key": REST_KEY})
@@ -128,7 +128,7 @@ def test_a_refused_key_waits_and_puts_nothing_aside(
     assert consume(stack) == []
 
 
-def test_a_new_key_is_taken_at_the_first_refusal(
+def test_a_new_key_is_taken_at_the_first_rejection(
     stack: Stack, braze: BrazeStandIn
 ) -> None:
     accept("cohort_webhook")
@@ -139,13 +139,13 @@ def test_a_new_key_is_taken_at_the_first_refusal(
     assert consume(stack) == []
 
 
-def test_a_message_that_is_none_of_ours_is_put_aside_with_its_bytes(
+def test_a_message_that_is_none_of_ours_is_quarantined_with_its_bytes(
     stack: Stack, braze: BrazeStandIn
 ) -> None:
     record = sample("cohort_consumer")["Records"][0] | {"body": '{"kind": "odd"}'}
     assert app.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
-    (kept,) = stack.objects("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     assert (item.original, item.reason) == (b'{"kind": "odd"}', "message")
 
 
@@ -162,7 +162,7 @@ def test_a_failure_holds_up_its_own_group_alone(
     braze.faults.plan("503", times=4, path="/users/track")
     failed = consume(stack)
     # The first cohort's two messages wait; the other cohort's page, whose members are
-    # gone, was put aside meanwhile.
+    # gone, was quarantined meanwhile.
     assert len(failed) == 2
     assert len(stack.objects("quarantine/cohorts/")) == 1
 

@@ -102,13 +102,13 @@ def test_who_stands_twice_in_a_call_is_what_is_said_last(
     assert stored_pages(stack) == {("e:u-1", "e:u-2"), ()}
 
 
-def test_odd_ids_are_skipped_and_counted_and_refuse_nobody_else(
+def test_odd_ids_are_skipped_and_counted_and_nobody_else_is(
     call: Call, stack: Stack
 ) -> None:
     alias = {"alias_name": "a", "alias_label": "l" * 237}
     odd = ["", "unknown", "x" * 988, "\ud800"]
-    told = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
-    assert call(USERS, cohort_changes=told) == SUCCESS
+    changes = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
+    assert call(USERS, cohort_changes=changes) == SUCCESS
     assert stored_pages(stack) == {("e:u-1",), ()}
     (sync,) = ledger(stack).cohort(KEY).syncs
     assert Counter(ledger(stack).skipped(KEY, sync.seq)) == {
@@ -167,7 +167,7 @@ def test_r2_without_keys_in_the_secret_nobody_is_let_in(
     assert call(USERS, partner_api_key="", client_secret="")[0] == 401
 
 
-def test_r2_keys_are_rotated_without_a_refusal_and_the_old_ones_open_no_more(
+def test_r2_keys_are_rotated_without_a_401_and_the_old_ones_open_no_more(
     call: Call, stack: Stack
 ) -> None:
     """A new data import key can be made, and an existing one invalidated."""
@@ -209,8 +209,8 @@ def test_a_wrong_body_is_400_in_brazes_words_and_kept_without_the_keys(
     call: Call, stack: Stack, name: str, wrong: dict[str, Any], says: str
 ) -> None:
     assert call(name, **wrong) == (400, {"message": says})
-    (kept,) = stack.objects("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     struck = {"partner_api_key": "[secret]", "client_secret": "[secret]"}
     expected = json.loads(sample(name)["body"]) | wrong | struck
     assert json.loads(item.original) == expected
@@ -222,8 +222,8 @@ def test_a_body_that_is_no_json_is_kept_for_who_shows_the_keys(
 ) -> None:
     whole = sample(USERS)["body"]
     assert call(USERS, raw=whole[:-2])[0] == 400
-    (kept,) = stack.objects("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     assert item.original.endswith(whole[-40:-2].encode())
     assert PARTNER_KEY.encode() not in item.original
     assert IMPORT_KEY.encode() not in item.original

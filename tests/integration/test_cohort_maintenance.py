@@ -11,7 +11,7 @@ from tests.integration.stack import Context, Stack, sample
 
 
 def accept_and_lose(stack: Stack) -> str:
-    """A page whose webhook died before it sent the message; the message."""
+    """The message of a page whose webhook was killed before it sent one."""
     webhook.webhook.cache_clear()
     assert webhook.handler(sample("cohort_webhook"), Context())["statusCode"] == 200
     (record,) = stack.messages()

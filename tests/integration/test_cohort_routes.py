@@ -1,4 +1,4 @@
-"""Both routes to Braze through the consumer's handler: the same cohort on either."""
+"""Both routes to Braze through the consumer's handler: the cohort is the same."""
 
 import io
 import json
@@ -95,12 +95,12 @@ def members(braze: BrazeStandIn, route: str) -> set[str]:
 
 
 def sync(action: str, session: str, *ids: str, **aliases: str) -> None:
-    told: list[dict[str, Any]] = [{"mixpanel_distinct_id": each} for each in ids]
-    told += [{"mixpanel_distinct_id": key, "amp": a} for key, a in aliases.items()]
+    listed: list[dict[str, Any]] = [{"mixpanel_distinct_id": each} for each in ids]
+    listed += [{"mixpanel_distinct_id": key, "amp": a} for key, a in aliases.items()]
     event = sample("cohort_webhook")
     body = json.loads(event["body"])
     body["action"] = action
-    body["parameters"] |= {"members": told, "mixpanel_session_id": session}
+    body["parameters"] |= {"members": listed, "mixpanel_session_id": session}
     answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
     assert answer["statusCode"] == 200
 
@@ -169,7 +169,7 @@ def test_users_that_braze_does_not_know_are_never_created(
         "reset after",
     ],
 )
-def test_a_fault_of_braze_delays_and_spoils_nothing(
+def test_a_fault_of_braze_delays_and_falsifies_nothing(
     stack: Stack, braze: BrazeStandIn, route: str, fault: str
 ) -> None:
     sync("members", "s-1", *EVERYBODY)
@@ -184,7 +184,7 @@ def test_a_fault_of_braze_delays_and_spoils_nothing(
     assert stack.objects("quarantine/") == []
 
 
-def test_one_id_that_braze_refuses_spoils_no_other(
+def test_an_id_that_braze_rejects_keeps_no_other_out(
     stack: Stack, braze: BrazeStandIn, route: str
 ) -> None:
     """No more than its own place, whether or not Braze says whose fault it is."""
@@ -195,12 +195,12 @@ def test_one_id_that_braze_refuses_spoils_no_other(
     assert stack.objects("quarantine/") == []
 
 
-def test_no_401_shows_a_key_and_none_puts_a_page_aside(
+def test_no_401_shows_a_key_and_none_quarantines_a_page(
     stack: Stack, braze: BrazeStandIn, route: str, logged: io.StringIO
 ) -> None:
     sync("members", "s-1", *EVERYBODY)
     canaries = {name: f"canary-wrong-{name}" for name in KEYS}
-    # Not enabled for this customer: that refusal repeats the client secret.
+    # Not enabled for this customer: that answer repeats the client secret.
     braze.partner.disabled.add(canaries["data_import_key"])
     for name in NEEDED[route]:
         store(stack, KEYS | {name: canaries[name]})

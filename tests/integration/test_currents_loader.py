@@ -88,7 +88,7 @@ def test_a_large_file_goes_in_records_of_bounded_size(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"Obj\x01", b"no Avro at all", FILE[:200], FILE[:-30]]
 )
-def test_a_file_that_is_damaged_is_put_aside_byte_for_byte(
+def test_a_file_that_is_damaged_is_quarantined_byte_for_byte(
     stack: Stack, content: bytes
 ) -> None:
     put(stack, content)
@@ -205,7 +205,7 @@ def test_a_notification_that_comes_twice_gives_the_same_records(stack: Stack) ->
     assert stack.stream_records()[len(first) :] == first
 
 
-def test_an_event_that_fits_nowhere_is_put_aside_alone(stack: Stack) -> None:
+def test_an_event_that_fits_nowhere_is_quarantined_alone(stack: Stack) -> None:
     import random
 
     source = CurrentsSource(["u"], 1)

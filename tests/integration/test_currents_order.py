@@ -1,7 +1,7 @@
 """The order of the steps of the Currents functions, and what holds if one fails once.
 
-What cannot go on is kept before anything says that it is done with: the answer to
-Braze, the checkpoint of the stream, the position in a file.
+What cannot be delivered is in quarantine before anything counts it as processed: the
+answer to Braze, the checkpoint of the stream, the position in a file.
 """
 
 import io
@@ -32,7 +32,7 @@ KEY = "a.avro"
 
 
 class Steps:
-    """Notes the calls of methods, in their order; the named one fails when told to."""
+    """Notes the calls of methods in order; `failing` names one that is to fail once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken: list[str] = []
@@ -59,8 +59,8 @@ class Steps:
 @pytest.fixture
 def steps(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Steps:
     """Of all three functions; each has a process of its own."""
-    for held in (loader.loader, receiver.receiver):
-        held.cache_clear()
+    for cached in (loader.loader, receiver.receiver):
+        cached.cache_clear()
     noted = Steps(monkeypatch)
     noted.watch(Quarantine, "put", "copy")
     noted.watch(Progress, "save", "forget")
@@ -115,7 +115,7 @@ def put_file(stack: Stack, *, damaged: bool = False) -> set[str]:
     return set(ids[1:])
 
 
-def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
+def test_the_loader_quarantines_before_it_saves_its_checkpoint(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack)
@@ -127,7 +127,7 @@ def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
     assert steps.taken[-1] == "Progress.forget"
 
 
-def test_the_loader_forgets_its_position_last_even_of_a_damaged_file(
+def test_the_loader_deletes_its_checkpoint_last_even_of_a_damaged_file(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack, damaged=True)
@@ -154,12 +154,12 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
     assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
-    kept = stack.objects("quarantine/currents/")
-    assert len(kept) == 2, "the event that fits nowhere, and the file"
+    quarantined = stack.objects("quarantine/currents/")
+    assert len(quarantined) == 2, "the event that fits nowhere, and the file"
     assert stack.objects("progress/") == []
 
 
-def test_a_position_stays_until_the_damaged_file_is_kept(
+def test_a_checkpoint_stays_until_the_damaged_file_is_quarantined(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack, damaged=True)
@@ -188,7 +188,7 @@ def test_the_receiver_answers_2xx_when_all_is_stored(
 
 
 @pytest.mark.parametrize("failing", ["Quarantine.put", "Stream.put"])
-def test_whichever_step_of_the_receiver_fails_once_braze_comes_again(
+def test_whichever_step_of_the_receiver_fails_once_braze_retries(
     stack: Stack, steps: Steps, failing: str
 ) -> None:
     steps.failing = failing
@@ -201,7 +201,7 @@ def test_whichever_step_of_the_receiver_fails_once_braze_comes_again(
 # The importer
 
 
-def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_put_aside(
+def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_quarantined(
     stack: Stack, steps: Steps, mixpanel: MixpanelStandIn
 ) -> None:
     steps.watch(importer.importer().transport, "post")
@@ -213,7 +213,7 @@ def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_put_aside(
 @pytest.mark.parametrize(
     ("failing", "first"), [("Transport.post", "1001"), ("Quarantine.put", "1000")]
 )
-def test_whichever_step_of_the_importer_fails_once_its_record_comes_again(
+def test_whichever_step_of_the_importer_fails_once_its_record_is_retried(
     stack: Stack, steps: Steps, mixpanel: MixpanelStandIn, failing: str, first: str
 ) -> None:
     steps.watch(importer.importer().transport, "post")

@@ -47,8 +47,8 @@ def ruled(
 
     monkeypatch.setenv("RULES_KEY", RULES)
     importer.importer.cache_clear()
-    for held in (importer.importer().mapper, importer.importer().secret):
-        monkeypatch.setattr(held, "_clock", clock)
+    for cached in (importer.importer().mapper, importer.importer().secret):
+        monkeypatch.setattr(cached, "_clock", clock)
     put({"exclude": [OPEN]})
     deliver(CLICK, OPEN)
     assert event_names(mixpanel) == ["Email Click"]
@@ -56,7 +56,7 @@ def ruled(
 
 
 @pytest.mark.parametrize("broken", [None, b"{", {"exlude": []}])
-def test_rules_that_break_while_warm_make_events_wait_until_they_are_mended(
+def test_rules_that_break_while_warm_defer_events_until_they_are_mended(
     stack: Stack,
     mixpanel: MixpanelStandIn,
     clock: Clock,

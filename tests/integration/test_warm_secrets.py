@@ -80,7 +80,7 @@ def test_a_warm_door_takes_a_new_password_at_once_and_the_old_one_not_for_long(
     assert call("second-password") == 401
 
 
-def test_a_warm_importer_takes_new_credentials_at_the_first_refusal(
+def test_a_warm_importer_takes_new_credentials_at_the_first_rejection(
     stack: Stack, mixpanel: MixpanelStandIn, logged: io.StringIO
 ) -> None:
     assert deliver(CLICK)
@@ -92,7 +92,7 @@ def test_a_warm_importer_takes_new_credentials_at_the_first_refusal(
     assert "canary-new-token" not in logged.getvalue()
 
 
-def test_after_a_refusal_a_warm_process_looks_again_within_half_a_minute(
+def test_after_a_rejection_a_warm_process_reads_the_secret_again_within_half_a_minute(
     stack: Stack,
     mixpanel: MixpanelStandIn,
     monkeypatch: pytest.MonkeyPatch,
@@ -105,7 +105,7 @@ def test_after_a_refusal_a_warm_process_looks_again_within_half_a_minute(
     rotated = json.dumps({"project_token": "new-token"})
     stack.secrets.put_secret_value(SecretId="mixpanel", SecretString=rotated)
     clock.now += REFRESH_SECONDS - 1
-    assert not deliver(OPEN), "Secrets Manager is not asked at each refusal"
+    assert not deliver(OPEN), "Secrets Manager is not asked at each rejection"
     clock.now += 1
     assert deliver(OPEN)
     assert quarantined_events(stack) == []

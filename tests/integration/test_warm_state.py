@@ -28,7 +28,7 @@ from tests.integration.stack import (
 )
 
 
-def test_a_size_that_mixpanel_refused_is_not_tried_again(
+def test_a_size_that_mixpanel_rejected_is_not_retried(
     stack: Stack, mixpanel: MixpanelStandIn
 ) -> None:
     mixpanel.faults.plan("413")
@@ -51,19 +51,19 @@ def test_an_importer_goes_on_after_an_invocation_that_failed(
     monkeypatch: pytest.MonkeyPatch,
     broken: str,
 ) -> None:
-    held = importer.importer()
+    warm = importer.importer()
     event = batch([source().event(), source().event(OPEN)], b"poison")
     owner, name = {
-        "transport": (held.transport, "post"),
-        "mapper": (held.mapper, "get"),
-        "quarantine": (held.quarantine, "put"),
+        "transport": (warm.transport, "post"),
+        "mapper": (warm.mapper, "get"),
+        "quarantine": (warm.quarantine, "put"),
     }[broken]
     with monkeypatch.context() as breaking:
         breaking.setattr(owner, name, lambda *_, **__: 1 // 0)
         assert failed(importer.handler(event, Context())) == ["1000"]
     for _ in range(2):
         assert importer.handler(event, Context()) == NONE_FAILED
-    assert importer.importer() is held
+    assert importer.importer() is warm
     assert len(mixpanel.visible()) == 2
     assert [item.original for item in quarantined_events(stack)] == [b"poison"]
 

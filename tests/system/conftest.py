@@ -15,13 +15,13 @@ from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
 from sandbox.cloud import Cloud
 from tests.fakes.memory_ledger import MemoryLedger
-from tests.integration.conftest import logged, mixpanel, stack
+from tests.integration.conftest import mixpanel, stack
 from tests.integration.stack import REST_KEY, Stack
 from tests.system.doors import Door
 from tests.system.syncs import AT_ONCE
 from tests.system.virtual import BrazeWire, VirtualWorld
 
-__all__ = ["logged", "mixpanel", "stack"]
+__all__ = ["mixpanel", "stack"]
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
 

@@ -31,7 +31,7 @@ def test_check_finds_nothing_wrong_with_a_stack_that_works(
     assert "Braze takes the partner key" in said
 
 
-def test_check_says_which_key_is_refused(
+def test_check_says_which_key_is_rejected(
     cloud: Cloud, description: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     braze: Any = cloud.braze
@@ -52,7 +52,7 @@ def test_the_quarantine_is_counted_and_replayed(
     items = [
         QuarantinedItem(
             json.dumps(event).encode(),
-            "refused",
+            "rejected",
             position="shard:7/0",
             mapping="0",
             key=("[Old name]", "replayed-user", 1, "old-id"),
@@ -63,7 +63,7 @@ def test_the_quarantine_is_counted_and_replayed(
     day = datetime(2031, 1, 2, tzinfo=UTC)
     Quarantine(cloud.client("s3"), bucket, "currents").put("test", day, items)
     assert main(["--description", description, "status", "--date", "2031-01-02"]) == 0
-    assert "quarantined in currents: refused" in capsys.readouterr().out
+    assert "quarantined in currents: rejected" in capsys.readouterr().out
     assert main(["--description", description, "replay", "--date", "2031-01-02"]) == 0
     said = capsys.readouterr().out
     assert "1  events replayed" in said

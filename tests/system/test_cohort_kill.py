@@ -19,7 +19,7 @@ from sandbox.servers.kill_proxy import KillProxy, KillSwitch
 from tests.system.accounts import accounts
 from tests.system.claims import record_claim
 from tests.system.deliveries import delete, receive
-from tests.system.syncs import AT_ONCE, History, begin, held
+from tests.system.syncs import AT_ONCE, History, begin, members_at_braze
 
 WEBHOOK, CONSUMER = "CohortWebhookFunction", "CohortConsumerFunction"
 KINDS = ("members", "add_members", "remove_members")
@@ -30,7 +30,7 @@ EVERY = 13
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where a function dies; `cold` is in the first invocation of its process."""
+    """Where a function is killed; `cold` is in the first invocation of its process."""
 
     function: str
     kind: str
@@ -65,12 +65,12 @@ class World:
             members.update({PEOPLE[6]: {}, PEOPLE[7]: {}})
             del members[PEOPLE[0]], members[PEOPLE[1]]
         calls = self._sync(history, case)
-        assert held(self.cloud, history.cohort) == set(members)
-        # What a death left behind must not spoil the next difference either.
+        assert members_at_braze(self.cloud, history.cohort) == set(members)
+        # What it left behind must not falsify the next difference either.
         members.update({PEOPLE[0]: {}})
         del members[PEOPLE[2]]
         self._sync(history, None)
-        assert held(self.cloud, history.cohort) == set(members)
+        assert members_at_braze(self.cloud, history.cohort) == set(members)
         self._check_accounts(history)
         return calls
 
@@ -107,7 +107,7 @@ class World:
                 delete(self.cloud, record)
 
     def _consume(self, event: dict[str, Any]) -> bool:
-        """Whether it has to come again."""
+        """Whether the message was not processed."""
         invocation = self.cloud.invoke(CONSUMER, event)
         if invocation.function_error:
             return True
@@ -150,7 +150,7 @@ def world(built: Any) -> Iterator[World]:
 
 
 def cases(world: World) -> tuple[list[Case], dict[tuple[str, str], list[str]]]:
-    """All boundaries of a run in which nobody dies, both sides of each."""
+    """All calls of a run without a kill, both sides of each."""
     world.run(Case(WEBHOOK, "members"))  # the processes are warm then
     every: list[Case] = []
     calls: dict[tuple[str, str], list[str]] = {}

@@ -48,9 +48,9 @@ SHAPES = {
     "counts do not add up": "odd count",
     "unknown index": "odd index",
 }
-"""How a 400 is told, and the stand-in's fault that makes it so."""
+"""The shapes of a 400, and the stand-in's fault that makes it so."""
 
-POISON = "canary-refuse-me"
+POISON = "canary-reject-me"
 
 
 def sizes(small: int, full: int) -> pytest.MarkDecorator:
@@ -284,13 +284,13 @@ class Shard:
             yield json.loads(encoded_event(records))
 
 
-def put_all_aside(
+def quarantine_everything(
     monkeypatch: pytest.MonkeyPatch, calls: Sequence[dict[str, Any]]
 ) -> None:
-    """As if Mixpanel had refused every single event."""
-    with monkeypatch.context() as refusing:
-        refusing.setattr(rules, "failure", lambda *_: ("event", "rejected"))
-        refusing.setattr(app.importer(), "breaker", False)
+    """As if Mixpanel had rejected every single event."""
+    with monkeypatch.context() as rejecting:
+        rejecting.setattr(rules, "failure", lambda *_: ("event", "rejected"))
+        rejecting.setattr(app.importer(), "breaker", False)
         for call in calls:
             assert app.handler(call, Context()) == NONE_FAILED
 
@@ -321,7 +321,7 @@ def test_b_replay(
         assert app.handler(call, Context()) == NONE_FAILED
     first = set(mixpanel.visible())
     assert len(first) == size
-    put_all_aside(monkeypatch, calls)
+    quarantine_everything(monkeypatch, calls)
     shard = Shard(stack)
     for _ in range(3):
         report = replay_events(running, quarantined_items(running, "currents", ""))

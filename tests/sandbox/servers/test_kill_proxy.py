@@ -15,7 +15,7 @@ from sandbox.servers.web import Answer, Call, WebServer
 def upstream(seen: list[Call]) -> Iterator[str]:
     def respond(call: Call) -> Answer:
         seen.append(call)
-        return Answer(201, {"n": len(seen)}, {"x-told": "yes"})
+        return Answer(201, {"n": len(seen)}, {"x-upstream": "yes"})
 
     server = WebServer(respond)
     server.start()
@@ -46,7 +46,7 @@ def test_the_caller_dies_on_one_side_of_the_planned_call(
         assert switch.killed
         assert deaths == [took_effect]
         assert post(proxy.url).json() == {"n": took_effect + 1}
-    assert (answer.status_code, answer.headers["x-told"]) == (201, "yes")
+    assert (answer.status_code, answer.headers["x-upstream"]) == (201, "yes")
     assert (seen[0].path, seen[0].query, seen[0].body) == (
         "/users/track",
         {"x": "1"},
