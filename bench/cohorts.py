@@ -180,7 +180,7 @@ class Page:
             "consumer": self._measured(self._consumer, self._received()),
         }
         if (waiting := self._received())["Records"]:
-            found["settling"] = self._measured(self._consumer, waiting)
+            found["rescan"] = self._measured(self._consumer, waiting)
         return found
 
     def _received(self) -> dict[str, Any]:

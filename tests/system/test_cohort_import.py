@@ -119,11 +119,11 @@ def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_rejectio
         ["import-key-new", "import-key-old"],
     )
     rotated = Sender(cloud, "partner-key-new", "import-key-new")
-    rotated.sent = sender.held_removal
+    rotated.sent = sender.sent
     rotated.sync(people(300, 1_310))
-    sender.sent = rotated.held_removal
+    sender.sent = rotated.sent
     sender.sync(people(310, 1_310))
-    rotated.sent = sender.held_removal
+    rotated.sent = sender.sent
     store(cloud, ["partner-key-new"], ["import-key-new"])
     rotated.name("Trial, week 2")
     rotated.sync(people(310, 320))

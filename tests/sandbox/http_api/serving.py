@@ -69,3 +69,7 @@ def answering(content: Any) -> Invoke:
 def event_of(answer: tuple[int, Any, bytes]) -> Any:
     assert answer[0] == 200
     return json.loads(answer[2])
+
+
+def host_of(call: Callable[..., Any]) -> str:
+    return str(event_of(call())["headers"]["host"])

@@ -5,12 +5,11 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.sandbox.http_api.serving import answering, echo, event_of, serving
+from tests.sandbox.http_api.serving import answering, echo, event_of, host_of, serving
 
 
 def test_the_event_has_the_documented_shape() -> None:
@@ -59,7 +58,7 @@ def test_repeated_headers_are_joined_with_commas() -> None:
     """Amazon API Gateway Developer Guide, "Create AWS Lambda proxy integrations for
     HTTP APIs in API Gateway" (http-api-develop-integrations-lambda)."""
     with serving(echo) as call:
-        connection = http.client.HTTPConnection(_host(call), timeout=20)
+        connection = http.client.HTTPConnection(host_of(call), timeout=20)
         with contextlib.closing(connection):
             connection.putrequest("POST", "/pets")
             for value in ("a", "b"):
@@ -67,10 +66,6 @@ def test_repeated_headers_are_joined_with_commas() -> None:
             connection.endheaders()
             event = json.loads(connection.getresponse().read())
     assert event["headers"]["x-twice"] == "a,b"
-
-
-def _host(call: Callable[..., Any]) -> str:
-    return str(event_of(call())["headers"]["host"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sandbox.lambda_runtime.invocation import (
     RequestTooLarge,
     Throttled,
 )
-from tests.sandbox.http_api.serving import ROUTES, echo, event_of, serving
+from tests.sandbox.http_api.serving import ROUTES, echo, event_of, host_of, serving
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_chunked_body_is_put_together() -> None:
     """Amazon API Gateway Developer Guide, "Create AWS Lambda proxy integrations for
     HTTP APIs in API Gateway" (http-api-develop-integrations-lambda)."""
     with serving(echo) as call:
-        connection = http.client.HTTPConnection(_host(call), timeout=20)
+        connection = http.client.HTTPConnection(host_of(call), timeout=20)
         with contextlib.closing(connection):
             parts = iter([b"one ", b"two"])
             connection.request("POST", "/pets", parts, encode_chunked=True)
