@@ -87,7 +87,7 @@ class ExecutionEnvironment:
         self._api.close()
 
     def _initialize(self) -> bytes | None:
-        """Wait for the first `next`; the error object where it does not come."""
+        """Wait for the first `next`; the error object if it does not come."""
         # Lambda repeats an init that takes too long within the invocation's own time.
         allowed = INIT_SECONDS + self._settings.timeout
         try:

@@ -57,7 +57,7 @@ class LambdaFunction:
             self._put_back(environment)
 
     def kill(self) -> None:
-        """SIGKILL for one process: one that is at work, if there is one."""
+        """Send SIGKILL to one process, to one at work if there is one."""
         with self._changed:
             at_work = [each for each in self._all if each not in self._idle]
             victim = next(iter(at_work or self._idle), None)
