@@ -1,7 +1,7 @@
-"""The importer as it is built, under AWS's own runtime client, as a process of its own.
+"""The built importer in a process of its own, under AWS's runtime client.
 
-The CPU is that of the function's process alone: the Runtime API's host is this one, and
-AWS and Mixpanel are the sink.
+Only the CPU of that process counts: the Runtime API is served by this one, AWS and
+Mixpanel by the sink.
 """
 
 import resource

@@ -1,7 +1,6 @@
 """Write docs/scaling.md from template and code; `--check` fails where it is stale.
 
-What a limit is stands where the code or the template uses it; what is assumed stands
-here. Run by `make docs` and `make check`.
+Limits are read from the code and the template that use them; assumptions are set here. Run by `make docs` and `make check`.
 """
 
 import math

@@ -40,7 +40,7 @@ class Case:
 
 
 class World:
-    """The functions behind doors, their queue emptied by hand."""
+    """The functions behind kill proxies; the test delivers the queue's messages."""
 
     def __init__(self, cloud: Cloud, switch: KillSwitch) -> None:
         self.cloud = cloud
@@ -49,7 +49,7 @@ class World:
         self.seen: list[str] = []
 
     def run(self, case: Case) -> list[str]:
-        """One cohort through one death; the calls that were made up to it."""
+        """Sync one cohort with one kill; the calls up to it."""
         history = begin(
             self.cloud,
             f"{next(self.ids)}",
@@ -66,7 +66,7 @@ class World:
             del members[PEOPLE[0]], members[PEOPLE[1]]
         calls = self._sync(history, case)
         assert members_at_braze(self.cloud, history.cohort) == set(members)
-        # What it left behind must not falsify the next difference either.
+        # What the kill left behind must not falsify the next difference either.
         members.update({PEOPLE[0]: {}})
         del members[PEOPLE[2]]
         self._sync(history, None)
@@ -94,7 +94,7 @@ class World:
         return self.seen if case is not None else []
 
     def deliver(self, case: Case | None) -> None:
-        """Until the queue is empty; the first page of the case's kind is its victim."""
+        """Empty the queue; the first page of the case's kind meets the kill."""
         while records := receive(self.cloud):
             for record in records:
                 event = {"Records": [record]}
@@ -136,10 +136,8 @@ class World:
 def world(built: Any) -> Iterator[World]:
     switch = KillSwitch()
     with KillProxy(switch) as aws, KillProxy(switch) as vendor:
-        doors = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
-        with Cloud(
-            built, concurrency=1, environment=doors, parameters=AT_ONCE
-        ) as cloud:
+        urls = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
+        with Cloud(built, concurrency=1, environment=urls, parameters=AT_ONCE) as cloud:
             aws.upstream = cloud.description["aws_endpoint_url"]
             vendor.upstream = cloud.description["braze_url"]
             braze: Any = cloud.braze
