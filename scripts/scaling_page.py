@@ -1,6 +1,7 @@
 """Write docs/scaling.md from template and code; `--check` fails where it is stale.
 
-Limits are read from the code and the template that use them; assumptions are set here. Run by `make docs` and `make check`.
+Limits are read from the code and the template that use them; assumptions are set here.
+Run by `make docs` and `make check`.
 """
 
 import math
