@@ -1,6 +1,6 @@
-"""What `make build` left, so that the code measured is the code deployed.
+"""What `make build` left, so that the code that is measured is the code to be deployed.
 
-It is also the fair way: the layers hold bytecode, a virtual environment perhaps none.
+The layers hold bytecode, as on Lambda; a virtual environment may hold none.
 """
 
 import sys

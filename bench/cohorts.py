@@ -69,7 +69,7 @@ class Calls:
         self.made[event_name.rpartition(".")[2]] += 1
 
     def taken(self) -> Counter[str]:
-        """Those since it was asked last."""
+        """The calls since the last time; the counts begin anew."""
         made = self.made.copy()
         self.made.clear()
         return made
@@ -173,14 +173,14 @@ class Page:
     def through(
         self, cohort: str, action: str, members: int
     ) -> dict[str, tuple[Counter[str], float]]:
-        """Calls and CPU seconds of the webhook, the consumer, and its settling."""
+        """Calls and CPU seconds of the webhook, the consumer and its rescan."""
         event = _postback(self._password, cohort, action, members)
         found = {
             "webhook": self._measured(self._webhook, event),
             "consumer": self._measured(self._consumer, self._received()),
         }
         if (waiting := self._received())["Records"]:
-            found["settling"] = self._measured(self._consumer, waiting)
+            found["rescan"] = self._measured(self._consumer, waiting)
         return found
 
     def _received(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class Page:
 
 
 def _least(members: int, pushed: int) -> dict[str, int]:
-    """Calls of the consumer that no arrangement could save."""
+    """The calls that the consumer needs at least."""
     writes = ceil(members / WRITE_ITEMS) + ceil(pushed / WRITE_ITEMS)
     least = {"BatchGetItem": ceil(members / READ_ITEMS), "BatchWriteItem": writes}
     if pushed:
@@ -218,7 +218,7 @@ def _text(counts: Mapping[str, int]) -> str:
 def _steps(page: Page) -> Iterator[tuple[str, ...]]:
     for step, action, members, pushed in (
         ("first sync", "members", MEMBERS, MEMBERS),
-        ("the same again", "members", MEMBERS, 0),
+        ("the same members again", "members", MEMBERS, 0),
         (f"{LEAVING} leave", "remove_members", LEAVING, LEAVING),
     ):
         for name, (calls, seconds) in page.through(COHORT, action, members).items():

@@ -3,8 +3,8 @@
 A fresh process with the built layers and their bytecode imports `app` and builds what
 the function holds between invocations, its AWS clients included. The yardsticks, in the
 same layers: `import boto3; boto3.client("s3")`, and the same with the very clients that
-the function makes. The interpreter's own start is taken off everywhere. The
-sweeper is left out: a schedule starts it, and it holds nothing.
+the function creates. The interpreter's own start is always subtracted. The maintenance
+function is left out: a schedule starts it, and nobody waits for it.
 """
 
 import re
@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.lambda_process import REGION, built_functions
 from bench.memory_aws import ENVIRONMENT
 from bench.processes import Usage, median_cpu, run_code, take_turns
-from sandbox.cloudformation.stack import FunctionSettings
+from sandbox.cloudformation.settings import FunctionSettings
 
 NOTHING = "print(0)"
 IMPORTED = "import app; print(0)"
@@ -34,7 +34,7 @@ import app
 app.{holder}()
 print(json.dumps(made))
 """
-"""Tells which clients a function makes; not measured."""
+"""Finds out which clients a function creates; not measured."""
 
 
 def run(*, full: bool) -> Iterator[Table]:
@@ -80,7 +80,7 @@ def run(*, full: bool) -> Iterator[Table]:
 
 
 def _holder(logical_id: str) -> str:
-    """What `app` names its builder: `webhook` in CohortWebhookFunction."""
+    """The name of the builder in `app`: `webhook` for CohortWebhookFunction."""
     return str(re.findall("[A-Z][a-z]+", logical_id)[-2]).lower()
 
 

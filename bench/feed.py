@@ -6,8 +6,8 @@ FILE holds one Kinesis invoke payload a line; Mixpanel is at http://127.0.0.1:PO
 runs is what `make build` left, with its bytecode. Of AWS only the secret and the
 quarantine are needed, and they are in memory. Prints the accounts as one JSON object,
 and the peak memory of the process in MiB.
-Ends with an error if a batch was not settled, or if what the function's own metrics say
-came in is not what went out.
+Ends with an error if a batch was not delivered, or if by the function's own metrics not
+as many events went out as came in.
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Log(io.TextIOBase):
 
 
 def feed(path: str, port: int, times: int = 1) -> tuple[Counter[str], bool]:
-    """The totals of the function's metrics, and whether every batch was settled.
+    """The totals of the function's metrics, and whether every batch was delivered.
 
     Stops at the first that was not: Lambda would deliver it again.
     """
@@ -108,15 +108,15 @@ def feed(path: str, port: int, times: int = 1) -> tuple[Counter[str], bool]:
 def peak_memory() -> float:
     """MiB of this process; what its parent had is no part of it.
 
-    `getrusage` would tell the larger of the two on Linux.
+    `getrusage` gives the larger of the two on Linux.
     """
     try:
         with open("/proc/self/status") as lines:  # noqa: PTH123 - costs start-up
-            (told,) = (line for line in lines if line.startswith("VmHWM"))
+            (line,) = (each for each in lines if each.startswith("VmHWM"))
     except OSError:
         used = importlib.import_module("resource").getrusage(0).ru_maxrss
         return float(used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    return int(told.split()[1]) / 1024
+    return int(line.split()[1]) / 1024
 
 
 def main() -> int:
@@ -126,11 +126,15 @@ def main() -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("--times", type=int, default=1)
     options = parser.parse_args()
-    totals, settled = feed(options.file, options.port, options.times)
+    totals, delivered = feed(options.file, options.port, options.times)
     closed = totals[IN] == sum(totals[name] for name in OUT)
-    told = {"settled": settled, "closed": closed, "peak_mib": round(peak_memory(), 1)}
-    sys.stdout.write(json.dumps({**totals, **told}) + "\n")
-    return 0 if closed and settled else 1
+    result = {
+        "delivered": delivered,
+        "closed": closed,
+        "peak_mib": round(peak_memory(), 1),
+    }
+    sys.stdout.write(json.dumps({**totals, **result}) + "\n")
+    return 0 if closed and delivered else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The importer, from invoke payloads to accepted imports, against the yardsticks.
 
-Each contender is a process. Its start-up is measured with the first few events, and
-what an event costs is the rest; the last columns show both together.
+Each contender is a process. A run with the first few events gives its start-up, the
+rest is the cost of the events; the last columns show both together.
 """
 
 import tempfile

@@ -1,7 +1,7 @@
-"""The importer as it is built, under AWS's own runtime client, as a process of its own.
+"""The built importer in a process of its own, under AWS's runtime client.
 
-The CPU is that of the function's process alone: the Runtime API's host is this one, and
-AWS and Mixpanel are the sink.
+Only the CPU of that process counts: the Runtime API is served by this one, AWS and
+Mixpanel by the sink.
 """
 
 import resource
@@ -12,13 +12,11 @@ from bench.built import BUILD
 from bench.processes import Usage
 from bench.sink import Sink
 from bench.yardsticks import repeated
-from sandbox.cloudformation.stack import FunctionSettings, Stack
+from sandbox.cloudformation.settings import FunctionSettings
+from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
-from sandbox.lambda_runtime.functions import (
-    ExecutionEnvironment,
-    lambda_environment,
-    link_runtime,
-)
+from sandbox.lambda_runtime.environment import ExecutionEnvironment
+from sandbox.lambda_runtime.process_setup import lambda_environment, link_runtime
 from sandbox.lambda_runtime.processes import ChildGroup
 
 REGION = "us-east-1"

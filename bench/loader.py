@@ -1,8 +1,8 @@
-"""The loader per event of an Avro file, against reading it and mapping it at all.
+"""The loader's cost for an event of an Avro file, against the least work on one.
 
-`read` is fastavro going through the file; `read and map` puts the importer's transform
-on each event. The loader reads, writes JSON, packs and puts records. S3 and Kinesis are
-in memory, at botocore's seam. Start-up is taken off.
+`read` is fastavro reading the file; `read and map` adds the importer's transform. The
+loader reads, writes JSON, packs and puts records. S3 and Kinesis are in memory, behind
+botocore's clients. Start-up is subtracted.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Peak memory of the importer's process, and whether it or an event's cost grows."""
+"""The importer's peak memory, and whether it or the cost of an event grows."""
 
 import tempfile
 from collections.abc import Iterator

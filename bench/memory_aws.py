@@ -1,7 +1,7 @@
-"""AWS in this process's memory, at botocore's own seam: its clients stay the real ones.
+"""AWS in this process's memory, behind botocore's real clients.
 
-A request is built, signed and its answer parsed as ever; only the wire is left out. So
-what is measured holds botocore's share, and no server's.
+Requests are built and signed and answers parsed as always, without the wire between. So
+the figures include botocore's share, and no server's.
 """
 
 import io
@@ -25,7 +25,7 @@ ENVIRONMENT = {
 
 
 class _Raw(io.BytesIO):
-    """What botocore reads an answer from."""
+    """An answer's body, in the form that botocore reads."""
 
     def stream(self, amount: int = 65_536, **_: Any) -> Iterator[bytes]:
         while piece := self.read(amount):

@@ -1,7 +1,7 @@
-"""Run a command and say what it cost: user and system CPU, and what it answered.
+"""Run commands and measure their CPU time, user and system.
 
-CPU and not wall time, because the machine may have other work. Contenders take turns,
-and what is shown is the median of their rounds, for even CPU drifts with the weather.
+CPU and not wall time, as the machine may have other work. Contenders take turns and the
+median of their rounds is shown, as CPU time too drifts with load and temperature.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu` in seconds, `answer` from the last line."""
+    """What a command took: `cpu` in seconds; `answer` is its last line, as JSON."""
 
     cpu: float
     answer: Any
@@ -39,19 +39,19 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
 
 def module(name: str, *arguments: object) -> Usage:
-    """Run one of our modules in a process of its own."""
+    """Run a module of this project in a process of its own."""
     return run([sys.executable, "-m", name, *map(str, arguments)])
 
 
 def run_code(code: str, environment: Mapping[str, str]) -> Usage:
-    """As under Lambda: no site-packages, and nothing is written beside the code."""
+    """Run code as under Lambda: without site-packages, without writing bytecode."""
     return run([sys.executable, "-S", "-B", "-c", code], environment)
 
 
 def take_turns[T](
     contenders: Mapping[str, Callable[[], T]], rounds: int
 ) -> dict[str, list[T]]:
-    """Call each once a round."""
+    """Call each contender once a round; the results by name."""
     found: dict[str, list[T]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
@@ -60,5 +60,5 @@ def take_turns[T](
 
 
 def median_cpu(usages: Sequence[Usage]) -> float:
-    """Seconds."""
+    """The median, in seconds."""
     return statistics.median(usage.cpu for usage in usages)

@@ -21,7 +21,7 @@ PACKED = 100
 """Events in a packed record: what one call of Braze's HTTP connector holds."""
 
 FIRST = 100
-"""Events that a process begins with: most types are among them."""
+"""Events for a process to start with: most types are among them."""
 
 AVRO_TYPE = "users.messages.email.Open"
 _START = 1_767_225_600
@@ -61,7 +61,7 @@ def write_payloads(path: Path, records: Iterable[bytes], batch: int) -> None:
 
 
 def write_first(path: Path, lines: Sequence[bytes]) -> None:
-    """As little as brings a process up: what only its first call costs is in it."""
+    """A payload for the first call, which has the costs of a process's start."""
     write_payloads(path, one_a_record(lines[:FIRST]), FIRST)
 
 

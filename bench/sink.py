@@ -1,7 +1,7 @@
-"""Loopback stand-in for both vendors that takes everything and only counts.
+"""A stand-in for both vendors that accepts everything and only counts.
 
-It runs in a process of its own, so that its CPU is nobody's. It also gives the answers
-of Secrets Manager and S3 that the importer needs under Lambda's runtime client.
+It runs in a process of its own, so that its CPU time is not measured. It also answers
+for Secrets Manager and S3, as far as the importer needs them under Lambda's runtime.
 """
 
 import gzip
@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter
 from http.client import HTTPConnection
-from types import TracebackType
 from typing import Any, Self
 
 import orjson
@@ -25,7 +24,7 @@ _DEDUPLICATED_BY = ("$insert_id", "distinct_id", "time")
 
 
 class Sink:
-    """The process; `counts` are imports, events, track calls and objects so far."""
+    """The stand-in's process, as its parent sees it."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -36,12 +35,7 @@ class Sink:
         self.port = int(self._process.stdout.readline())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -51,7 +45,10 @@ class Sink:
         return f"http://127.0.0.1:{self.port}"
 
     def counts(self) -> Counter[str]:
-        """What came in since it was asked last."""
+        """How many imports, events, track calls, track objects and puts came in.
+
+        Counted since the last call.
+        """
         connection = HTTPConnection("127.0.0.1", self.port)
         connection.request("GET", "/counts")
         found: Counter[str] = Counter(json.loads(connection.getresponse().read()))
@@ -107,9 +104,6 @@ class _Handler(KeepAliveHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing is logged."""
 
 
 class _Server(LoopbackServer):

@@ -4,7 +4,7 @@
 
 They read the same invoke payloads, map the HTTP form minimally and post gzipped
 batches over one connection: no validation, no rules, no accounts, no retries, nothing
-put aside. What we do more is what the ratio shows.
+quarantined. The ratio shows what the importer's further work costs.
 """
 
 # ruff: noqa: PLC0415 - each yardstick loads its own libraries alone
@@ -20,7 +20,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 READ_BYTES = 1 << 21
-"""A line that is longer than the buffer is searched byte by byte."""
+"""Larger than any line: a longer one would be searched byte by byte."""
 
 BATCH_EVENTS = 2_000
 BATCH_BYTES = 2_000_000
@@ -33,7 +33,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Libraries:
-    """What a yardstick reads, writes and packs with."""
+    """The functions that a yardstick reads, writes and compresses with."""
 
     loads: Callable[[bytes], Any]
     dumps: Callable[[Any], bytes]
@@ -99,7 +99,7 @@ def read(lines: Iterable[bytes], use: Libraries) -> Iterator[Any]:
 
 
 def mapped(event: Any) -> Any:
-    """Four values and the properties as they are."""
+    """A Mixpanel event: four values, and the properties unchanged."""
     user = event["user"]
     properties = {
         "time": event["time"],

@@ -1,4 +1,4 @@
-"""`bridge COMMAND`: what an operator does with a running stack."""
+"""`bridge COMMAND`: look into a running stack, and repair it."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
 from cli.cohorts import overviews, reassert, release
-from cli.replay import kept, redrive, replay_events, replay_pages
+from cli.replay import quarantined_items, redrive, replay_events, replay_pages
 from cli.stack import RunningStack, StackError
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -30,15 +30,15 @@ UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 def say(text: str, label: str = "", color: str = "") -> None:
-    """Print a line; names and reasons from outside cannot steer the terminal in it."""
+    """Print a line, without the control characters that a foreign text may hold."""
     shown = "".join(each if each.isprintable() else UNPRINTABLE for each in text)
     console.print(Text.assemble((f"{label}  " if label else "", color), shown))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 1 if something is wrong, which is told in one line.
+    """Run one command; 1 if something is wrong, which one line says.
 
-    A foreign error is told by its name alone: its message may quote what was sent.
+    Of an error of a library only the name is shown: its message may quote a secret.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -46,17 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
     except (StackError, BridgeError) as error:
         problem = str(error)
     except ClientError as error:
-        problem = f"AWS refuses {error.operation_name}: {error_code(error)}"
+        problem = f"AWS denied {error.operation_name}: {error_code(error)}"
     except BotoCoreError as error:
         hint = "" if options.stack else ": is `make run KEEP=1` running?"
-        problem = f"AWS cannot be asked ({type(error).__name__}){hint}"
+        problem = f"AWS cannot be reached ({type(error).__name__}){hint}"
     except KeyboardInterrupt:
-        say("half-way; the command can be repeated", "stopped", "red")
+        say("before the end; the command can be run again", "stopped", "red")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - see above
         at = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
-        problem = f"a fault of the bridge, {kind} at {at.filename}:{at.lineno}"
+        problem = f"a bug in the bridge: {kind} at {at.filename}:{at.lineno}"
     say(problem, "wrong", "red")
     return 1
 
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(stack: RunningStack, _: argparse.Namespace) -> int:
-    """Ask every secret and both vendors."""
+    """Check every secret and rule, and the vendors' answers to the credentials."""
     wrong = 0
     for finding in check(stack):
         if finding.problem:
@@ -88,7 +88,7 @@ def _check(stack: RunningStack, _: argparse.Namespace) -> int:
 
 
 def _status(stack: RunningStack, options: argparse.Namespace) -> int:
-    """How much waits, and what was put aside and why."""
+    """Count queued messages, and quarantined items by reason."""
     sqs: Any = stack.client("sqs")
     for name in ("CohortQueue", "CohortDeadLetterQueue"):
         counts = sqs.get_queue_attributes(
@@ -100,19 +100,21 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
         )["Attributes"]
         say(f"{sum(map(int, counts.values())):8,}  messages in {name}")
     for flow in ("cohorts", "currents"):
-        reasons = Counter(item.reason for item in kept(stack, flow, options.date))
+        reasons = Counter(
+            item.reason for item in quarantined_items(stack, flow, options.date)
+        )
         for reason, number in reasons.most_common():
-            say(f"{number:8,}  put aside in {flow}: {reason}")
+            say(f"{number:8,}  quarantined in {flow}: {reason}")
     return 0
 
 
 def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
-    """Every cohort: its newest sync, and who was skipped there and why."""
+    """List the cohorts: each one's newest sync, and the members skipped there."""
     for cohort in overviews(stack):
-        held = "  (sweep held)" if cohort.held else ""
+        note = "  (removal held)" if cohort.removal_held else ""
         say(
             f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "
-            f"{cohort.name}{held}"
+            f"{cohort.name}{note}"
         )
         for reason, number in sorted(cohort.skipped.items()):
             say(f"{number:>12,}  skipped: {reason}")
@@ -120,44 +122,43 @@ def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
 
 
 def _release(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Let a held sweep of a cohort go on."""
-    done = release(stack, options.cohort)
-    if not done:
-        say(f"no sweep of cohort {options.cohort} is held", "wrong", "red")
+    """Release a cohort's held removal, so that the members who left are removed."""
+    released = release(stack, options.cohort)
+    if not released:
+        say(f"cohort {options.cohort} has no held removal", "wrong", "red")
         return 1
-    say(f"{done:8,}  sweeps of cohort {options.cohort} released")
+    say(f"{released:8,}  held removals of cohort {options.cohort} released")
     return 0
 
 
 def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Tell Braze of all members of a cohort again (a write each)."""
-    done = reassert(stack, options.cohort)
-    say(f"{done:8,}  cohorts with the id {options.cohort} are told again")
+    """Push all members of a cohort to Braze again (one write for each)."""
+    queued = reassert(stack, options.cohort)
+    say(f"{queued:8,}  cohorts with the id {options.cohort} will be reasserted")
     return 0
 
 
 def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Bring back what was put aside, and the dead-letter queue."""
-    events = replay_events(stack, kept(stack, "currents", options.date))
+    """Replay the quarantine, and move dead letters back to their queue."""
+    events = replay_events(stack, quarantined_items(stack, "currents", options.date))
     for what, number in events.counts.items():
         say(f"{number:8,}  events {what}")
     if events.changed:
         say(
-            f"{len(events.changed):8,}  of these are another event for Mixpanel under "
-            f"mapping {MAPPING_VERSION}; one that it has already will stand twice:"
+            f"{len(events.changed):8,}  of these get another key under mapping "
+            f"{MAPPING_VERSION}; Mixpanel shows one that it already has twice:"
         )
     for each in events.changed:
-        told = f"{each.position} (mapping {each.mapping}): {each.before} → {each.now}"
-        say(told)
-    done = replay_pages(stack, kept(stack, "cohorts", options.date))
-    for what, number in done.items():
+        say(f"{each.position} (mapping {each.mapping}): {each.before} → {each.now}")
+    pages = replay_pages(stack, quarantined_items(stack, "cohorts", options.date))
+    for what, number in pages.items():
         say(f"{number:8,}  pages {what}")
     say(f"{redrive(stack):8,}  pages from the dead-letter queue")
     return 0
 
 
 def _rules(options: argparse.Namespace) -> int:
-    """Say what is wrong with a file of rules for events, or print their JSON schema."""
+    """Check a file of event rules, or print the JSON schema of one."""
     if options.file is None:
         console.print_json(data=Rules.model_json_schema())
         return 0
@@ -173,7 +174,7 @@ def _rules(options: argparse.Namespace) -> int:
 
 
 def _day(text: str) -> str:
-    """A day as the quarantine's keys have it."""
+    """A day, in the form of the quarantine's keys."""
     try:
         return f"{datetime.strptime(text, '%Y-%m-%d').replace(tzinfo=UTC):%Y-%m-%d}"
     except ValueError:
@@ -188,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         "--description",
         type=Path,
         default=LOCAL,
-        help="without --stack: what the local cloud wrote (%(default)s)",
+        help="file of the local cloud, for use without --stack (%(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("check", help=_check.__doc__).set_defaults(run=_check)
@@ -199,11 +200,13 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=on_cohort)
     for name, of_a_day in (("status", _status), ("replay", _replay)):
         command = commands.add_parser(name, help=of_a_day.__doc__)
-        day = "one day alone, YYYY-MM-DD"
+        day = "of the quarantine, this day only: YYYY-MM-DD"
         command.add_argument("--date", type=_day, help=day)
         command.set_defaults(run=of_a_day)
     command = commands.add_parser("rules", help=_rules.__doc__)
-    command.add_argument("file", nargs="?", type=Path, help="without: the schema")
+    command.add_argument(
+        "file", nargs="?", type=Path, help="the rules; without it the schema is printed"
+    )
     command.set_defaults(without_stack=_rules)
     return parser
 

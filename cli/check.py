@@ -1,8 +1,8 @@
-"""Say what is wrong before the vendors do: each secret, and each vendor's answer to it.
+"""Check each secret and the vendors' answers to it, before a flow meets a mistake.
 
-Nothing is written at a vendor: Braze is asked for a user that does not exist, or told
-that nobody joins a cohort, and Mixpanel is sent an empty import, which it refuses after
-it has accepted the login.
+Nothing is written at a vendor: Braze is asked for a user that does not exist, or sent a
+cohort change without members, and Mixpanel is sent an empty import, which it rejects
+only after it has accepted the credentials.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,14 +40,14 @@ SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `problem` is empty where it is right."""
+    """One check; `problem` is empty where it passed."""
 
     what: str
     problem: str = ""
 
 
 def check(stack: RunningStack) -> Iterator[Finding]:
-    """Look at each thing in turn."""
+    """Run each check in turn."""
     secrets = stack.client("secretsmanager")
     for name, model in SECRETS.items():
         secret = _secret(stack, secrets, name, model)
@@ -57,9 +57,9 @@ def check(stack: RunningStack) -> Iterator[Finding]:
             f"{stack.rules_key} has rules that can be used",
             lambda: _read_rules(stack, secrets),
         )
-    for what, ask in _braze_keys(stack, secrets):
-        yield _tried(what, ask)
-    yield _tried("Mixpanel takes the login", lambda: _ask_mixpanel(stack, secrets))
+    for what, call in _braze_calls(stack, secrets):
+        yield _tried(what, call)
+    yield _tried("Mixpanel takes the login", lambda: _call_mixpanel(stack, secrets))
 
 
 def _tried(what: str, attempt: Callable[[], object]) -> Finding:
@@ -82,10 +82,10 @@ def _read_rules(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
     hashing_key(file.read(), secret)
 
 
-def _braze_keys(
+def _braze_calls(
     stack: RunningStack, secrets: "SecretsManagerClient"
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """What to ask Braze for each route that the secret has keys for."""
+    """A call for each route that the secret has keys for, and what it shows."""
     transport = Transport("braze", stack.braze_url, policy=ONE_TRY)
     secret = _secret(stack, secrets, "BrazeSecret", BrazeCredentials)
     rest = BrazeClient(transport, secret, lambda: SECONDS)
@@ -98,11 +98,11 @@ def _braze_keys(
     if keys.rest_api_key or not as_partner:
         yield "Braze takes the REST key", lambda: rest.find_device("bridge-check")
     if as_partner:
-        ask = "Braze takes the partner key and the data import key"
-        yield ask, lambda: partner.change("bridge-check", [])
+        what = "Braze takes the partner key and the data import key"
+        yield what, lambda: partner.change("bridge-check", [])
 
 
-def _ask_mixpanel(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
+def _call_mixpanel(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
     transport = Transport("mixpanel", stack.mixpanel_url, policy=ONE_TRY)
     secret = _secret(stack, secrets, "MixpanelSecret", MixpanelCredentials)
     client = MixpanelClient(transport, secret, compress, lambda: SECONDS)

@@ -1,4 +1,4 @@
-"""What an operator does with cohorts: look at them, release a sweep, assert again."""
+"""What an operator does with cohorts: list them, release a removal, reassert one."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ from cli.stack import RunningStack, StackError
 
 @dataclass(frozen=True)
 class Overview:
-    """One cohort: its newest sync, how many members were skipped there, by reason."""
+    """One cohort; `skipped` counts the members of its newest sync by reason."""
 
     key: CohortKey
     name: str
     newest: datetime
     skipped: Mapping[str, int]
-    held: bool
+    removal_held: bool
 
 
 def overviews(stack: RunningStack) -> Iterator[Overview]:
-    """All cohorts of which a sync ever came."""
+    """All cohorts that the webhook was ever called with."""
     ledger = _ledger(stack)
     for known in ledger.cohorts():
         cohort = ledger.cohort(known.key)
@@ -33,32 +33,34 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
             cohort.name,
             datetime.fromtimestamp(known.called_at / 1000, UTC),
             ledger.skipped(known.key, cohort.newest),
-            held=bool(cohort.held_removal),
+            removal_held=bool(cohort.held_removal),
         )
 
 
 def release(stack: RunningStack, cohort_id: str) -> int:
-    """Let the held sweeps of a cohort go on; how many cohorts of this id have one.
+    """Release the held removals of cohorts with this id; how many there were.
 
     Raises `StackError` for a cohort that is not known.
     """
     ledger, queue = _ledger(stack), _queue(stack)
-    held = [(key, ledger.cohort(key).held_removal) for key in _keys(ledger, cohort_id)]
-    messages = [ReleaseMessage(key=key, seq=seq) for key, seq in held if seq]
+    removals = [
+        (key, ledger.cohort(key).held_removal) for key in _keys(ledger, cohort_id)
+    ]
+    messages = [ReleaseMessage(key=key, seq=seq) for key, seq in removals if seq]
     for message in messages:
         queue.send(message)
     return len(messages)
 
 
 def reassert(stack: RunningStack, cohort_id: str) -> int:
-    """Tell Braze of all members again; how many cohorts of this id there are.
+    """Queue a rescan that reasserts all members; how many cohorts have this id.
 
     Raises `StackError` for a cohort that is not known.
     """
     ledger, queue = _ledger(stack), _queue(stack)
     keys = _keys(ledger, cohort_id)
     for key in keys:
-        # A round of one day; the hour keeps it apart from one of a while ago.
+        # All members in one round; the hour sets it apart from an earlier request.
         queue.send(RescanMessage(key=key, day=int(time.time() // 3600), days=1))
     return len(keys)
 
@@ -67,8 +69,9 @@ def _keys(ledger: DynamoLedger, cohort_id: str) -> list[CohortKey]:
     """Cohorts of several projects can have the same id."""
     keys = [each.key for each in ledger.cohorts() if each.key.cohort == cohort_id]
     if not keys:
-        text = f"no sync of a cohort {cohort_id} ever came: `cohorts` lists those known"
-        raise StackError(text)
+        raise StackError(
+            f"no cohort {cohort_id} is known; `cohorts` lists those that are"
+        )
     return keys
 
 

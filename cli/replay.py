@@ -1,7 +1,7 @@
-"""Bring back what the quarantine holds: events into the stream, pages into the queue.
+"""Replay the quarantine: events into the stream, pages into the queue.
 
-What Mixpanel has already is not shown twice, and a page that took effect changes
-nothing, so a replay can be repeated. Objects stay where they are until they expire.
+A replay can be repeated: Mixpanel does not show an event twice, and a page that took
+effect changes nothing. The objects of the quarantine stay until they expire.
 """
 
 import hashlib
@@ -30,13 +30,15 @@ from bridge.quarantine import Key, QuarantinedItem, from_lines
 from bridge.settings import AnonymousUsers
 from cli.stack import RunningStack
 
-NOT_REPLAYABLE = "left: it is no page"
+NOT_REPLAYABLE = "left: not a page"
 
 
-def kept(stack: RunningStack, flow: str, date: str | None) -> Iterator[QuarantinedItem]:
-    """The items of one flow, of one day (YYYY-MM-DD) or of all.
+def quarantined_items(
+    stack: RunningStack, flow: str, date: str | None
+) -> Iterator[QuarantinedItem]:
+    """The items of one flow, of one day (YYYY-MM-DD) or of all days.
 
-    Raises `MalformedInput` naming the object that the quarantine did not write.
+    Raises `MalformedInput` with the name of an object that cannot be read.
     """
     s3 = stack.client("s3")
     bucket = stack.resources["DataBucket"]
@@ -55,7 +57,7 @@ def kept(stack: RunningStack, flow: str, date: str | None) -> Iterator[Quarantin
 
 @dataclass(frozen=True, slots=True)
 class ChangedKey:
-    """An event that the present mapping makes another event of."""
+    """An event whose key is another under the present mapping."""
 
     position: str
     mapping: str
@@ -65,10 +67,10 @@ class ChangedKey:
 
 @dataclass(slots=True)
 class ReplayedEvents:
-    """How many events were put back or left, and which of them come under another key.
+    """How many events were replayed or left, and those whose key has changed.
 
-    Mixpanel tells events apart by the key: where one was taken under its key of before,
-    it will stand beside itself.
+    Mixpanel deduplicates by key: an event that it already has under the old key is
+    shown a second time under the new one.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -78,11 +80,12 @@ class ReplayedEvents:
 def replay_events(
     stack: RunningStack, items: Iterable[QuarantinedItem]
 ) -> ReplayedEvents:
-    """Put back into the stream what the present mapping can make an event of.
+    """Put the events that can be mapped now back into the stream.
 
-    The first arrival goes along, for it bounds the time and so belongs to the key.
+    A record keeps the time of its first arrival, which bounds an event's time and so is
+    part of its key.
     """
-    done = ReplayedEvents()
+    replayed = ReplayedEvents()
     mappers = _mappers(stack)
     kinesis: Any = stack.client("kinesis")
 
@@ -97,23 +100,23 @@ def replay_events(
     for arrived, group in groupby(items, lambda item: item.arrived):
         events: list[bytes] = []
         for item in group:
-            problem = _judge(item, done, mappers)
+            problem = _why_left(item, replayed, mappers)
             if problem:
-                done.counts[f"left: {problem}"] += 1
+                replayed.counts[f"left: {problem}"] += 1
                 continue
             if isinstance(read(item.original).event, dict):
                 events.append(item.original)
             else:
-                # A whole record that could not be read at the time.
+                # A whole record, which could not be read at the time.
                 put(arrived, item.original)
-            done.counts["replayed"] += 1
+            replayed.counts["replayed"] += 1
         for data in pack(events):
             put(arrived, data)
-    return done
+    return replayed
 
 
 def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
-    """As the importer maps now, under the customer's rules; raises as they are read."""
+    """The importer's mapping under the current rules; raises as they are read."""
     rules = RulesFile(
         stack.client("s3"), stack.resources["DataBucket"], stack.rules_key
     ).read()
@@ -126,13 +129,13 @@ def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
     return {setting: Mapper(setting, rules, key) for setting in AnonymousUsers}
 
 
-def _judge(
+def _why_left(
     item: QuarantinedItem,
-    done: ReplayedEvents,
+    replayed: ReplayedEvents,
     mappers: Mapping[AnonymousUsers, Mapper],
 ) -> str:
-    """Why it is of no use to replay this; its change of key is noted."""
-    # Whoever has a device for a key was taken along by the setting.
+    """Why no event of this item can be delivered, or ""; notes a changed key."""
+    # A key with a device shows which setting the item was mapped under.
     as_device = item.key is not None and item.key[1].startswith(DEVICE_PREFIX)
     anonymous = AnonymousUsers.DEVICE if as_device else AnonymousUsers.SKIP
     problem = "it holds no events"
@@ -147,29 +150,32 @@ def _judge(
             continue
         now = key_of(prepared[0])
         if item.key and item.key != now:
-            done.changed.append(ChangedKey(item.position, item.mapping, item.key, now))
+            replayed.changed.append(
+                ChangedKey(item.position, item.mapping, item.key, now)
+            )
         return ""
     return problem
 
 
 def replay_pages(stack: RunningStack, items: Iterator[QuarantinedItem]) -> Counter[str]:
-    """Put pages back into the queue; how many, and what was left."""
+    """Put pages back into the queue; how many were replayed, how many left."""
     queue = SqsQueue(stack.client("sqs"), stack.resources["CohortQueue"])
-    done: Counter[str] = Counter()
+    replayed: Counter[str] = Counter()
     for item in items:
         try:
             queue.send(read_message(item.original.decode("utf-8", "replace")))
         except MalformedInput:
-            done[NOT_REPLAYABLE] += 1
+            replayed[NOT_REPLAYABLE] += 1
         else:
-            done["replayed"] += 1
-    return done
+            replayed["replayed"] += 1
+    return replayed
 
 
 def redrive(stack: RunningStack) -> int:
-    """Move pages from the dead-letter queue back; how many.
+    """Move the dead letters back into their queue; how many.
 
-    What could not be moved is given back at once, for a repeated run has to find it.
+    Messages that could not be moved become visible at once, so that the next run finds
+    them.
     """
     sqs: Any = stack.client("sqs")
     queue, dead = (
@@ -181,7 +187,7 @@ def redrive(stack: RunningStack) -> int:
             try:
                 _move(sqs, message, dead, queue)
             except BaseException:
-                _defer(sqs, messages[number:], dead)
+                _make_visible(sqs, messages[number:], dead)
                 raise
             moved += 1
     return moved
@@ -192,26 +198,26 @@ def _received(sqs: Any, dead: str) -> list[Any]:
         QueueUrl=dead,
         MaxNumberOfMessages=10,
         MessageSystemAttributeNames=["All"],
-        # Without a wait some of the queue's servers are not asked.
+        # A short poll asks only some of the queue's servers.
         WaitTimeSeconds=1,
     )
     return list(answer.get("Messages", ()))
 
 
 def _move(sqs: Any, message: Any, dead: str, queue: str) -> None:
-    # Another id than before: the old one may still be remembered.
-    again = f"{message['MessageId']} again".encode()
+    # A new id, as the queue remembers the old one for five minutes.
+    new_id = f"{message['MessageId']} again".encode()
     sqs.send_message(
         QueueUrl=queue,
         MessageBody=message["Body"],
         MessageGroupId=message["Attributes"]["MessageGroupId"],
-        MessageDeduplicationId=hashlib.sha256(again).hexdigest(),
+        MessageDeduplicationId=hashlib.sha256(new_id).hexdigest(),
     )
     sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 
-def _defer(sqs: Any, messages: list[Any], dead: str) -> None:
-    """As far as that works; the queue does it by itself after half a minute."""
+def _make_visible(sqs: Any, messages: list[Any], dead: str) -> None:
+    """On a failure the visibility timeout does the same after half a minute."""
     for message in messages:
         with suppress(BotoCoreError, ClientError):
             sqs.change_message_visibility(

@@ -1,7 +1,6 @@
 """Where a running stack is: names of its resources and addresses of the vendors.
 
-A deployed stack is asked through CloudFormation; the local cloud has written its
-description to a file.
+CloudFormation describes a deployed stack, a file the one of the local cloud.
 """
 
 import json
@@ -19,7 +18,7 @@ from bridge.settings import MixpanelRegion
 
 
 class StackError(Exception):
-    """The stack cannot be found or asked; the message says what to do."""
+    """The stack cannot be found or read; the message says what to do."""
 
 
 class Resources(dict[str, str]):
@@ -68,42 +67,42 @@ class RunningStack:
         except BotoCoreError as error:
             kind = type(error).__name__
             raise StackError(f"cannot read the stack {name}: {kind}") from None
-        given = {
+        parameters = {
             each["ParameterKey"]: each["ParameterValue"]
             for each in stack.get("Parameters", ())
         }
         try:
             return cls(
                 resources,
-                given["BrazeRestEndpoint"],
-                MixpanelRegion(given["MixpanelRegion"]).ingestion_url,
+                parameters["BrazeRestEndpoint"],
+                MixpanelRegion(parameters["MixpanelRegion"]).ingestion_url,
                 aws,
-                partner=given["BrazePartner"],
-                rules_key=given["EventRules"],
+                partner=parameters["BrazePartner"],
+                rules_key=parameters["EventRules"],
             )
         except (KeyError, ValueError):
-            text = f"the stack {name} is no bridge, or one of another release"
+            text = f"the stack {name} is not a bridge, or not one of this release"
             raise StackError(text) from None
 
     @classmethod
     def local(cls, description: Path) -> "RunningStack":
-        """Read what the local cloud wrote; raises `StackError`."""
+        """Read the local cloud's description; raises `StackError`."""
         try:
-            told = json.loads(description.read_text())
+            described = json.loads(description.read_text())
             aws = {
-                "region_name": told["region"],
-                "endpoint_url": told["aws_endpoint_url"],
-                "aws_access_key_id": told["aws_access_key_id"],
-                "aws_secret_access_key": told["aws_secret_access_key"],
+                "region_name": described["region"],
+                "endpoint_url": described["aws_endpoint_url"],
+                "aws_access_key_id": described["aws_access_key_id"],
+                "aws_secret_access_key": described["aws_secret_access_key"],
                 # A developer's proxy has no business on the loopback.
                 "config": CONFIG.merge(Config(proxies={})),
             }
             return cls(
-                Resources(told["resources"]),
-                told["braze_url"],
-                told["mixpanel_url"],
+                Resources(described["resources"]),
+                described["braze_url"],
+                described["mixpanel_url"],
                 aws,
-                rules_key=told.get("rules_key", ""),
+                rules_key=described.get("rules_key", ""),
             )
         except (OSError, ValueError, LookupError, TypeError):
             text = f"{description} cannot be read: is `make run KEEP=1` running?"

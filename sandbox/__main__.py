@@ -44,15 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _greet(cloud: Cloud) -> None:
-    told = cloud.description
+    description = cloud.description
     lines = [
         "The sandbox is up. Ctrl-C stops it.",
-        f"  cohorts   POST {told['webhook_url']}",
-        f"  events    POST {told['currents_url']}",
-        f"  AWS       {told['aws_endpoint_url']} ({told['region']})",
-        f"  Braze     {told['braze_url']}",
-        f"  Mixpanel  {told['mixpanel_url']}",
-        f"  logs      {told['logs']}",
+        f"  cohorts   POST {description['webhook_url']}",
+        f"  events    POST {description['currents_url']}",
+        f"  AWS       {description['aws_endpoint_url']} ({description['region']})",
+        f"  Braze     {description['braze_url']}",
+        f"  Mixpanel  {description['mixpanel_url']}",
+        f"  logs      {description['logs']}",
     ]
     sys.stderr.write("\n".join(lines) + "\n")
 

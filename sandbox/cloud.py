@@ -1,43 +1,37 @@
 """One running sandbox: the AWS server, the functions and everything that invokes them.
 
-`Cloud` is the only class other code needs; the modules beside it each stand for one
-part of AWS and know only what invokes what.
+`Cloud` is the one class that other code needs; each package beside it stands for one
+part of AWS or for one vendor.
 """
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
-
-import boto3
-from botocore.config import Config
+from typing import TYPE_CHECKING, Any, Self
 
 from sandbox.accounts import Accounts
+from sandbox.aws_server.process import (
+    ACCESS_KEY_ID,
+    REGION,
+    SECRET_ACCESS_KEY,
+    AwsServer,
+)
 from sandbox.cloudformation import resources
 from sandbox.cloudformation.intrinsics import TemplateError
 from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
-from sandbox.event_sources.kinesis import KinesisMapping, Pace
-from sandbox.event_sources.s3_notifications import ObjectNotifications
-from sandbox.event_sources.sqs import SqsMapping
+from sandbox.description import describe
+from sandbox.event_sources.kinesis import Pace
+from sandbox.event_sources.pollers import Poller, Tempo, make_pollers
 from sandbox.http_api.server import HttpApi
-from sandbox.lambda_runtime.async_invoke import AsyncInvoker
-from sandbox.lambda_runtime.destinations import Destinations
-from sandbox.lambda_runtime.functions import (
-    LambdaFunction,
-    lambda_environment,
-    link_runtime,
-)
+from sandbox.lambda_runtime.functions import LambdaFunction
 from sandbox.lambda_runtime.invocation import Invocation
+from sandbox.lambda_runtime.process_setup import lambda_environment, link_runtime
 from sandbox.lambda_runtime.processes import ChildGroup
 from sandbox.stand_ins import start_braze, start_mixpanel
 
@@ -45,21 +39,11 @@ if TYPE_CHECKING:
     from sandbox.braze import BrazeStandIn
     from sandbox.mixpanel import MixpanelStandIn
 
-REGION = "us-east-1"
-ACCESS_KEY_ID = "AKIASANDBOX000000000"
-SECRET_ACCESS_KEY = "sandbox"  # noqa: S105 - the AWS server accepts anything
-
-# Required at a deploy, of no consequence here: the functions are pointed elsewhere.
+# Required by the template, without effect here: the functions call the stand-ins.
 _PARAMETERS = {
     "MixpanelRegion": "US",
     "BrazeRestEndpoint": "https://rest.iad-01.braze.com",
 }
-
-
-class _Poller(Protocol):
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def idle(self) -> bool: ...
 
 
 class Cloud:
@@ -67,9 +51,9 @@ class Cloud:
 
     `braze_url` and `mixpanel_url` put another loopback server in place of a stand-in;
     `parameters` override the template's; `concurrency` is the number of processes a
-    function may have; `logs` is a folder for one log file a function. `clock` is the
-    API's, in epoch seconds; `redelivery` shortens the wait after a crash of a queue's
-    consumer, see `SqsMapping`.
+    function may have; `logs` is a folder, with one log file for each function; `clock`
+    is the API's, in epoch seconds. See `Tempo` for `pace`, `retry_waits` (both in
+    seconds) and `redelivery`.
     """
 
     def __init__(
@@ -100,17 +84,15 @@ class Cloud:
         self._parameters = dict(parameters or {})
         self._concurrency = concurrency
         self._api_port = api_port
-        self._aws_port = aws_port
         self._logs = None if logs is None else Path(logs).resolve()
         self._pace = pace
         self._retry_waits = retry_waits
         self._redelivery = redelivery
         self._clock = clock
         self._overrides = dict(environment or {})
-        self._endpoint = ""
-        self._clients: dict[str, Any] = {}
+        self._aws = AwsServer(aws_port)
         self._functions: dict[str, LambdaFunction] = {}
-        self._pollers: list[_Poller] = []
+        self._pollers: list[Poller] = []
         self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -119,14 +101,12 @@ class Cloud:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        *_: object,
     ) -> None:
         self.stop()
 
     def start(self) -> None:
-        """Raises TemplateError where the template asks for what is not here."""
+        """Raises TemplateError where the template asks for what is not supported."""
         with contextlib.ExitStack() as opened:
             self._start(opened)
             self._opened = opened.pop_all()
@@ -137,45 +117,30 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the AWS server."""
-        if service not in self._clients:
-            self._clients[service] = boto3.session.Session().client(
-                service,
-                region_name=REGION,
-                endpoint_url=self._endpoint,
-                aws_access_key_id=ACCESS_KEY_ID,
-                aws_secret_access_key=SECRET_ACCESS_KEY,
-                config=Config(
-                    max_pool_connections=50,
-                    # A developer's proxy has no business on the loopback.
-                    proxies={},
-                    retries={"total_max_attempts": 2},
-                    s3={"addressing_style": "path"},
-                ),
-            )
-        return self._clients[service]
+        return self._aws.client(service)
 
     def invoke(self, logical_id: str, event: Any) -> Invocation:
         """Invoke a function by hand, synchronously, with any JSON value."""
         return self._functions[logical_id].invoke(json.dumps(event).encode())
 
     def kill(self, logical_id: str) -> None:
-        """SIGKILL for a process of a function, one at work if there is one."""
+        """Send SIGKILL to a process of a function, to one at work if there is one."""
         self._functions[logical_id].kill()
 
     def pause(self) -> None:
-        """Stop what polls queues and streams, for a test that delivers by hand."""
+        """Stop the pollers, for a test that delivers by hand."""
         for poller in self._pollers:
             poller.stop()
         self._pollers.clear()
 
     def drain(self, timeout: float = 60.0) -> None:
-        """Wait until queues are empty, streams read and nothing is under way.
+        """Wait until queues are empty, streams are read and no function runs.
 
-        Raises TimeoutError with the names of what is still busy.
+        Raises TimeoutError, naming what is still busy.
         """
         until = time.monotonic() + timeout
         quiet = 0
-        # Twice in a row, since one part may hand over to another that was looked at.
+        # Twice in a row, as one part may hand over to another that was seen idle.
         while quiet < 2:
             busy = self._busy()
             quiet = 0 if busy else quiet + 1
@@ -185,7 +150,7 @@ class Cloud:
 
     def _busy(self) -> list[str]:
         names = [name for name, f in self._functions.items() if f.under_way]
-        # A queue's length is dear to tell where it is long.
+        # Asked last: to count a long queue is slow.
         return names or [
             type(part).__name__ for part in self._pollers if not part.idle()
         ]
@@ -199,12 +164,13 @@ class Cloud:
             raise TemplateError(f"nothing in {self._build_dir}: run `make build` first")
         children = ChildGroup()
         opened.callback(children.close)
-        self._start_aws_server(children, logs, opened)
+        self._aws.start(children, logs / "aws.log")
+        opened.callback(self._aws.stop)
         template = Template(
             self._build_dir,
             {**_PARAMETERS, **self._parameters},
             REGION,
-            self._endpoint,
+            self._aws.url,
         )
         resources.create(template, self.client, self.accounts.secret_values())
         stack = Stack(template)
@@ -213,40 +179,15 @@ class Cloud:
         self._start_functions(stack, runtime, logs, children, opened)
         apis = self._start_apis(stack, opened)
         self._start_pollers(stack, opened)
-        self.description = self._describe(template, stack, apis, logs)
-
-    def _start_aws_server(
-        self, children: ChildGroup, logs: Path, opened: contextlib.ExitStack
-    ) -> None:
-        package = Path(__file__).resolve().parent.parent
-        with (logs / "aws.log").open("ab") as log:
-            server = children.spawn(
-                [
-                    sys.executable,
-                    "-m",
-                    "sandbox.aws_server",
-                    str(self._aws_port),
-                ],
-                env={**os.environ, "PYTHONPATH": str(package)},
-                cwd=package,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        if server.stdout is None:
-            raise AssertionError("stdout is a pipe")
-        opened.callback(server.wait)
-        opened.callback(server.kill)
-        with server.stdout:
-            port = server.stdout.readline().strip()
-        if not port:
-            raise RuntimeError(f"the AWS server did not start, see {logs / 'aws.log'}")
-        self._endpoint = f"http://127.0.0.1:{int(port)}"
-        opened.callback(self._close_clients)
-
-    def _close_clients(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        self.description = describe(
+            template,
+            stack,
+            self._aws,
+            {name: api.url for name, api in apis.items()},
+            {"braze": str(self._braze_url), "mixpanel": str(self._mixpanel_url)},
+            self.accounts,
+            logs,
+        )
 
     def _start_stand_ins(self, opened: contextlib.ExitStack) -> None:
         if self._braze_url is None:
@@ -266,7 +207,7 @@ class Cloud:
     ) -> None:
         overrides = {
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_ENDPOINT_URL": self._aws.url,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "BRAZE_REST_ENDPOINT": str(self._braze_url),
             "MIXPANEL_URL": str(self._mixpanel_url),
@@ -300,108 +241,22 @@ class Cloud:
         return apis
 
     def _start_pollers(self, stack: Stack, opened: contextlib.ExitStack) -> None:
-        destinations = Destinations(self.client)
-        invokers = {
-            name: AsyncInvoker(
-                function.settings,
-                stack.asynchronous[name],
-                function.invoke,
-                destinations,
-                concurrency=self._concurrency,
-                retry_waits=self._retry_waits,
-            )
-            for name, function in self._functions.items()
-            if any(source.function == name for source in stack.objects)
-        }
-        pollers: list[_Poller] = list(invokers.values())
-        for queue in stack.queues:
-            function = self._functions[queue.function]
-            places = min(self._concurrency, function.settings.reserved or 1_000)
-            pollers.append(
-                SqsMapping(
-                    queue,
-                    self.client("sqs"),
-                    function.invoke,
-                    places,
-                    redelivery=self._redelivery,
-                )
-            )
-        for stream in stack.streams:
-            function = self._functions[stream.function]
-            pollers.append(
-                KinesisMapping(
-                    stream,
-                    self.client("kinesis"),
-                    function.invoke,
-                    function.settings.arn,
-                    destinations,
-                    self._pace,
-                )
-            )
-        if stack.objects:
-            submit = {name: invoker.submit for name, invoker in invokers.items()}
-            pollers.append(ObjectNotifications(stack.objects, self.client, submit))
+        pollers = make_pollers(
+            stack,
+            self._functions,
+            self.client,
+            Tempo(self._concurrency, self._retry_waits, self._redelivery, self._pace),
+        )
         opened.callback(self._stop_pollers)
         for poller in pollers:
             poller.start()
             self._pollers.append(poller)
 
     def _stop_pollers(self) -> None:
-        # The functions go first: a mapping waits for its batch, and a handler may take
-        # its time.
+        # The functions go first: a mapping waits for its batch, and a handler may run
+        # for minutes.
         for function in self._functions.values():
             function.close()
         with ThreadPoolExecutor(max(len(self._pollers), 1)) as pool:
             list(pool.map(lambda poller: poller.stop(), self._pollers))
         self._pollers.clear()
-
-    def _describe(
-        self,
-        template: Template,
-        stack: Stack,
-        apis: Mapping[str, HttpApi],
-        logs: Path,
-    ) -> dict[str, Any]:
-        outputs = template.outputs()
-        for name, api in apis.items():
-            deployed = f"https://{name}.execute-api.{REGION}.amazonaws.com"
-            outputs = {
-                key: value.replace(deployed, api.url) for key, value in outputs.items()
-            }
-        webhook = self._secret(template, "WebhookSecret")
-        accounts = self.accounts
-        return {
-            "aws_endpoint_url": self._endpoint,
-            "region": REGION,
-            "aws_access_key_id": ACCESS_KEY_ID,
-            "aws_secret_access_key": SECRET_ACCESS_KEY,
-            "api_url": next((api.url for api in apis.values()), None),
-            "webhook_url": outputs.get("WebhookUrl"),
-            "webhook_username": webhook.get("username"),
-            "webhook_password": webhook.get("password"),
-            "currents_url": outputs.get("CurrentsUrl"),
-            "currents_token": self._secret(template, "CurrentsSecret").get("token"),
-            "braze_url": self._braze_url,
-            "braze_rest_api_key": accounts.braze_rest_api_key,
-            "mixpanel_url": self._mixpanel_url,
-            "mixpanel_project_id": accounts.mixpanel_project_id,
-            "mixpanel_project_token": accounts.mixpanel_project_token,
-            "mixpanel_service_account_username": (
-                accounts.mixpanel_service_account_username
-            ),
-            "mixpanel_service_account_secret": accounts.mixpanel_service_account_secret,
-            "mixpanel_api_secret": accounts.mixpanel_api_secret,
-            "outputs": outputs,
-            "resources": {
-                name: template.identify(name).ref for name in template.resources
-            },
-            "functions": {name: f.name for name, f in stack.functions.items()},
-            "logs": str(logs),
-        }
-
-    def _secret(self, template: Template, logical_id: str) -> dict[str, Any]:
-        if logical_id not in template.resources:
-            return {}
-        arn = template.identify(logical_id).ref
-        content = self.client("secretsmanager").get_secret_value(SecretId=arn)
-        return dict(json.loads(content["SecretString"]))

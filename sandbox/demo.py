@@ -1,7 +1,7 @@
-"""`make run`: both flows once through the local cloud, with the result on the screen.
+"""`make run`: both flows once through the local cloud, and a table of what came out.
 
-It ends with an error if Braze's cohort is not Mixpanel's, or if an event that went in
-is neither in Mixpanel, nor filtered, nor in the quarantine.
+It ends with an error if Braze's cohort is not Mixpanel's, or if an event that was sent
+is neither in Mixpanel, nor filtered, nor in quarantine.
 """
 
 import argparse
@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from bridge.quarantine import from_lines
 from sandbox.braze.currents import BATCH, CurrentsSource, avro_file, avro_key
 from sandbox.cloud import Cloud
 from sandbox.cloudformation.intrinsics import TemplateError
+from sandbox.demo_report import CohortRow, Flow, show, show_hints
 from sandbox.mixpanel import Cohort, CohortSync
 
 PEOPLE = 2_500
@@ -48,7 +47,7 @@ console = Console(highlight=False)
 
 @contextmanager
 def step(what: str, total: int) -> Iterator[Any]:
-    """A bar that moves as work is done, and stays when it is."""
+    """A progress bar; call what it yields to advance it, by one or by a number."""
     columns = (
         TextColumn("  {task.description:<46}"),
         BarColumn(bar_width=24),
@@ -56,52 +55,35 @@ def step(what: str, total: int) -> Iterator[Any]:
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done=1: progress.advance(task, done)
-
-
-@dataclass
-class Flow:
-    """What one row of the events table says."""
-
-    sent: int = 0
-    delivered: int = 0
-    filtered: int = 0
-    quarantined: int = 0
-
-    @property
-    def settled(self) -> int:
-        return self.delivered + self.filtered + self.quarantined
-
-    @property
-    def closed(self) -> bool:
-        return self.sent == self.settled
+        yield lambda number=1: progress.advance(task, number)
 
 
 @dataclass
 class Demo:
-    """The main job, once."""
+    """One run of both flows, and what was sent in it."""
 
     cloud: Cloud
     sent: Counter[str] = field(default_factory=Counter)
     types: dict[str, str] = field(default_factory=dict)
-    cohorts: list[tuple[str, int, int, bool]] = field(default_factory=list)
+    cohorts: list[CohortRow] = field(default_factory=list)
 
     def run(self) -> bool:
-        """Whether everything came out right."""
+        """Whether Braze has the cohort, and every event is accounted for."""
         console.print("\n[bold]Cohorts, Mixpanel → Braze[/]")
         self._sync_cohort()
         console.print("\n[bold]Events, Braze → Mixpanel[/]")
         self._send_events()
         flows = self._flows()
-        self._show(flows)
-        right = all(row[3] for row in self.cohorts)
-        return right and all(flow.closed for flow in flows.values())
+        show(console, self.cohorts, flows)
+        return all(row.equal for row in self.cohorts) and all(
+            flow.closed for flow in flows.values()
+        )
 
     # Cohorts
 
     def _sync_cohort(self) -> None:
         braze: Any = self.cloud.braze
-        told = self.cloud.description
+        description = self.cloud.description
         for number in range(PEOPLE + JOINED):
             braze.workspace.add_user(external_id=f"person-{number}")
         members: dict[str, dict[str, Any]] = {
@@ -110,11 +92,11 @@ class Demo:
         cohort = Cohort("8120045", "Trial, day 10", members)
         sync = CohortSync(
             cohort,
-            told["webhook_url"],
-            told["webhook_username"],
-            told["webhook_password"],
+            description["webhook_url"],
+            description["webhook_username"],
+            description["webhook_password"],
         )
-        self._sync("first sync, everybody", sync)
+        self._sync(f"first sync, {PEOPLE:,} members", sync)
         for number in range(LEFT):
             del cohort.members[f"person-{number}"]
         for number in range(PEOPLE, PEOPLE + JOINED):
@@ -124,8 +106,8 @@ class Demo:
     def _sync(self, what: str, sync: CohortSync) -> None:
         workspace = self.cloud.braze.workspace  # type: ignore[union-attr]
         before = workspace.cohort_members(ATTRIBUTE, VALUE)
-        wanted = set(sync.cohort.members)
-        with step(what, len(wanted ^ before)) as advance:
+        expected = set(sync.cohort.members)
+        with step(what, len(expected ^ before)) as advance:
             result = sync.run()
             if not result.success:
                 console.print(f"  the sync failed: {result.message}")
@@ -135,12 +117,12 @@ class Demo:
                 now = workspace.cohort_members(ATTRIBUTE, VALUE)
                 advance(len(before ^ now) - shown)
                 shown = len(before ^ now)
-                if now == wanted:
+                if now == expected:
                     break
                 time.sleep(0.2)
             self.cloud.drain(DRAIN_SECONDS)
-        held = workspace.cohort_members(ATTRIBUTE, VALUE)
-        self.cohorts.append((what, len(wanted), len(held), held == wanted))
+        members = workspace.cohort_members(ATTRIBUTE, VALUE)
+        self.cohorts.append(CohortRow(what, expected, members))
 
     # Events
 
@@ -153,32 +135,34 @@ class Demo:
         for event in events[7::500]:
             event["time"] = "yesterday"
         self._note(events)
-        told = self.cloud.description
+        description = self.cloud.description
         session = requests.Session()
         session.trust_env = False
-        session.headers["authorization"] = f"Bearer {told['currents_token']}"
+        session.headers["authorization"] = f"Bearer {description['currents_token']}"
         with step("over HTTP, 100 a call", HTTP_EVENTS) as advance:
+            url = description["currents_url"]
             for start in range(0, HTTP_EVENTS, BATCH):
                 body = {"events": events[start : start + BATCH]}
-                response = session.post(told["currents_url"], json=body, timeout=60)
+                response = session.post(url, json=body, timeout=60)
                 response.raise_for_status()
                 advance(BATCH)
         file = [source.event(FILE_TYPE) for _ in range(FILE_EVENTS)]
         self._note(file)
         with step("one Avro file through S3", 1) as advance:
             self.cloud.client("s3").put_object(
-                Bucket=told["resources"]["CurrentsBucket"],
+                Bucket=description["resources"]["CurrentsBucket"],
                 Key=avro_key(FILE_TYPE),
                 Body=avro_file(FILE_TYPE, file),
             )
             advance()
-        with step("delivered, filtered or put aside", HTTP_EVENTS + FILE_EVENTS) as bar:
+        total = HTTP_EVENTS + FILE_EVENTS
+        with step("delivered, filtered or quarantined", total) as advance:
             shown = 0
             until = time.monotonic() + DRAIN_SECONDS
-            while time.monotonic() < until and shown < HTTP_EVENTS + FILE_EVENTS:
-                settled = sum(flow.settled for flow in self._flows().values())
-                bar(settled - shown)
-                shown = settled
+            while time.monotonic() < until and shown < total:
+                accounted = sum(flow.accounted for flow in self._flows().values())
+                advance(accounted - shown)
+                shown = accounted
                 time.sleep(0.2)
             self.cloud.drain(DRAIN_SECONDS)
 
@@ -188,7 +172,7 @@ class Demo:
             self.types[event["id"]] = event["event_type"]
 
     def _flows(self) -> dict[str, Flow]:
-        """What became of the events, asked of the far ends and not of the bridge."""
+        """What became of the events, by type, without asking the bridge."""
         flows = {event: Flow(sent=sent) for event, sent in sorted(self.sent.items())}
         mixpanel: Any = self.cloud.mixpanel
         for key in mixpanel.visible():
@@ -200,7 +184,7 @@ class Demo:
         return flows
 
     def _filtered(self) -> Counter[str]:
-        """By event type, as the importer's log has it."""
+        """By event type, from the importer's log."""
         log = Path(self.cloud.description["logs"]) / "CurrentsImporterFunction.log"
         filtered: Counter[str] = Counter()
         for line in log.read_text().splitlines():
@@ -220,72 +204,11 @@ class Demo:
                 found[item.kind or UNKNOWN] += 1
         return found
 
-    # Result
-
-    def _show(self, flows: dict[str, Flow]) -> None:
-        cohorts = Table(
-            title="Cohort «Trial, day 10»", title_justify="left", box=SIMPLE_HEAD
-        )
-        cohorts.add_column("after the")
-        for column in ("Mixpanel", "Braze"):
-            cohorts.add_column(column, justify="right")
-        cohorts.add_column("equal")
-        for what, wanted, held, equal in self.cohorts:
-            cohorts.add_row(what, f"{wanted:,}", f"{held:,}", _mark(equal))
-        events = Table(
-            title="Events", title_justify="left", show_footer=True, box=SIMPLE_HEAD
-        )
-        total = Flow(
-            sum(flow.sent for flow in flows.values()),
-            sum(flow.delivered for flow in flows.values()),
-            sum(flow.filtered for flow in flows.values()),
-            sum(flow.quarantined for flow in flows.values()),
-        )
-        events.add_column("Braze event", footer="all", no_wrap=True)
-        for name in ("sent", "delivered", "filtered", "quarantined"):
-            footer = f"{getattr(total, name):,}"
-            events.add_column(name, justify="right", footer=footer)
-        closed = all(flow.closed for flow in flows.values())
-        events.add_column("closes", footer=_mark(closed))
-        for event, flow in flows.items():
-            numbers = (flow.sent, flow.delivered, flow.filtered, flow.quarantined)
-            name = event.removeprefix("users.").removeprefix("messages.")
-            name = name.removeprefix("behaviors.")
-            events.add_row(name, *(f"{n:,}" for n in numbers), _mark(flow.closed))
-        console.print()
-        console.print(cohorts)
-        console.print(events)
-
-
-def _mark(right: bool) -> str:
-    return "[green]yes[/]" if right else "[bold red]NO[/]"
-
-
-def _keep(cloud: Cloud) -> None:
-    """Tell where everything is, until Ctrl-C."""
-    told = cloud.description
-    DESCRIPTION.write_text(json.dumps(told, indent=2) + "\n")
-    credentials = f"{told['webhook_username']}:{told['webhook_password']}"
-    console.print("\n[bold]Left up[/]; Ctrl-C ends it. Send a page, or look inside:\n")
-    for line in (
-        f"curl -u {credentials} {told['webhook_url']} \\",
-        '    -d "$(jq -r .body events/cohort_webhook.json)"',
-        f"curl -H 'Authorization: Bearer {told['currents_token']}' \\",
-        f'    {told["currents_url"]} -d "$(jq -r .body events/currents_receiver.json)"',
-        f"curl {told['braze_url']}/_stand_in/state",
-        f"curl {told['mixpanel_url']}/_stand_in/state",
-        ".venv/bin/bridge status",
-    ):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(f"\n  logs: {told['logs']}", soft_wrap=True)
-    console.print(f"  every name and address: {DESCRIPTION}")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
-
 
 def main() -> int:
-    """Run the demo; 1 if something did not come out right."""
+    """Run the demo; 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the cloud up")
+    parser.add_argument("--keep", action="store_true", help="leave the cloud running")
     parser.add_argument("--build-dir", type=Path, default=Path(".aws-sam/build"))
     options = parser.parse_args()
     if options.keep:
@@ -299,11 +222,16 @@ def main() -> int:
             right = Demo(cloud).run()
             seconds = time.monotonic() - began
             if right:
-                console.print(f"[green]All accounts close[/] ({seconds:.0f} s).")
+                console.print(
+                    "[green]Braze has Mixpanel's cohort, and every event is accounted "
+                    f"for[/] ({seconds:.0f} s)."
+                )
             else:
                 console.print(f"[bold red]Something is wrong[/], see {LOGS}/")
             if options.keep:
-                _keep(cloud)
+                DESCRIPTION.write_text(json.dumps(cloud.description, indent=2) + "\n")
+                show_hints(console, cloud.description, DESCRIPTION)
+                signal.sigwait({signal.SIGINT, signal.SIGTERM})
     except TemplateError as error:
         console.print(f"[bold red]{error}[/]")
         return 1

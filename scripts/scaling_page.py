@@ -1,7 +1,7 @@
 """Write docs/scaling.md from template and code; `--check` fails where it is stale.
 
-What a limit is stands where the code or the template uses it; what is assumed stands
-here. Run by `make docs` and `make check`.
+Limits are read from the code and the template that use them; assumptions are set here.
+Run by `make docs` and `make check`.
 """
 
 import math
@@ -195,7 +195,7 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"*An invocation* takes what comes in {window} s, at most "
             f"{mapping['BatchSize']} records of {BRAZE_BATCH} events, or 6 MB. It has "
             f"{importer['Timeout']} s and begins no call in the last "
-            f"{MARGIN_SECONDS:.0f}; the rest comes again with the next."
+            f"{MARGIN_SECONDS:.0f}; the rest is left to the next."
         ),
         _point(
             f"*Calls of the HTTP API* hold {BRAZE_BATCH} events each. It lets "

@@ -1,12 +1,14 @@
-"""What holds for a run of all tests: their order, and the table of claims that ends it.
+"""What all tests share: their order, the logger, and the table of claims at the end.
 
 `make test` gives whole files to as many processes as there are cores, in this order.
 """
 
-from collections.abc import Generator
+import io
+from collections.abc import Generator, Iterator
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,18 @@ def pytest_runtest_makereport(
     """Put what a test claimed into its report, read by the process that prints."""
     item.user_properties += [(CLAIM, astuple(claim)) for claim in take_claims()]
     return (yield)
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What the logger writes, which keeps the stream that it was imported with."""
+    from bridge.observability import logger
+
+    handler: Any = logger.registered_handler
+    stream = io.StringIO()
+    before = handler.setStream(stream)
+    yield stream
+    handler.setStream(before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,11 +15,11 @@ With curl, below the base URL (JSON in, JSON out):
     POST /_stand_in/users   [{"external_id": "u-1", "devices": ["d"]}]
     POST /_stand_in/faults  {"next": [{"kind": "503", "times": 2, "path": ""}],
                              "rates": {"429": 0.1}}
-    POST /_stand_in/settle  applies what was answered and is not written yet
+    POST /_stand_in/apply   applies the writes that are still waiting
     POST /_stand_in/reset
 
 The kinds of fault are the keys of `faults.BEFORE` (nothing is written) and
-`faults.AFTER` (it is written, and the answer is spoilt).
+`faults.AFTER` (it is written, and the answer is broken).
 """
 
 from sandbox.braze.rate_limits import RateLimit

@@ -39,7 +39,7 @@ def operate(before: Any, operation: Any, max_array: int) -> Any:
 
 
 def is_noop(before: Any, after: Any) -> bool:
-    """Whether a write changed nothing; the order within an array is nobody's matter."""
+    """Whether a write changed nothing; the order within an array does not count."""
     if isinstance(before, list) and isinstance(after, list):
         return sorted(map(repr, before)) == sorted(map(repr, after))
     return bool((before or None) == (after or None))
@@ -82,5 +82,5 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return distinct
 
 
-def _newest(values: list[Any], most: int) -> list[Any]:
-    return values[max(0, len(values) - most) :]
+def _newest(values: list[Any], max_array: int) -> list[Any]:
+    return values[max(0, len(values) - max_array) :]

@@ -1,4 +1,4 @@
-"""Accepted writes that are not applied yet: Braze answers first and writes later.
+"""Accepted writes that are not applied yet: Braze answers first, and writes later.
 
 Two requests for one user may be applied in either order. Source: Braze docs, "POST:
 Track users".
@@ -14,9 +14,9 @@ type Write = Callable[[], None]
 
 @dataclass(slots=True)
 class Backlog:
-    """Applies each write `delay` seconds after it came; None waits for `settle`.
+    """Applies each write `delay` seconds after it came; with None, at `apply_all`.
 
-    `swap` is the share of writes that overtake the one before, if that still waits.
+    `swap` is the share of writes that overtake the one before, if it is still waiting.
     """
 
     delay: float | None = 0.0
@@ -43,13 +43,13 @@ class Backlog:
             timer.start()
 
     def _apply_next(self) -> None:
-        # Under the lock, so that nobody overtakes between the pop and the write.
+        # Under the lock, so that no write overtakes between the pop and the call.
         with self._lock:
             if self._waiting:
                 self._waiting.pop(0)()
 
-    def settle(self) -> int:
-        """Apply all that waits; how many writes that were."""
+    def apply_all(self) -> int:
+        """Apply the waiting writes; how many there were."""
         with self._lock:
             applied = len(self._waiting)
             while self._waiting:
@@ -57,7 +57,7 @@ class Backlog:
             return applied
 
     def clear(self) -> None:
-        """Lose what waits."""
+        """Drop the waiting writes."""
         with self._lock:
             self._waiting.clear()
 

@@ -143,7 +143,7 @@ class CurrentsSource:
 
 
 def flat(event: dict[str, Any]) -> dict[str, Any]:
-    """The storage form of an event; its type is told by the file."""
+    """The storage form of an event; its type is that of the file."""
     record = {"id": event["id"], "time": event["time"], **event["user"]}
     for name, value in event["properties"].items():
         if name in _OWN:

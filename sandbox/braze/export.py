@@ -7,7 +7,7 @@ Braze docs, "POST: Export user profile by identifier".
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.braze.track import alias_verdict
+from sandbox.braze.track import alias_error
 from sandbox.braze.workspace import Profile, Workspace, alias_key
 
 IDS_PER_CALL = 50
@@ -55,9 +55,7 @@ def _wrong(body: Mapping[str, Any], *, fields_required: bool) -> str | None:
         return "external_ids and user_aliases must be arrays"
     if len(ids) + len(aliases) > IDS_PER_CALL:
         return TOO_MANY
-    if not all(isinstance(each, str) for each in ids) or any(
-        map(alias_verdict, aliases)
-    ):
+    if not all(isinstance(each, str) for each in ids) or any(map(alias_error, aliases)):
         return "external_ids must be strings and user_aliases must be alias objects"
     given = [key for key in _SINGLE if body.get(key) is not None]
     if not all(isinstance(body[key], str) for key in given):

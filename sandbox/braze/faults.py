@@ -1,4 +1,4 @@
-"""What can go wrong at Braze, by the name a plan calls it by.
+"""What can go wrong at Braze, by kind.
 
 A fault before the call is an answer of its own and nothing is written; a fault after it
 changes the answer to a call that was carried out.
@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sandbox.servers.faults import Faults
 from sandbox.servers.web import Answer
 
 _STALL, _SLOW = 60.0, 1.0
@@ -43,8 +42,8 @@ def _with_errors(errors: Callable[[list[Any]], Any]) -> Callable[[Answer], Answe
 
     def change(answer: Answer) -> Answer:
         body = answer.body if isinstance(answer.body, dict) else {}
-        told = body.get("errors") or [{"type": "it is odd", "index": 0}]
-        return replace(answer, body=body | {"errors": errors(told)})
+        listed = body.get("errors") or [{"type": "it is odd", "index": 0}]
+        return replace(answer, body=body | {"errors": errors(listed)})
 
     return change
 
@@ -60,22 +59,10 @@ AFTER: Mapping[str, Callable[[Answer], Answer]] = {
     "fatal message": _instead(body={"message": "something went wrong"}),
     "errors null": _with_errors(lambda _: None),
     "errors empty": _with_errors(lambda _: []),
-    "errors text": _with_errors(lambda told: [error["type"] for error in told]),
+    "errors text": _with_errors(lambda listed: [error["type"] for error in listed]),
     "errors no index": _with_errors(
-        lambda told: [{"type": error["type"]} for error in told]
+        lambda listed: [{"type": error["type"]} for error in listed]
     ),
 }
 
 KINDS = frozenset({*BEFORE, *AFTER})
-
-
-class BrazeFaults(Faults):
-    """A plan of Braze's faults; a kind that does not exist is an error.
-
-    The empty kind lets a call through, so that a later one can be hit.
-    """
-
-    def plan(self, kind: str, times: int = 1, path: str = "") -> None:
-        if kind and kind not in KINDS:
-            raise ValueError(f"{kind!r} is not one of {', '.join(sorted(KINDS))}")
-        Faults.plan(self, kind, times, path)

@@ -7,7 +7,7 @@ Create new user aliases" and "POST: Identify users".
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.braze.track import alias_verdict
+from sandbox.braze.track import alias_error
 from sandbox.braze.workspace import Workspace, alias_key
 
 ITEMS_PER_CALL = 50
@@ -18,7 +18,7 @@ type Reply = tuple[int, dict[str, Any]]
 def new_aliases(workspace: Workspace, body: Mapping[str, Any]) -> Reply:
     """Add aliases to users by external id; without one, make an alias-only user."""
     items: Any = body.get("user_aliases")
-    if not _is_list(items) or any(map(alias_verdict, items)):
+    if not _is_list(items) or any(map(alias_error, items)):
         text = "'user_aliases' must be an array of at most 50 alias objects"
         return 400, {"message": text}
     with workspace.lock:
@@ -63,5 +63,5 @@ def _names_both(item: object) -> bool:
         isinstance(item, dict)
         and isinstance(item.get("external_id"), str)
         and bool(item["external_id"])
-        and alias_verdict(item.get("user_alias")) is None
+        and alias_error(item.get("user_alias")) is None
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sandbox.braze.track import alias_verdict
+from sandbox.braze.track import alias_error
 from sandbox.braze.workspace import Workspace
 
 IDS_PER_CALL = 1000
@@ -28,7 +28,7 @@ class PartnerAccess:
     """Who may call: `disabled` are import keys whose owner has not enabled the partner.
 
     `error_key` is where an error's text stands; with `naming_first`, a users call for a
-    cohort that has no name is refused.
+    cohort that has no name is rejected.
     """
 
     partner_keys: set[str]
@@ -37,7 +37,7 @@ class PartnerAccess:
     error_key: str = "message"
     naming_first: bool = False
 
-    def refusal(self, body: Mapping[str, Any]) -> str | None:
+    def rejection(self, body: Mapping[str, Any]) -> str | None:
         """Why both secrets do not open the door; a secret is echoed, as Braze does."""
         partner_key, secret = body.get("partner_api_key"), body.get("client_secret")
         if not isinstance(partner_key, str) or partner_key not in self.partner_keys:
@@ -65,9 +65,9 @@ def partner_call(
 ) -> Reply:
     """Answer one call of either path; `put` takes the write that changes members."""
     cohort_id = body.get("cohort_id")
-    refused = access.refusal(body)
-    if refused:
-        return 401, {access.error_key: refused}
+    rejection = access.rejection(body)
+    if rejection:
+        return 401, {access.error_key: rejection}
     if not isinstance(cohort_id, str) or not cohort_id:
         return 400, {access.error_key: "cohort_id must be a valid string"}
     if path.endswith("/users"):
@@ -120,4 +120,4 @@ def _is_change(change: object) -> bool:
         return False
     flag = change.get("should_remove", False)
     aliases = change.get("aliases", ())
-    return isinstance(flag, bool) and not any(map(alias_verdict, aliases))
+    return isinstance(flag, bool) and not any(map(alias_error, aliases))

@@ -1,7 +1,7 @@
 """Braze's rate limits: calls a window by group of endpoints, and their headers.
 
 Windows follow the clock and do not roll. Source: Braze docs, "Rate limits". Contracts
-by monthly users tell the seconds left where the others tell an epoch.
+by monthly users give the seconds left, the others an epoch.
 """
 
 import threading
@@ -39,7 +39,7 @@ def group_of(path: str) -> str:
 
 
 class RateWindows:
-    """Counts calls; `epoch_reset` says how the end of a window is told."""
+    """Counts calls; `epoch_reset` says in which form the end of a window is given."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class RateWindows:
                 return False, {"x-ratelimit-retry-after": str(int(ends - now) + 1)}
             self._used[group] = window, used + 1
         reset = ends if self._epoch_reset else ends - now
-        told = (limit.calls, limit.calls - used - 1, int(reset))
-        return True, dict(zip(NAMES, map(str, told), strict=True))
+        values = (limit.calls, limit.calls - used - 1, int(reset))
+        return True, dict(zip(NAMES, map(str, values), strict=True))
 
     def clear(self) -> None:
         """Begin all windows anew."""

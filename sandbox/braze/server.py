@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.braze import export, identity, track
 from sandbox.braze.backlog import Backlog
-from sandbox.braze.faults import AFTER, BEFORE, KINDS, BrazeFaults
+from sandbox.braze.faults import AFTER, BEFORE, KINDS
 from sandbox.braze.partner import PartnerAccess, is_partner_path, partner_call
 from sandbox.braze.rate_limits import NAMES, RateLimit, RateWindows
 from sandbox.braze.workspace import Workspace
@@ -35,10 +35,10 @@ class BrazeStandIn(StandIn):
     `rest_api_keys` are keys with every permission, or key → permissions;
     `partner_keys` and `import_keys` open the partner's cohort import, whose switches
     are attributes of `partner`. `apply_delay` is how many seconds after its answer a
-    write takes effect: 0 is just before it, None waits for `backlog.settle()`; `swap`
-    is the share of writes that overtake the one before. `limits` replaces rate limits
-    by path, `epoch_reset` says how the reset is told, `fields_required` whether an
-    export must say which fields it wants.
+    write takes effect: 0 is just before it, None is at `backlog.apply_all()`; `swap` is
+    the share of writes that overtake the one before. `limits` replaces rate limits by
+    path; with `epoch_reset` the reset is given as an epoch, else as seconds left; with
+    `fields_required` an export must name its fields.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BrazeStandIn(StandIn):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.workspace = Workspace()
-        self.faults = faults or BrazeFaults()
+        self.faults = faults or Faults(KINDS)
         self.backlog = Backlog(apply_delay, swap)
         if isinstance(rest_api_keys, Mapping):
             self.keys = {key: set(allowed) for key, allowed in rest_api_keys.items()}
@@ -83,13 +83,13 @@ class BrazeStandIn(StandIn):
         if fault in BEFORE:
             return BEFORE[fault]
         # Looked up first: a fault that does not exist must not write anything.
-        spoil = AFTER[fault]
-        return spoil(self._checked(call))
+        change = AFTER[fault]
+        return change(self._checked(call))
 
     def _checked(self, call: Call) -> Answer:
-        refused = self._envelope(call) or self._authorized(call)
-        if refused:
-            return refused
+        rejection = self._envelope(call) or self._authorized(call)
+        if rejection:
+            return rejection
         within, headers = self._rates.count(call.path)
         if not within:
             return Answer(429, {"message": "Rate limit exceeded"}, headers)
@@ -99,7 +99,7 @@ class BrazeStandIn(StandIn):
             return Answer(400, {"error": _NOT_JSON}, headers)
         if not isinstance(body, dict):
             return Answer(400, {"error": _NOT_JSON}, headers)
-        status, answer = self._carried_out(call.path, body)
+        status, answer = self._carry_out(call.path, body)
         return Answer(status, answer, headers)
 
     def _envelope(self, call: Call) -> Answer | None:
@@ -129,9 +129,7 @@ class BrazeStandIn(StandIn):
             return Answer(403, {"message": "Access Denied"})
         return None
 
-    def _carried_out(
-        self, path: str, body: dict[str, Any]
-    ) -> tuple[int, dict[str, Any]]:
+    def _carry_out(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         space = self.workspace
         if path == "/users/export/ids":
             return export.export(space, body, fields_required=self._fields_required)
@@ -142,10 +140,10 @@ class BrazeStandIn(StandIn):
         if path not in PERMISSIONS:
             return partner_call(space, path, body, self.partner, self.backlog.put)
         limits = track.BULK if path.endswith("/bulk") else track.TrackLimits()
-        judged = track.judge(body, limits, space.blocked)
-        if judged.accepted:
-            self.backlog.put(lambda: track.apply(space, judged.accepted))
-        return judged.status, judged.body
+        validated = track.validate(body, limits, space.blocked)
+        if validated.accepted:
+            self.backlog.put(lambda: track.apply(space, validated.accepted))
+        return validated.status, validated.body
 
     def reset(self) -> None:
         """Forget everything but the settings."""
@@ -155,7 +153,7 @@ class BrazeStandIn(StandIn):
         self._rates.clear()
 
     def _inspect(self, call: Call) -> Answer:
-        """`GET state`, `POST users`, `faults`, `settle`, `reset` below /_stand_in/."""
+        """`GET state`, `POST users`, `faults`, `apply`, `reset` below /_stand_in/."""
         match call.method, call.path.removeprefix("/_stand_in/"):
             case "GET", "state":
                 return Answer(200, self.state())
@@ -164,23 +162,14 @@ class BrazeStandIn(StandIn):
                     self.workspace.add_user(**user)
                 return Answer(200, {"users": len(self.workspace.profiles)})
             case "POST", "faults":
-                return self._plan_faults(call.json())
-            case "POST", "settle":
-                return Answer(200, {"applied": self.backlog.settle()})
+                self.faults.load(call.json())
+                return Answer(200, {})
+            case "POST", "apply":
+                return Answer(200, {"applied": self.backlog.apply_all()})
             case "POST", "reset":
                 self.reset()
                 return Answer(200, {})
         return Answer(404, {"message": "Invalid URL"})
-
-    def _plan_faults(self, plan: Mapping[str, Any]) -> Answer:
-        rates = plan.get("rates", {})
-        kinds = {*rates, *(planned.get("kind") for planned in plan.get("next", ()))}
-        if kinds - {""} - KINDS:
-            return Answer(400, {"message": f"kinds are {', '.join(sorted(KINDS))}"})
-        self.faults.rates = rates
-        for planned in plan.get("next", ()):
-            self.faults.plan(**planned)
-        return Answer(200, {})
 
     def state(self) -> dict[str, Any]:
         """What an operator would look up, as JSON."""

@@ -1,7 +1,7 @@
-"""Braze's `/users/track`: the verdict on a request and on each object in it (pure).
+"""Braze's `/users/track`: the answer to a request, and what it writes (pure).
 
-A request is judged first and applied later, as Braze's answer means queued and not
-written. Source: Braze docs, "POST: Track users"; texts that are not known are ours.
+A request is validated first and applied later, as Braze's answer means queued and not
+written. Source: Braze docs, "POST: Track users"; messages not given there are ours.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ BULK = TrackLimits(objects=1000, per_user=100)
 
 
 @dataclass(slots=True)
-class Judged:
+class Validated:
     """The answer to a request, and what of it is to be applied, by array."""
 
     status: int
@@ -48,30 +48,30 @@ class Judged:
     accepted: dict[str, list[Json]] = field(default_factory=dict)
 
 
-def judge(body: Json, limits: TrackLimits, blocked: set[str]) -> Judged:
-    """Judge a request; `blocked` are the external ids that Braze refuses."""
+def validate(body: Json, limits: TrackLimits, blocked: set[str]) -> Validated:
+    """Validate a request; `blocked` are the external ids that Braze rejects."""
     arrays = {name: body[name] for name in ARRAYS if isinstance(body.get(name), list)}
     if sum(map(len, arrays.values())) > limits.objects or _crowded(arrays, limits):
-        return Judged(400, {"message": TOO_MANY})
+        return Validated(400, {"message": TOO_MANY})
     errors: list[dict[str, Any]] = []
     accepted: dict[str, list[Json]] = {}
     for array, items in arrays.items():
         for index, item in enumerate(items):
-            refused = verdict(item, array, blocked)
-            if refused:
-                error = {"type": refused, "input_array": array, "index": index}
+            problem = why_rejected(item, array, blocked)
+            if problem:
+                error = {"type": problem, "input_array": array, "index": index}
                 errors.append(error)
             else:
                 accepted.setdefault(array, []).append(item)
-    told = {"errors": errors} if errors else {}
+    rejections = {"errors": errors} if errors else {}
     if not accepted:
-        return Judged(400, {"message": NOTHING_VALID, **told})
+        return Validated(400, {"message": NOTHING_VALID, **rejections})
     counts = {f"{array}_processed": len(items) for array, items in accepted.items()}
-    return Judged(201, {"message": "success", **counts, **told}, accepted)
+    return Validated(201, {"message": "success", **counts, **rejections}, accepted)
 
 
 def apply(workspace: Workspace, accepted: Mapping[str, list[Json]]) -> None:
-    """Carry out what was accepted: attributes go before events and purchases."""
+    """Write what was accepted: attributes before events and purchases."""
     for item in accepted.get("attributes", ()):
         workspace.apply(item)
     for array in ("events", "purchases"):
@@ -79,8 +79,8 @@ def apply(workspace: Workspace, accepted: Mapping[str, list[Json]]) -> None:
             workspace.record(item, array)
 
 
-def verdict(item: object, array: str, blocked: set[str]) -> str | None:
-    """Why an object is refused; None where it is taken."""
+def why_rejected(item: object, array: str, blocked: set[str]) -> str | None:
+    """Why an object is rejected; None if it is accepted."""
     if not isinstance(item, dict):
         return "must be an object"
     primary = [key for key in PRIMARY if item.get(key)]
@@ -107,12 +107,12 @@ def _on_identifier(item: Json, blocked: set[str]) -> str | None:
     if external_id in blocked:
         return "provided external_id is blacklisted and disallowed"
     if item.get("user_alias"):
-        return alias_verdict(item["user_alias"])
+        return alias_error(item["user_alias"])
     return None
 
 
-def alias_verdict(alias: object) -> str | None:
-    """Why `{"alias_name", "alias_label"}` is refused; None where it is taken."""
+def alias_error(alias: object) -> str | None:
+    """Why `{"alias_name", "alias_label"}` is rejected; None if it is accepted."""
     for key in ("alias_name", "alias_label"):
         part = alias.get(key) if isinstance(alias, dict) else None
         if not isinstance(part, str) or not part:

@@ -57,7 +57,7 @@ def alias_key(label: str, name: str) -> str:
 class Workspace:
     """Profiles found by external id, alias, Braze id or device.
 
-    `blocked` are external ids refused per object; `blocked_attributes` are dropped in
+    `blocked` are external ids rejected per object; `blocked_attributes` are dropped in
     silence; `max_array` is the longest array, the dashboard's setting. `data_points`
     and `noop_writes` are counters, `unknown_users` counts what matched nobody.
     """

@@ -65,55 +65,50 @@ def create(
     template: Template, client: Client, secret_values: Mapping[str, str]
 ) -> None:
     """`secret_values` are for the secrets an operator fills in, by logical id."""
-    for logical_id, properties in template.of_type(
-        "AWS::SecretsManager::Secret"
-    ).items():
-        _create_secret(template, client, logical_id, properties, secret_values)
+    for logical_id in template.of_type("AWS::SecretsManager::Secret"):
+        value = secret_values.get(logical_id)
+        _create_secret(template, client("secretsmanager"), logical_id, value)
     queues = template.of_type("AWS::SQS::Queue")
     # A dead-letter queue must exist before the queue that names it.
     for logical_id in sorted(queues, key=lambda name: "RedrivePolicy" in queues[name]):
-        _create_queue(template, client, logical_id, queues[logical_id])
-    for logical_id, properties in template.of_type("AWS::Kinesis::Stream").items():
-        _create_stream(template, client, logical_id, properties)
-    for logical_id, properties in template.of_type("AWS::DynamoDB::Table").items():
-        _create_table(template, client, logical_id, properties)
-    for logical_id, properties in template.of_type("AWS::S3::Bucket").items():
-        _create_bucket(template, client, logical_id, properties)
+        create_queue(template, client("sqs"), logical_id)
+    for logical_id in template.of_type("AWS::Kinesis::Stream"):
+        _create_stream(template, client("kinesis"), logical_id)
+    for logical_id in template.of_type("AWS::DynamoDB::Table"):
+        create_table(template, client("dynamodb"), logical_id)
+    for logical_id in template.of_type("AWS::S3::Bucket"):
+        _create_bucket(template, client("s3"), logical_id)
 
 
 def _create_secret(
-    template: Template,
-    client: Client,
-    logical_id: str,
-    properties: Mapping[str, Any],
-    secret_values: Mapping[str, str],
+    template: Template, secrets: Any, logical_id: str, value: str | None
 ) -> None:
     _check(template, logical_id, {"Name", "SecretString", "GenerateSecretString"})
-    service = client("secretsmanager")
-    value = properties.get("SecretString") or secret_values.get(logical_id)
+    properties = template.properties(logical_id)
+    value = properties.get("SecretString") or value
     if generate := properties.get("GenerateSecretString"):
-        value = _generated(service, generate)
+        value = _generated(secrets, generate)
     name = properties.get("Name") or template.name(logical_id)
     content = {} if value is None else {"SecretString": value}
-    arn = service.create_secret(Name=name, **content)["ARN"]
+    arn = secrets.create_secret(Name=name, **content)["ARN"]
     # The ARN ends in six random characters of the service's choice.
     template.set_identity(logical_id, Identity(arn, {"Arn": arn, "Id": arn}))
 
 
-def _generated(service: Any, generate: Mapping[str, Any]) -> str:
+def _generated(secrets: Any, generate: Mapping[str, Any]) -> str:
     arguments = dict(generate)
     content = arguments.pop("SecretStringTemplate", None)
     key = arguments.pop("GenerateStringKey", None)
-    password = service.get_random_password(**arguments)["RandomPassword"]
+    password = secrets.get_random_password(**arguments)["RandomPassword"]
     if content is None:
         return str(password)
     return json.dumps({**json.loads(content), str(key): password})
 
 
-def _create_queue(
-    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
-) -> None:
+def create_queue(template: Template, sqs: Any, logical_id: str) -> str:
+    """Its URL; its dead-letter queue must exist."""
     _check(template, logical_id, _QUEUE_ATTRIBUTES | {"QueueName"})
+    properties = template.properties(logical_id)
     attributes = {
         name: json.dumps(value) if isinstance(value, dict) else str(value).lower()
         for name, value in properties.items()
@@ -122,18 +117,14 @@ def _create_queue(
     for name in ("DeduplicationScope", "FifoThroughputLimit"):
         if name in properties:
             attributes[name] = properties[name]
-    client("sqs").create_queue(
-        QueueName=template.identify(logical_id).attributes["QueueName"],
-        Attributes=attributes,
-    )
+    name = template.identify(logical_id).attributes["QueueName"]
+    return str(sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
-def _create_stream(
-    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
-) -> None:
+def _create_stream(template: Template, kinesis: Any, logical_id: str) -> None:
     known = {"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails"}
     _check(template, logical_id, known)
-    kinesis = client("kinesis")
+    properties = template.properties(logical_id)
     name = template.identify(logical_id).ref
     arguments: dict[str, Any] = {}
     if "StreamModeDetails" in properties:
@@ -148,27 +139,23 @@ def _create_stream(
         )
 
 
-def _create_table(
-    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
+def create_table(
+    template: Template, dynamodb: Any, logical_id: str, name: str = ""
 ) -> None:
-    _check(
-        template,
-        logical_id,
-        _TABLE_ARGUMENTS | {"TableName", "TimeToLiveSpecification"},
-    )
-    dynamodb = client("dynamodb")
-    name = template.identify(logical_id).ref
+    """Under the template's name, or another."""
+    known = _TABLE_ARGUMENTS | {"TableName", "TimeToLiveSpecification"}
+    _check(template, logical_id, known)
+    properties = template.properties(logical_id)
+    name = name or template.identify(logical_id).ref
     arguments = {key: properties[key] for key in _TABLE_ARGUMENTS & set(properties)}
     dynamodb.create_table(TableName=name, **arguments)
     if lifetime := properties.get("TimeToLiveSpecification"):
         dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=lifetime)
 
 
-def _create_bucket(
-    template: Template, client: Client, logical_id: str, properties: Mapping[str, Any]
-) -> None:
+def _create_bucket(template: Template, s3: Any, logical_id: str) -> None:
     _check(template, logical_id, {"BucketName", "VersioningConfiguration"})
-    s3 = client("s3")
+    properties = template.properties(logical_id)
     name = template.identify(logical_id).ref
     place = {}
     if template.region != "us-east-1":

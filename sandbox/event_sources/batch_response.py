@@ -1,7 +1,7 @@
 """Partial batch responses: what an event source mapping reads out of an answer.
 
-The rules are the same for queues and streams, and unforgiving both ways: an answer that
-says nothing is a success, an answer that says something odd fails the whole batch.
+The rules are the same for queues and streams, and strict both ways: an answer without
+failures is a success, a malformed one fails the whole batch.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The event source mapping between a Kinesis stream and a function.
 
-A shard has one position. It moves past what succeeded, stays at the lowest failure, and
-passes a failure only once the retries or the age are used up; then the records go to
-the on-failure destination.
+A shard has one position. It moves past what succeeded and stays at the lowest failure,
+until retries or age are used up: then the records go to the on-failure destination, and
+it moves on.
 """
 
 import hashlib
@@ -11,15 +11,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import KinesisSource
+from sandbox.cloudformation.settings import KinesisSource
 from sandbox.event_sources.batch_response import CompleteFailure, failed_identifiers
 from sandbox.event_sources.kinesis_records import (
     ShardRecord,
+    batch_info,
     encoded_event,
     shard_record,
 )
@@ -48,6 +49,20 @@ class Pace:
     clock: Callable[[], float] = time.time
 
 
+@dataclass(frozen=True, slots=True)
+class _Wiring:
+    """What all readers of a mapping share."""
+
+    source: KinesisSource
+    client: Any
+    invoke: Invoke
+    function_arn: str
+    destinations: Destinations
+    pace: Pace
+    stopping: threading.Event
+    mapping_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
 class KinesisMapping:
     """Reads every shard of one stream, each in a thread of its own."""
 
@@ -60,29 +75,26 @@ class KinesisMapping:
         destinations: Destinations,
         pace: Pace | None = None,
     ) -> None:
-        self.uuid = str(uuid.uuid4())
         destinations.check(source.on_failure)
         name = source.stream_arn.rpartition("/")[2]
         shards = client.list_shards(StreamName=name)["Shards"]
-        stop = threading.Event()
-        self._stop = stop
-        # With a ParallelizationFactor each lane reads the whole shard and keeps the
-        # partition keys that are its own, so that order by key holds.
+        self._stopping = threading.Event()
+        wiring = _Wiring(
+            source,
+            client,
+            invoke,
+            function_arn,
+            destinations,
+            pace or Pace(),
+            self._stopping,
+        )
+        self.uuid = wiring.mapping_id
+        # With a ParallelizationFactor each reader reads the whole shard and takes the
+        # partition keys of its share, so that order by key holds.
         self._readers = [
-            _Reader(
-                self,
-                source,
-                client,
-                invoke,
-                function_arn,
-                destinations,
-                pace or Pace(),
-                shard["ShardId"],
-                lane,
-                stop,
-            )
+            _Reader(wiring, shard["ShardId"], share)
             for shard in shards
-            for lane in range(source.parallelization)
+            for share in range(source.parallelization)
         ]
 
     def start(self) -> None:
@@ -90,8 +102,8 @@ class KinesisMapping:
             reader.start()
 
     def stop(self) -> None:
-        """Returns when nothing reads any more; batches under way must end first."""
-        self._stop.set()
+        """Return when nothing reads any more; batches under way must end first."""
+        self._stopping.set()
         for reader in self._readers:
             reader.join()
 
@@ -101,37 +113,22 @@ class KinesisMapping:
 
 
 class _Reader(threading.Thread):
-    """One lane of one shard."""
+    """Reads one share of one shard."""
 
-    def __init__(
-        self,
-        mapping: KinesisMapping,
-        source: KinesisSource,
-        client: Any,
-        invoke: Invoke,
-        function_arn: str,
-        destinations: Destinations,
-        pace: Pace,
-        shard_id: str,
-        lane: int,
-        stop: threading.Event,
-    ) -> None:
-        super().__init__(name=f"kinesis-mapping-{shard_id}-{lane}", daemon=True)
-        self._mapping = mapping
-        self._source = source
-        self._client = client
-        self._invoke = invoke
-        self._function_arn = function_arn
-        self._destinations = destinations
-        self._pace = pace
+    def __init__(self, wiring: _Wiring, shard_id: str, share: int) -> None:
+        super().__init__(name=f"kinesis-mapping-{shard_id}-{share}", daemon=True)
+        self._wiring = wiring
+        self._source = wiring.source
+        self._client = wiring.client
+        self._pace = wiring.pace
+        self._stopping = wiring.stopping
         self._shard_id = shard_id
-        self._lane = lane
-        self._stopping = stop
+        self._share = share
         # Taken now: a record put after start() must not be missed under LATEST.
-        self._iterator = client.get_shard_iterator(
-            StreamName=source.stream_arn.rpartition("/")[2],
+        self._iterator = wiring.client.get_shard_iterator(
+            StreamName=wiring.source.stream_arn.rpartition("/")[2],
             ShardId=shard_id,
-            ShardIteratorType=source.starting_position,
+            ShardIteratorType=wiring.source.starting_position,
         )["ShardIterator"]
         self._read: list[ShardRecord] = []
         self._busy = False
@@ -179,13 +176,13 @@ class _Reader(threading.Thread):
             ShardIterator=self._iterator, Limit=min(missing, 10_000)
         )
         for record in answer["Records"]:
-            if self._lane_of(record["PartitionKey"]) == self._lane:
+            if self._share_of(record["PartitionKey"]) == self._share:
                 self._read.append(
                     shard_record(record, self._shard_id, self._source.stream_arn)
                 )
         self._iterator = answer["NextShardIterator"]
 
-    def _lane_of(self, partition_key: str) -> int:
+    def _share_of(self, partition_key: str) -> int:
         if self._source.parallelization == 1:
             return 0
         digest = hashlib.sha256(partition_key.encode()).digest()
@@ -200,7 +197,7 @@ class _Reader(threading.Thread):
         return self._read[: self._source.batch_size]
 
     def _process(self, records: list[ShardRecord], tries: int = 0) -> None:
-        """Until every record of the batch is done with, or the mapping stops."""
+        """Invoke until each record succeeded or is discarded, or the mapping stops."""
         wait = self._pace.first_retry
         last: Invocation | None = None
         while records and not self._stopping.is_set():
@@ -208,7 +205,7 @@ class _Reader(threading.Thread):
             if not records:
                 return
             try:
-                last = self._invoke(encoded_event(records))
+                last = self._wiring.invoke(encoded_event(records))
             except Throttled:
                 wait = self._back_off(wait)
                 continue
@@ -230,7 +227,7 @@ class _Reader(threading.Thread):
             wait = self._back_off(wait)
 
     def _passed(self, records: Sequence[ShardRecord], last: Invocation) -> int | None:
-        """How many records from the start are done; None if the batch failed whole."""
+        """How many records from the start succeeded; None if the whole batch failed."""
         order = [record.sequence_number for record in records]
         try:
             failed = failed_identifiers(
@@ -264,10 +261,11 @@ class _Reader(threading.Thread):
     ) -> None:
         if self._source.on_failure is None:
             return
+        request_id = last.request_id if last else str(uuid.uuid4())
         record: dict[str, Any] = {
             "requestContext": {
-                "requestId": last.request_id if last else str(uuid.uuid4()),
-                "functionArn": self._function_arn,
+                "requestId": request_id,
+                "functionArn": self._wiring.function_arn,
                 "condition": condition,
                 "approximateInvokeCount": tries,
             },
@@ -278,19 +276,13 @@ class _Reader(threading.Thread):
             },
             "version": "1.0",
             "timestamp": timestamp(time.time()),
-            "KinesisBatchInfo": {
-                "shardId": self._shard_id,
-                "startSequenceNumber": records[0].sequence_number,
-                "endSequenceNumber": records[-1].sequence_number,
-                "approximateArrivalOfFirstRecord": timestamp(records[0].arrival),
-                "approximateArrivalOfLastRecord": timestamp(records[-1].arrival),
-                "batchSize": len(records),
-                "streamArn": self._source.stream_arn,
-            },
+            "KinesisBatchInfo": batch_info(
+                records, self._shard_id, self._source.stream_arn
+            ),
         }
         # Only a bucket gets the records, as a string that holds the whole event; a
         # queue gets what is needed to find them.
         if service(self._source.on_failure) == "s3":
             record["payload"] = encoded_event(records).decode()
-        folder = f"aws/lambda/{self._mapping.uuid}/{self._shard_id}"
-        self._destinations.send(self._source.on_failure, record, folder)
+        folder = f"aws/lambda/{self._wiring.mapping_id}/{self._shard_id}"
+        self._wiring.destinations.send(self._source.on_failure, record, folder)

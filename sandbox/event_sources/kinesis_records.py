@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloudformation.template import ACCOUNT
+from sandbox.lambda_runtime.destinations import timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class ShardRecord:
 def shard_record(
     record: Mapping[str, Any], shard_id: str, stream_arn: str
 ) -> ShardRecord:
-    """A record of GetRecords as one of the event."""
+    """A record of GetRecords in the form of the event."""
     sequence_number = record["SequenceNumber"]
     arrival = round(record["ApproximateArrivalTimestamp"].timestamp(), 3)
     content = {
@@ -44,6 +45,22 @@ def shard_record(
 
 
 def encoded_event(records: Sequence[ShardRecord]) -> bytes:
-    """The event these records make."""
+    """The event with these records, as JSON."""
     joined = ", ".join(record.encoded for record in records)
     return f'{{"Records": [{joined}]}}'.encode()
+
+
+def batch_info(
+    records: Sequence[ShardRecord], shard_id: str, stream_arn: str
+) -> dict[str, Any]:
+    """Where a failed batch is in its stream, as an invocation record says it."""
+    first, last = records[0], records[-1]
+    return {
+        "shardId": shard_id,
+        "startSequenceNumber": first.sequence_number,
+        "endSequenceNumber": last.sequence_number,
+        "approximateArrivalOfFirstRecord": timestamp(first.arrival),
+        "approximateArrivalOfLastRecord": timestamp(last.arrival),
+        "batchSize": len(records),
+        "streamArn": stream_arn,
+    }

@@ -1,7 +1,7 @@
 """S3 event notifications: from an object's creation to an asynchronous invocation.
 
-The AWS server reports every change of a notifying bucket to a queue of the sandbox;
-which function hears of it, and in what words, is decided here.
+The AWS server reports every change of a bucket to a queue of the sandbox. From there
+each is passed on to the functions whose filters it matches, in the form that S3 has.
 """
 
 import json
@@ -13,14 +13,14 @@ from urllib.parse import quote_plus, unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import ObjectSource
+from sandbox.cloudformation.settings import ObjectSource
 
 _logger = logging.getLogger(__name__)
 QUEUE_NAME = "sandbox-object-notifications"
 
 
 class ObjectNotifications:
-    """Watches buckets and submits events; `submit` is by function's logical id."""
+    """Watches buckets and submits events; `submit` is by logical id of the function."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """The event source mapping between an SQS queue and a function.
 
-Order and blocking of FIFO groups are the queue's business (a group with a message in
-flight gives no other); the mapping only has to delete what succeeded and to leave what
-failed until its visibility timeout ends.
+The queue keeps the order of FIFO groups, and blocks a group with a message in flight.
+The mapping deletes the messages that succeeded; those that failed become visible again
+when their visibility timeout ends.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import SqsSource
+from sandbox.cloudformation.settings import SqsSource
 from sandbox.event_sources.batch_response import CompleteFailure, failed_identifiers
 from sandbox.lambda_runtime.invocation import (
     SYNCHRONOUS_PAYLOAD_LIMIT,
@@ -34,8 +34,8 @@ class SqsMapping:
     """Polls one queue and invokes one function, up to `concurrency` batches at once.
 
     `long_poll` is how many seconds a receive waits, and so how long a stop may take.
-    `redelivery` is how many seconds after an invocation that failed as a whole its
-    messages are visible again; None leaves that to the queue's time-out, as AWS does.
+    `redelivery` is how many seconds after an invocation failed as a whole its messages
+    become visible again; None leaves that to the visibility timeout, as AWS does.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class SqsMapping:
         self._poller.start()
 
     def stop(self) -> None:
-        """Returns when nothing polls any more; batches under way must end first."""
+        """Return when nothing polls any more; batches under way must end first."""
         self._stopping.set()
         self._poller.join()
         self._workers.shutdown()
 
     def idle(self) -> bool:
-        """Whether the queue holds nothing, neither visible nor in flight."""
+        """Whether the queue is empty: nothing visible, delayed or in flight."""
         counts = self._attributes(
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
@@ -99,7 +99,7 @@ class SqsMapping:
                     _logger.warning("cannot poll %s", self._url, exc_info=True)
             if messages:
                 delivery = self._workers.submit(self._deliver, messages)
-                delivery.add_done_callback(_tell)
+                delivery.add_done_callback(_log_error)
             else:
                 self._places.release()
                 self._stopping.wait(0 if self._long_poll else 0.02)
@@ -137,25 +137,25 @@ class SqsMapping:
             self._places.release()
 
     def _deliver_part(self, event: bytes, part: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether all of it succeeded."""
+        """Delete the messages that succeeded; whether all did."""
         handles = {message["MessageId"]: message["ReceiptHandle"] for message in part}
         try:
             failed = failed_identifiers(
                 self._invoked(event), handles, reports=self._source.report_failures
             )
         except (CompleteFailure, Throttled):
-            self._give_back(handles.values())
+            self._end_visibility(handles.values())
             return False
-        done = [handle for name, handle in handles.items() if name not in failed]
-        for start in range(0, len(done), 10):
+        succeeded = [handle for name, handle in handles.items() if name not in failed]
+        for some in batched(succeeded, 10, strict=False):
             entries = [
                 {"Id": str(index), "ReceiptHandle": handle}
-                for index, handle in enumerate(done[start : start + 10])
+                for index, handle in enumerate(some)
             ]
             self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
         return not failed
 
-    def _give_back(self, handles: Iterable[str]) -> None:
+    def _end_visibility(self, handles: Iterable[str]) -> None:
         if self._redelivery is None:
             return
         entries = [
@@ -172,7 +172,7 @@ class SqsMapping:
             )
 
     def _invoked(self, event: bytes) -> Invocation:
-        """Throttling is retried until the messages are visible again."""
+        """Invoke; while throttled, retry until the messages become visible again."""
         until = time.monotonic() + self._visibility
         while True:
             try:
@@ -224,8 +224,8 @@ def sqs_record(
     return record
 
 
-def _tell(delivery: Future[None]) -> None:
-    """A fault of the mapping itself must not vanish with its thread."""
+def _log_error(delivery: Future[None]) -> None:
+    """A bug of the mapping itself must not vanish with its thread."""
     if error := delivery.exception():
         _logger.error("a batch was not delivered", exc_info=error)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.cloudformation.template import ACCOUNT
 
 _TEXT = re.compile(
@@ -50,8 +50,8 @@ class Answer:
     body: bytes
 
 
-def refusal(status: int, message: str) -> Answer:
-    """What API Gateway says by itself."""
+def own_answer(status: int, message: str) -> Answer:
+    """An answer of API Gateway itself."""
     body = json.dumps({"message": message}, separators=(",", ":")).encode()
     return Answer(status, [("Content-Type", "application/json")], body)
 
@@ -111,7 +111,7 @@ def answer_of(payload: bytes) -> Answer:
         if isinstance(content, dict) and "statusCode" in content:
             return _described(content)
     except (TypeError, ValueError, AttributeError, binascii.Error):
-        return refusal(500, "Internal Server Error")
+        return own_answer(500, "Internal Server Error")
     body = content.encode() if isinstance(content, str) else payload
     return Answer(200, [("Content-Type", "application/json")], body)
 

@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from sandbox.cloudformation.stack import ApiSettings, Route
-from sandbox.http_api.payload import Answer, Request, answer_of, event_of, refusal
+from sandbox.cloudformation.settings import ApiSettings, Route
+from sandbox.http_api.payload import Answer, Request, answer_of, event_of, own_answer
 from sandbox.lambda_runtime.invocation import Invoke, RequestTooLarge, Throttled
 from sandbox.servers.loopback import KeepAliveHandler, LoopbackServer
 
@@ -47,7 +46,7 @@ class _Throttle:
 class HttpApi:
     """Serves one API on a loopback port; functions by logical id.
 
-    `clock` gives the time of arrival that a function is told, in epoch seconds.
+    `clock` gives the time of arrival in a function's event, in epoch seconds.
     """
 
     def __init__(
@@ -68,40 +67,34 @@ class HttpApi:
         self._clock = clock
         self._integrations = ThreadPoolExecutor(256, "http-api")
         self._server = _Server(port, self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), daemon=True
-        )
 
     @property
     def url(self) -> str:
         """Without a slash at the end and without the stage."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     def start(self) -> None:
-        self._thread.start()
+        self._server.start()
 
     def stop(self) -> None:
-        # shutdown() waits for a loop that may never have started.
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self._integrations.shutdown(wait=False, cancel_futures=True)
 
     def answer(self, request: Request) -> Answer:
         """What API Gateway would answer, whether or not a function ran."""
         if len(request.body) > BODY_LIMIT:
-            return refusal(413, "Request Entity Too Large")
+            return own_answer(413, "Request Entity Too Large")
         path = request.path
         stage = self._settings.stage
         if stage != "$default":
             if not f"{path}/".startswith(f"/{stage}/"):
-                return refusal(404, "Not Found")
+                return own_answer(404, "Not Found")
             path = path.removeprefix(f"/{stage}") or "/"
         found = find_route(self._routes, request.method, path)
         if found is None:
-            return refusal(404, "Not Found")
+            return own_answer(404, "Not Found")
         if not self._throttle.admits():
-            return refusal(429, "Too Many Requests")
+            return own_answer(429, "Too Many Requests")
         route, parameters = found
         event = event_of(request, route, parameters, self._settings, self._clock())
         future = self._integrations.submit(
@@ -110,11 +103,11 @@ class HttpApi:
         try:
             invocation = future.result(self._integration_seconds)
         except RequestTooLarge:
-            return refusal(413, "Request Entity Too Large")
+            return own_answer(413, "Request Entity Too Large")
         except (Throttled, TimeoutError):
-            return refusal(503, "Service Unavailable")
+            return own_answer(503, "Service Unavailable")
         if invocation.function_error is not None:
-            return refusal(500, "Internal Server Error")
+            return own_answer(500, "Internal Server Error")
         return answer_of(invocation.payload)
 
 
@@ -221,6 +214,3 @@ class _Handler(KeepAliveHandler):
     def _drop(self, count: int) -> None:
         while count > 0 and (dropped := len(self.rfile.read(min(count, 65_536)))):
             count -= dropped
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """The functions' own logs are the record."""

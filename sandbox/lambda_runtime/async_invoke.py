@@ -1,7 +1,7 @@
 """Asynchronous invocation: Lambda's own queue in front of a function.
 
-The caller is gone when the function fails, so Lambda tries again, and what it gives up
-goes to a destination with the request it could not deliver.
+The caller is gone when the function fails, so Lambda retries. An event that it gives up
+goes to a destination, with the request and the error.
 """
 
 import heapq
@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloudformation.stack import AsyncSettings, FunctionSettings
+from sandbox.cloudformation.settings import AsyncSettings, FunctionSettings
 from sandbox.lambda_runtime.destinations import Destinations, timestamp
 from sandbox.lambda_runtime.invocation import (
     ASYNCHRONOUS_PAYLOAD_LIMIT,
@@ -85,7 +85,7 @@ class AsyncInvoker:
         return self._unfinished == 0
 
     def submit(self, payload: bytes) -> str:
-        """Accept an event and give its request id; RequestTooLarge over 1 MB."""
+        """Accept an event; its request id. Raises RequestTooLarge over 1 MB."""
         if len(payload) > ASYNCHRONOUS_PAYLOAD_LIMIT:
             raise RequestTooLarge
         event = _Event(str(uuid.uuid4()), payload, time.time())
@@ -103,7 +103,7 @@ class AsyncInvoker:
     def _dispatch(self) -> None:
         while (event := self._next_due()) is not None:
             self._places.acquire()
-            self._workers.submit(self._attempt, event).add_done_callback(_tell)
+            self._workers.submit(self._attempt, event).add_done_callback(_log_error)
 
     def _next_due(self) -> _Event | None:
         with self._changed:
@@ -120,7 +120,7 @@ class AsyncInvoker:
         except (BotoCoreError, ClientError):
             wait = None
             if not self._stopping:
-                _logger.warning("a destination refuses its record", exc_info=True)
+                _logger.warning("a destination did not take its record", exc_info=True)
         finally:
             self._places.release()
         if wait is not None:
@@ -130,7 +130,7 @@ class AsyncInvoker:
             self._unfinished -= 1
 
     def _try(self, event: _Event) -> float | None:
-        """Seconds until the next try, or None when the event is done with."""
+        """Seconds until the next try, or None if there is none."""
         if time.time() - event.accepted > self._settings.maximum_age:
             self._give_up(event, "EventAgeExceeded", None)
             return None
@@ -190,7 +190,7 @@ class AsyncInvoker:
         return record
 
 
-def _tell(attempt: Future[None]) -> None:
-    """A fault of the invoker itself must not vanish with its thread."""
+def _log_error(attempt: Future[None]) -> None:
+    """A bug of the invoker itself must not vanish with its thread."""
     if error := attempt.exception():
         _logger.error("an event was not handled", exc_info=error)

@@ -1,4 +1,4 @@
-"""Where records of invocations go: an SQS queue or an S3 bucket, told by its ARN."""
+"""Where records of invocations go: an SQS queue or an S3 bucket, by its ARN."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""What invoking a function gives back, whoever asks.
+"""The result of invoking a function, whoever invokes it.
 
 Event source mappings take an `Invoke` and nothing else of Lambda, so that their rules
 are tested without a process.
@@ -30,7 +30,7 @@ type Invoke = Callable[[bytes], Invocation]
 
 
 class NotInvoked(Exception):
-    """Lambda refused the request; no code ran."""
+    """Lambda answered 4xx; no code ran."""
 
 
 class Throttled(NotInvoked):

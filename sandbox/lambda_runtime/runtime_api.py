@@ -5,10 +5,9 @@ asking, and a time-out or an exit must be charged to the event that process hold
 """
 
 import json
-import threading
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Literal
 
 from sandbox.lambda_runtime.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
 from sandbox.servers.loopback import KeepAliveHandler, LoopbackServer
@@ -44,20 +43,13 @@ class RuntimeApi:
         self.reports: SimpleQueue[Report] = SimpleQueue()
         self._ready = False
         self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), daemon=True
-        )
-        self._thread.start()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        self._server.start()
+        self.address = self._server.address
 
     def close(self) -> None:
         # Frees the thread that holds a `next` call open.
         self.events.put(None)
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def next_event(self) -> Event | None:
         if not self._ready:
@@ -123,9 +115,6 @@ class _Handler(KeepAliveHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """The functions' own logs are the record."""
 
 
 def _too_large() -> bytes:

@@ -22,7 +22,7 @@ With curl, below the base URL (JSON in, JSON out):
 
 A second sync of the same cohort to the same URL sends the difference. The kinds of
 fault are the keys of `faults.BEFORE` (nothing is stored), of `faults.AFTER` (it is
-stored, and the answer is spoilt) and "wrong region, silent".
+stored, and the answer is broken) and "wrong region, silent".
 """
 
 from sandbox.mixpanel.cohorts import NAMED_DIALECTS, Cohort, Dialect

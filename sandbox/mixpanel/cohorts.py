@@ -103,22 +103,22 @@ class Sessions:
     def __init__(self, rng: random.Random, *, reuse: bool) -> None:
         self._rng = rng
         self._reuse = reuse
-        self._kept: list[str] = []
+        self._ids: list[str] = []
         self._asked = 0
 
     def begin(self, *, again: bool) -> None:
-        """A sync begins; `again` after one that failed, whose ids may be kept."""
+        """A sync begins; `again` after one that failed, whose ids may be reused."""
         self._asked = 0
         if not (again and self._reuse):
-            self._kept.clear()
+            self._ids.clear()
 
     def __call__(self) -> str:
         """The id of the sync's next export."""
-        if self._asked == len(self._kept):
+        if self._asked == len(self._ids):
             made = uuid.UUID(int=self._rng.getrandbits(128), version=4)
-            self._kept.append(str(made))
+            self._ids.append(str(made))
         self._asked += 1
-        return self._kept[self._asked - 1]
+        return self._ids[self._asked - 1]
 
 
 def plan(

@@ -32,18 +32,18 @@ class Credentials:
     service_accounts: dict[str, str]
     roles: dict[str, str] = field(default_factory=dict)
 
-    def import_refusal(self, call: Call) -> str | None:
+    def import_rejection(self, call: Call) -> str | None:
         """Why a call may not import; None where it may."""
         username, password = _basic(call.headers)
         if username in self.service_accounts:
             role = self.roles.get(username, "admin")
-            refused = self.query_refusal(call)
-            return refused or (None if role in IMPORTING_ROLES else WRONG)
+            rejection = self.query_rejection(call)
+            return rejection or (None if role in IMPORTING_ROLES else WRONG)
         if password and "project_id" in call.query:
             return WRONG_ACCOUNT
         return None if username in self.singles and not password else WRONG
 
-    def query_refusal(self, call: Call) -> str | None:
+    def query_rejection(self, call: Call) -> str | None:
         """Why a call may not query: that takes a service account of any role."""
         username, password = _basic(call.headers)
         if "project_id" not in call.query:

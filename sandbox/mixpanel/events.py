@@ -1,8 +1,8 @@
 """The events of a Mixpanel project: every copy that came, and what a query shows.
 
-Copies are never refused: they are hidden at query time by event name, distinct id, time
-and `$insert_id`, the newest winning. Source: Mixpanel docs, "Event Deduplication",
-"Hot Shard Limits", "Import Events".
+Copies are never rejected: a query shows only the newest of one event name, distinct id,
+time and `$insert_id`. Source: Mixpanel docs, "Event Deduplication", "Hot Shard Limits",
+"Import Events".
 """
 
 import itertools
@@ -37,15 +37,15 @@ class Events:
 
     def add(self, events: Iterable[Event], now: float) -> None:
         """Take events of one call; `now` is in epoch seconds."""
-        kept = []
+        stored = []
         with self._lock:
             for event in events:
                 # An empty text or false does nothing.
                 if _ignores(event["properties"].get("$ignore")):
                     self.ignored += 1
                 else:
-                    kept.append(self._stored(event, now))
-            self.copies += kept
+                    stored.append(self._stored(event, now))
+            self.copies += stored
 
     def visible(self) -> dict[Key, Event]:
         """What a query shows: one event a key, the newest copy."""

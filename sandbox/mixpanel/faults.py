@@ -1,14 +1,13 @@
-"""What can go wrong at Mixpanel's Import API, by the name a plan calls it by.
+"""What can go wrong at Mixpanel's Import API, by kind.
 
-A fault before the call is an answer of its own and nothing is stored; a fault after it
-changes the answer to events that were taken. `LIMITED` and `UNKNOWN` are documented.
+A fault before the call is an answer of its own, and nothing is stored; a fault after it
+changes the answer to events that were accepted. `LIMITED` and `UNKNOWN` are documented.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sandbox.servers.faults import Faults
 from sandbox.servers.web import Answer
 
 _STALL, _SLOW = 60.0, 1.0
@@ -53,10 +52,10 @@ WRONG_REGION_SILENT = "wrong region, silent"
 """Answered as if all was well, and nothing is stored."""
 
 
-def _each(change: Callable[[dict[str, Any]], Any]) -> Callable[[Answer], Answer]:
+def _each_record(change: Callable[[dict[str, Any]], Any]) -> Callable[[Answer], Answer]:
     """The same answer with each failed record in another form."""
 
-    def spoil(answer: Answer) -> Answer:
+    def change_body(answer: Answer) -> Answer:
         body = answer.body
         if not isinstance(body, dict) or not body.get("failed_records"):
             return answer
@@ -66,21 +65,21 @@ def _each(change: Callable[[dict[str, Any]], Any]) -> Callable[[Answer], Answer]
         ]
         return replace(answer, body=body | {"failed_records": changed})
 
-    return spoil
+    return change_body
 
 
 def _failing(
     change: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> Callable[[Answer], Answer]:
-    """The same answer with another body, if it tells of failed records."""
+    """The same answer with another body, if it lists failed records."""
 
-    def spoil(answer: Answer) -> Answer:
+    def change_body(answer: Answer) -> Answer:
         body = answer.body
         if not isinstance(body, dict) or not body.get("failed_records"):
             return answer
         return replace(answer, body=change(body))
 
-    return spoil
+    return change_body
 
 
 def _without(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -91,31 +90,19 @@ AFTER: Mapping[str, Callable[[Answer], Answer]] = {
     "reset after": lambda answer: replace(answer, reset=True),
     "stall": lambda answer: replace(answer, reset=True, delay=_STALL),
     "slow": lambda answer: replace(answer, delay=_SLOW),
-    "$insert_id": _each(
+    "$insert_id": _each_record(
         lambda each: _without("insert_id")(each) | {"$insert_id": each["insert_id"]}
     ),
-    "no index": _each(_without("index")),
-    "index only": _each(lambda each: {"index": each["index"]}),
-    "texts": _each(lambda each: each["message"]),
+    "no index": _each_record(_without("index")),
+    "index only": _each_record(lambda each: {"index": each["index"]}),
+    "texts": _each_record(lambda each: each["message"]),
     "status number": _failing(lambda body: body | {"status": 0}),
     "no list": _failing(lambda body: body | {"failed_records": None}),
     "no error": _failing(_without("error")),
-    "odd index": _each(lambda each: each | {"index": each["index"] + 2_000}),
+    "odd index": _each_record(lambda each: each | {"index": each["index"] + 2_000}),
     "odd count": _failing(
         lambda body: body | {"num_records_imported": body["num_records_imported"] + 1}
     ),
 }
 
 KINDS = frozenset({*BEFORE, *AFTER, WRONG_REGION_SILENT})
-
-
-class MixpanelFaults(Faults):
-    """A plan of Mixpanel's faults; a kind that does not exist is an error.
-
-    The empty kind lets a call through, so that a later one can be hit.
-    """
-
-    def plan(self, kind: str, times: int = 1, path: str = "") -> None:
-        if kind and kind not in KINDS:
-            raise ValueError(f"{kind!r} is not one of {', '.join(sorted(KINDS))}")
-        Faults.plan(self, kind, times, path)

@@ -1,4 +1,4 @@
-"""Mixpanel's Import API: a call is checked, its valid events are stored, the rest told.
+"""Mixpanel's Import API: it checks a call, stores valid events, lists the others.
 
 Checks come in this order: size, credentials, rate, shape of the body, identity events,
 each event. That order, and what `rules.Project` holds, is not documented.
@@ -31,10 +31,10 @@ _MINUTE = 60
 
 @dataclass(slots=True)
 class ImportLimits:
-    """Bytes are uncompressed; `told_bytes` is the number in the text of a 413."""
+    """Bytes are uncompressed; `stated_bytes` is the number in the text of a 413."""
 
     body_bytes: int = 10_000_000
-    told_bytes: int = 2_097_152
+    stated_bytes: int = 2_097_152
     bytes_per_minute: int = 2_000_000_000
     events_per_minute: int = _MINUTE * 30_000
 
@@ -80,17 +80,17 @@ class ImportApi:
         self._lock = threading.Lock()
 
     def answer(self, call: Call, *, store: bool = True) -> Answer:
-        """Carry out one call; without `store` nothing is kept of what is accepted."""
+        """Carry out one call; without `store` the accepted events are dropped."""
         try:
             body = call.inflated()
         except (OSError, EOFError):
             return error(400, "Bad Request", "the body is not gzip")
         if len(body) > self.limits.body_bytes:
-            told = f"request exceeds max limit of {self.limits.told_bytes} bytes"
-            return error(413, "Request Entity Too Large", told)
-        refused = self._credentials.import_refusal(call)
-        if refused:
-            return error(401, "Unauthorized", refused)
+            text = f"request exceeds max limit of {self.limits.stated_bytes} bytes"
+            return error(413, "Request Entity Too Large", text)
+        rejection = self._credentials.import_rejection(call)
+        if rejection:
+            return error(401, "Unauthorized", rejection)
         if not self._within_rate(len(body)):
             return error(429, "Too Many Requests", LIMITED)
         events, odd = _parse(call, body)
@@ -172,7 +172,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _rare(event: Any, suspect: tuple[int, bool]) -> Failure | None:
-    """The rules that only a large body, or one that orjson refuses, can break."""
+    """The rules that only a large body, or one that orjson does not read, can break."""
     size, odd = suspect
     broken = rules.not_utf8(event) if odd else None
     if broken is None and size >= rules.MAX_EVENT_BYTES:

@@ -104,7 +104,7 @@ class Queries:
         )
 
     def _profiles(self, form: Mapping[str, str]) -> list[dict[str, Any]] | None:
-        """Everybody in the cohort; None where it is not known."""
+        """The profiles of all members; None for an unknown cohort."""
         try:
             cohort_id = str(json.loads(form["filter_by_cohort"])["id"])
         except (KeyError, TypeError, ValueError):

@@ -19,7 +19,6 @@ from sandbox.mixpanel.faults import (
     KINDS,
     LIMITED,
     WRONG_REGION_SILENT,
-    MixpanelFaults,
     error,
 )
 from sandbox.mixpanel.imports import ImportApi, ImportLimits
@@ -55,7 +54,7 @@ class MixpanelStandIn(StandIn):
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.faults = faults or MixpanelFaults()
+        self.faults = faults or Faults(KINDS)
         self.calls: Counter[str] = Counter()
         self.cohorts: dict[str, Cohort] = {}
         self.project = project or Project()
@@ -131,13 +130,13 @@ class MixpanelStandIn(StandIn):
         if fault == WRONG_REGION_SILENT:
             return self._imports.answer(call, store=False)
         # Looked up first: a fault that does not exist must not store anything.
-        spoil = AFTER[fault]
-        return spoil(self._imports.answer(call))
+        change = AFTER[fault]
+        return change(self._imports.answer(call))
 
     def _query(self, call: Call) -> Answer:
-        refused = self.credentials.query_refusal(call)
-        if refused:
-            return error(401, "Unauthorized", refused)
+        rejection = self.credentials.query_rejection(call)
+        if rejection:
+            return error(401, "Unauthorized", rejection)
         if not self.queries.within_limit():
             return error(429, "Too Many Requests", LIMITED)
         if call.path.endswith("/list"):
@@ -173,7 +172,8 @@ class MixpanelStandIn(StandIn):
             case "GET", "events":
                 return Answer(200, list(self.visible().values()))
             case "POST", "faults":
-                return self._plan_faults(call.json())
+                self.faults.load(call.json())
+                return Answer(200, {})
             case "POST", "cohorts":
                 return self._put_cohort(call.json())
             case "POST", "sync":
@@ -198,16 +198,6 @@ class MixpanelStandIn(StandIn):
             },
         }
 
-    def _plan_faults(self, plan: Mapping[str, Any]) -> Answer:
-        rates = plan.get("rates", {})
-        kinds = {*rates, *(planned.get("kind") for planned in plan.get("next", ()))}
-        if kinds - {""} - KINDS:
-            return error(400, "Bad Request", f"kinds are {', '.join(sorted(KINDS))}")
-        self.faults.rates = rates
-        for planned in plan.get("next", ()):
-            self.faults.plan(**planned)
-        return Answer(200, {})
-
     def _put_cohort(self, given: Mapping[str, Any]) -> Answer:
         """Make a cohort or change it: a list of distinct ids, or id → properties."""
         cohort_id = str(given.get("id", ""))
@@ -227,8 +217,8 @@ class MixpanelStandIn(StandIn):
     def _run_sync(self, given: Mapping[str, Any]) -> Answer:
         dialect = NAMED_DIALECTS.get(given.get("dialect", "documented"))
         if dialect is None or given.get("id") not in self.cohorts or "url" not in given:
-            told = f"needs id, url; dialect is one of {', '.join(NAMED_DIALECTS)}"
-            return error(400, "Bad Request", told)
+            text = f"needs id, url; dialect is one of {', '.join(NAMED_DIALECTS)}"
+            return error(400, "Bad Request", text)
         result = self.sync(
             given["id"],
             given["url"],

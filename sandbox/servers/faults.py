@@ -1,19 +1,21 @@
 """Faults on demand, for the stand-ins: the next calls of a path, or a share of all.
 
-A plan is deterministic: `once` and `times` are used up in order, and the shares are
-drawn from a seeded source.
+They are repeatable: planned faults are used up in order, and the shares are drawn from
+a seeded source.
 """
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
 class Faults:
-    """`rates` is the share of calls by kind of fault; `seed` makes it repeatable."""
+    """`kinds` are those that exist; `rates` is the share of calls by kind of fault."""
 
+    kinds: frozenset[str]
     rates: Mapping[str, float] = field(default_factory=dict)
     seed: int = 1
     _planned: list[tuple[str, str]] = field(default_factory=list)
@@ -24,9 +26,28 @@ class Faults:
         self._rng.seed(self.seed)
 
     def plan(self, kind: str, times: int = 1, path: str = "") -> None:
-        """The next `times` calls of the path (all paths if empty) meet this fault."""
+        """Let the next `times` calls of the path (any, if empty) meet this fault.
+
+        The empty kind lets a call through, so that a later one can be hit. Raises
+        ValueError for a kind that does not exist.
+        """
+        self._check({kind})
         with self._lock:
             self._planned += [(path, kind)] * times
+
+    def load(self, plan: Mapping[str, Any]) -> None:
+        """Replace `rates` and plan each of `next`, as JSON; raises ValueError."""
+        planned = plan.get("next", ())
+        rates = plan.get("rates", {})
+        self._check({*rates, *(each.get("kind") for each in planned)})
+        self.rates = rates
+        for each in planned:
+            self.plan(**each)
+
+    def _check(self, kinds: Set[str]) -> None:
+        if unknown := kinds - {""} - self.kinds:
+            known = ", ".join(sorted(self.kinds))
+            raise ValueError(f"{sorted(unknown)} are none of {known}")
 
     def clear(self) -> None:
         """No more faults."""

@@ -1,16 +1,17 @@
 """What the sandbox's HTTP servers have in common: threads, 127.0.0.1, kept connections.
 
-A caller that is killed or goes away breaks its connection; that is no server's fault,
-and nothing is printed. Whatever else a handler raises is.
+A caller that is killed or goes away breaks its connection. That is no error of the
+server, so nothing is printed; any other error of a handler is.
 """
 
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """A port of 0 is any that is free."""
+    """Serves in a thread from `start` to `stop`; port 0 takes any free one."""
 
     daemon_threads = True
     block_on_close = False
@@ -18,6 +19,28 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", port), handler)
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.05,), daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """Without a slash at the end."""
+        return f"http://{self.address}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        # shutdown() would wait for a loop that never started.
+        if self._thread.is_alive():
+            self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """See above."""
@@ -31,3 +54,6 @@ class KeepAliveHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Log no requests."""

@@ -1,7 +1,7 @@
 """A small threaded HTTP server on 127.0.0.1, for the stand-ins.
 
-A stand-in answers with `Answer`; the faults that a real vendor shows on the wire (a
-reset, a stall) are part of it, so that they need no code of their own elsewhere.
+A stand-in answers with `Answer`, which can also be a fault of the wire: a reset, or a
+stall.
 """
 
 import gzip
@@ -25,7 +25,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: header names are in lower case, the body is not inflated."""
+    """One request: header names are in lower case, the body is as it was sent."""
 
     method: str
     path: str
@@ -50,7 +50,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer, after how many seconds, or `reset` for no answer at all."""
+    """What to answer after `delay` seconds; `reset` breaks the connection instead."""
 
     status: int
     body: Any = None
@@ -74,25 +74,20 @@ class WebServer:
 
     def __init__(self, respond: Respond, port: int = 0) -> None:
         self._server = _Server(respond, port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """The base URL."""
+        return self._server.url
 
     def start(self) -> str:
-        """Begin to serve; the address."""
-        self._thread.start()
+        """Begin to serve; the base URL."""
+        self._server.start()
         return self.url
 
     def stop(self) -> None:
-        """Returns when no call is taken any more, kept-alive connections included."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        """Return when no call is taken any more, on kept-alive connections neither."""
+        self._server.stop()
         self._server.hang_up()
 
 
@@ -116,7 +111,7 @@ class StandIn:
         return self._server.start()
 
     def stop(self) -> None:
-        """Returns when no new call is taken."""
+        """Return when no new call is taken."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -179,7 +174,7 @@ class _Handler(KeepAliveHandler):
         )
         try:
             return self.server.respond(call)
-        except Exception:  # noqa: BLE001 - our mistake must not look like a fault
+        except Exception:  # noqa: BLE001 - a bug here must not look like a fault of the vendor
             sys.stderr.write(traceback.format_exc())
             return Answer(500, {"stand_in": "failed, see its standard error"})
 
@@ -214,6 +209,3 @@ class _Handler(KeepAliveHandler):
         return proceed
 
     do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - names of the base
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Silent: what happened is asked of the stand-in."""

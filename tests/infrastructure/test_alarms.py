@@ -158,7 +158,8 @@ QUIET = {
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
-    # What heals; where it does not, deferrals, ages, errors or dead letters wake.
+    # These heal by themselves; where one does not, deferrals, ages, errors or dead
+    # letters raise an alarm.
     Metric.MESSAGES_DEFERRED,
     Metric.FILES_DEFERRED,
     Metric.EVENTS_DEFERRED,

@@ -113,18 +113,18 @@ def test_functions_and_the_layer_with_native_wheels_share_one_parameter(
         assert "Architectures" not in function
     parameter = template["Parameters"]["Architecture"]
     assert parameter["AllowedValues"] == list(WHEELS)
-    # What scripts/deploy builds unless it is told otherwise.
+    # What scripts/deploy builds by default.
     assert parameter["Default"] == "arm64"
 
 
-# scripts/deploy, with a sam that only records its arguments
+# scripts/deploy, with a sam that only writes its arguments down
 
 SAM = 'echo "${ARCHITECTURE:--} $*" >> "$CALLS"; [ "$1" != "${FAILS:-}" ]'
 ANSWERS = "[default.deploy.parameters]\nparameter_overrides = 'MixpanelRegion=EU'\n"
 
 
 class Deployment:
-    """A folder with the script, its environment and the calls of sam in it."""
+    """A folder with the script, its environment and the arguments of sam in it."""
 
     def __init__(self, folder: Path, answers: str) -> None:
         self._folder = folder

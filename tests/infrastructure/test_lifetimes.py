@@ -62,9 +62,9 @@ def maintenance_seconds(template: Template) -> int:
 
 
 def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
-    kept = expiry(expanded, "DataBucket")
-    assert kept["pages/"] >= retention(expanded, "CohortQueue")
-    assert kept["quarantine/"] >= retention(expanded, "CohortQueue")
+    days = expiry(expanded, "DataBucket")
+    assert days["pages/"] >= retention(expanded, "CohortQueue")
+    assert days["quarantine/"] >= retention(expanded, "CohortQueue")
 
 
 def test_what_is_kept_expires_at_all(expanded: Template) -> None:
@@ -142,8 +142,8 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
     """It would be mailed anew at each of them, for as long as the trouble lasts."""
     silent = seconds_looked_at(expanded, "CohortSilentAlarm")
     assert silent > maintenance_seconds(expanded)
-    refused = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
-    assert refused > MAX_PAUSE
+    rejected = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
+    assert rejected > MAX_PAUSE
 
 
 # Events

@@ -46,7 +46,7 @@ def test_the_stream_is_encrypted(expanded: Template) -> None:
     assert stream["StreamEncryption"]["EncryptionType"] == "KMS"
 
 
-def test_every_new_file_of_currents_and_nothing_else_is_announced(
+def test_every_new_file_of_currents_and_nothing_else_is_notified(
     expanded: Template,
 ) -> None:
     bucket = of_type(expanded, "AWS::S3::Bucket")["CurrentsBucket"]

@@ -1,20 +1,15 @@
-"""A deployed stack on moto as the operator's command meets it, and AWS that fails."""
+"""A deployed stack on moto, the operator's command on it, and an AWS that fails."""
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from cli.__main__ import main
-from cli.stack import Resources, RunningStack
 from sandbox.braze import BrazeStandIn
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.stack import (
@@ -93,7 +88,7 @@ TEMPLATE: dict[str, Any] = {
 
 
 def denied(operation: str) -> ClientError:
-    """As IAM refuses; what it says may hold anything."""
+    """As IAM denies a call; its message may hold anything."""
     answer: Any = {"Error": {"Code": "AccessDenied", "Message": CANARY}}
     return ClientError(answer, operation)
 
@@ -107,7 +102,7 @@ def none(_operation: str, _number: int) -> None:
 
 @dataclass
 class Aws:
-    """Every call of AWS, and the latest arguments of each operation.
+    """Every call to AWS, and the latest arguments of each operation.
 
     The faults get a call's operation and its number among those of the operation.
     What `fail` returns is raised in place of the call, what `lose` returns after it.
@@ -118,12 +113,12 @@ class Aws:
     fail: Fault = none
     lose: Fault = none
 
-    def refuse(self, operation: str, number: int | None = None) -> None:
-        """Refuse an operation each time, or its call of this number."""
+    def deny(self, operation: str, number: int | None = None) -> None:
+        """Deny an operation each time, or only its call of this number."""
         self.fail = _one(operation, number)
 
     def lose_answer(self, operation: str, number: int) -> None:
-        """Do what is asked and fail all the same."""
+        """Carry the call out, and fail all the same."""
         self.lose = _one(operation, number)
 
     def heal(self) -> None:
@@ -199,66 +194,6 @@ def run(capsys: pytest.CaptureFixture[str], command: str) -> tuple[int, str]:
 
 
 def complaint(said: str) -> str:
-    """The one line that tells what is wrong."""
+    """The one line that says what is wrong."""
     (line,) = [each for each in said.splitlines() if each.startswith("wrong  ")]
     return line.removeprefix("wrong  ")
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-    with mock_aws():
-        boto3.client("cloudformation", REGION).create_stack(
-            StackName=NAME, TemplateBody=json.dumps(TEMPLATE)
-        )
-        secrets = boto3.client("secretsmanager", REGION)
-        for name, login in LOGINS.items():
-            secrets.create_secret(Name=name, SecretString=json.dumps(login))
-        made = Aws()
-        original: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-        def call(client: BaseClient, operation: str, arguments: Any) -> Any:
-            return made.call(operation, arguments, partial(original, client, operation))
-
-        monkeypatch.setattr(BaseClient, "_make_api_call", call)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def vendors() -> Iterator[Vendors]:
-    """Both take the keys of `LOGINS`."""
-    braze = BrazeStandIn(
-        rest_api_keys=[REST_KEY], partner_keys=[PARTNER_KEY], import_keys=[IMPORT_KEY]
-    )
-    with braze, MixpanelStandIn(project_token=PROJECT_TOKEN) as mixpanel:
-        yield Vendors(braze, mixpanel)
-
-
-@pytest.fixture
-def operator(
-    aws: Aws,
-    vendors: Vendors,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Operator:
-    """All is well: each secret is set, the vendors take them, the rules are right."""
-    deployed = RunningStack.deployed
-
-    def with_stand_ins(name: str, region: str | None) -> RunningStack:
-        found = deployed(name, region)
-        # moto's CloudFormation makes no secrets; here the names are both ids.
-        return replace(
-            found,
-            resources=Resources({**found.resources, **{each: each for each in LOGINS}}),
-            braze_url=vendors.braze.url,
-            mixpanel_url=vendors.mixpanel.url,
-        )
-
-    monkeypatch.setattr(RunningStack, "deployed", with_stand_ins)
-    made = Operator(capsys, vendors)
-    made.put_rules(b'{"exclude": ["users.messages.email.Open"]}')
-    aws.calls.clear()
-    return made

@@ -16,17 +16,12 @@ from tests.integration.operator import (
     RULES,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
-    vendors,
 )
 from tests.integration.stack import PROJECT_TOKEN, REGION
 
-__all__ = ["aws", "operator", "vendors"]
 
-
-def test_all_that_is_right_is_told_line_by_line(operator: Operator) -> None:
+def test_all_that_is_right_is_reported_line_by_line(operator: Operator) -> None:
     status, said = operator.run("check")
     assert status == 0
     assert said.splitlines() == [
@@ -99,7 +94,7 @@ def test_a_secret_that_is_unusable_is_named_and_not_shown(
 
 
 @pytest.mark.parametrize("name", LOGINS)
-def test_a_secret_that_is_not_there_is_told(operator: Operator, name: str) -> None:
+def test_a_secret_that_is_not_there_is_reported(operator: Operator, name: str) -> None:
     operator.secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
     status, said = operator.run("check")
     assert status == 1
@@ -108,7 +103,7 @@ def test_a_secret_that_is_not_there_is_told(operator: Operator, name: str) -> No
     )
 
 
-def test_a_braze_secret_without_any_key_is_told(operator: Operator) -> None:
+def test_a_braze_secret_without_any_key_is_reported(operator: Operator) -> None:
     operator.set_secret("BrazeSecret", "{}")
     status, said = operator.run("check")
     assert status == 1
@@ -136,7 +131,9 @@ WRONG_KEYS = {
 
 
 @pytest.mark.parametrize("what", WRONG_KEYS)
-def test_a_key_that_the_vendor_refuses_is_told(operator: Operator, what: str) -> None:
+def test_a_key_that_the_vendor_rejects_is_reported(
+    operator: Operator, what: str
+) -> None:
     name, wrong = WRONG_KEYS[what]
     operator.set_secret(name, json.dumps(LOGINS[name] | wrong))
     status, said = operator.run("check")
@@ -146,7 +143,9 @@ def test_a_key_that_the_vendor_refuses_is_told(operator: Operator, what: str) ->
 
 
 @pytest.mark.parametrize("name", ["BrazeSecret", "MixpanelSecret"])
-def test_a_key_that_no_header_can_hold_is_told(operator: Operator, name: str) -> None:
+def test_a_key_that_no_header_can_hold_is_reported(
+    operator: Operator, name: str
+) -> None:
     key = {"BrazeSecret": "rest_api_key", "MixpanelSecret": "project_token"}[name]
     operator.set_secret(name, json.dumps(LOGINS[name] | {key: f"ключ-{CANARY}"}))
     status, said = operator.run("check")
@@ -154,7 +153,7 @@ def test_a_key_that_no_header_can_hold_is_told(operator: Operator, name: str) ->
     assert "odd characters" in complaint(said)
 
 
-def test_a_vendor_that_cannot_be_reached_is_told(
+def test_a_vendor_that_cannot_be_reached_is_reported(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No network, from here: nobody listens at the port."""
@@ -184,16 +183,16 @@ def test_one_thing_that_is_wrong_hides_no_other(operator: Operator) -> None:
     operator.set_secret("MixpanelSecret", json.dumps({"project_token": CANARY}))
     status, said = operator.run("check")
     assert status == 1
-    told = [line.partition("  ") for line in said.splitlines()]
-    wrong = [what.partition(" ")[0] for label, _, what in told if label == "wrong"]
+    lines = [line.partition("  ") for line in said.splitlines()]
+    wrong = [what.partition(" ")[0] for label, _, what in lines if label == "wrong"]
     assert wrong == ["CurrentsSecret", RULES, "Mixpanel"]
 
 
 @pytest.mark.parametrize("operation", ["GetSecretValue", "GetObject"])
-def test_what_may_not_be_read_is_told(
+def test_what_may_not_be_read_is_reported(
     operator: Operator, aws: Aws, operation: str
 ) -> None:
-    aws.refuse(operation)
+    aws.deny(operation)
     status, said = operator.run("check")
     assert status == 1
     wrong = [line for line in said.splitlines() if line.startswith("wrong")]

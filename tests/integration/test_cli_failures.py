@@ -25,15 +25,10 @@ from tests.integration.operator import (
     NAME,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
     run,
-    vendors,
 )
 from tests.integration.stack import REGION
-
-__all__ = ["aws", "operator", "vendors"]
 
 HELD = CohortKey(project="7", cohort="8120045")
 FREE = CohortKey(project="7", cohort="8120046")
@@ -68,7 +63,7 @@ FAILURES: dict[str, Exception] = {
 
 @pytest.fixture
 def busy(operator: Operator, aws: Aws) -> Operator:
-    """Two cohorts, one with a held sweep; something in quarantine and dead letters."""
+    """Two cohorts, one with a held removal; a quarantined item and a dead letter."""
     table = Table(boto3.client("dynamodb", REGION), "ledger")
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
@@ -81,7 +76,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
         "user": {"external_user_id": "someone"},
         "properties": {},
     }
-    item = QuarantinedItem(json.dumps(event).encode(), "refused", arrived=1.8e9)
+    item = QuarantinedItem(json.dumps(event).encode(), "rejected", arrived=1.8e9)
     Quarantine(operator.s3, "data", "currents").put("batch", DAY, [item])
     page = PageMessage(key=FREE, seq=1, action="members", page="1", digest="d")
     operator.sqs.send_message(
@@ -107,7 +102,7 @@ def test_a_command_asks_for_what_the_failures_below_take_away(
 def test_without_a_permission_a_command_fails_and_later_succeeds(
     busy: Operator, aws: Aws, command: str, operation: str
 ) -> None:
-    aws.refuse(operation)
+    aws.deny(operation)
     status, said = busy.run(command)
     assert status == 1
     assert "AccessDenied" in complaint(said)
@@ -127,7 +122,7 @@ def test_without_aws_a_command_says_so(
 
 
 @pytest.mark.parametrize("command", [c for c in OPERATIONS if c != "check"])
-def test_aws_that_goes_away_half_way_is_told(
+def test_an_aws_that_goes_away_midway_is_reported(
     busy: Operator, aws: Aws, command: str
 ) -> None:
     aws.fail = lambda operation, _: (
@@ -141,28 +136,26 @@ def test_aws_that_goes_away_half_way_is_told(
 
 
 @pytest.mark.parametrize("command", ["release", "reassert"])
-def test_a_cohort_that_never_synced_is_told(
+def test_a_cohort_that_never_synced_is_reported(
     busy: Operator, aws: Aws, command: str
 ) -> None:
     status, said = busy.run(f"{command} 404")
     assert status == 1
-    assert complaint(said) == (
-        "no sync of a cohort 404 ever came: `cohorts` lists those known"
-    )
+    assert complaint(said) == ("no cohort 404 is known; `cohorts` lists those that are")
     assert "SendMessage" not in aws.calls
 
 
-def test_a_cohort_without_a_held_sweep_has_nothing_to_release(
+def test_a_cohort_without_a_held_removal_has_nothing_to_release(
     busy: Operator, aws: Aws
 ) -> None:
     status, said = busy.run(f"release {FREE.cohort}")
     assert status == 1
-    assert complaint(said) == f"no sweep of cohort {FREE.cohort} is held"
+    assert complaint(said) == f"cohort {FREE.cohort} has no held removal"
     assert "SendMessage" not in aws.calls
 
 
 @pytest.mark.parametrize("command", ["release", "reassert"])
-def test_what_is_told_twice_is_queued_once(busy: Operator, command: str) -> None:
+def test_what_is_ordered_twice_is_queued_once(busy: Operator, command: str) -> None:
     for _ in range(2):
         assert busy.run(f"{command} {HELD.cohort}")[0] == 0
     answer: Any = busy.sqs.receive_message(
@@ -172,7 +165,7 @@ def test_what_is_told_twice_is_queued_once(busy: Operator, command: str) -> None
 
 
 @pytest.mark.parametrize("command", OPERATIONS)
-def test_a_stack_that_is_not_there_is_told(
+def test_a_stack_that_is_not_there_is_reported(
     aws: Aws, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     status, said = run(capsys, f"--stack nowhere --region {REGION} {command}")
@@ -199,7 +192,7 @@ def test_another_stack_is_no_bridge(
     status, said = run(capsys, f"--stack other --region {REGION} status")
     assert status == 1
     assert complaint(said) == (
-        "the stack other is no bridge, or one of another release"
+        "the stack other is not a bridge, or not one of this release"
     )
 
 
@@ -213,7 +206,7 @@ def test_a_resource_that_the_stack_lacks_is_named(
 
 
 @pytest.mark.parametrize("region", ["", "--region no!region"])
-def test_a_region_that_is_none_is_told(
+def test_a_region_that_is_none_is_reported(
     aws: Aws,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -227,7 +220,7 @@ def test_a_region_that_is_none_is_told(
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"region": 1}', "\x00"])
 @pytest.mark.parametrize("command", ["check", "status", "replay"])
-def test_a_description_that_is_none_of_the_local_cloud_is_told(
+def test_a_description_that_is_none_of_the_local_cloud_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, text: str
 ) -> None:
     path = tmp_path / "description.json"
@@ -237,7 +230,7 @@ def test_a_description_that_is_none_of_the_local_cloud_is_told(
     assert complaint(said) == (f"{path} cannot be read: is `make run KEEP=1` running?")
 
 
-def test_a_local_cloud_that_is_gone_is_told(
+def test_a_local_cloud_that_is_gone_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its description stays behind; nobody listens at port 1."""
@@ -255,11 +248,11 @@ def test_a_local_cloud_that_is_gone_is_told(
     status, said = run(capsys, f"--description {path} status")
     assert status == 1
     assert complaint(said) == (
-        "AWS cannot be asked (EndpointConnectionError): is `make run KEEP=1` running?"
+        "AWS cannot be reached (EndpointConnectionError): is `make run KEEP=1` running?"
     )
 
 
-def test_a_fault_that_nobody_foresaw_is_told_by_its_name_and_place(
+def test_an_unforeseen_error_is_reported_by_its_name_and_place(
     busy: Operator, aws: Aws
 ) -> None:
     aws.fail = lambda operation, _: (
@@ -267,7 +260,7 @@ def test_a_fault_that_nobody_foresaw_is_told_by_its_name_and_place(
     )
     status, said = busy.run("status")
     assert status == 1
-    assert complaint(said).startswith("a fault of the bridge, ZeroDivisionError at ")
+    assert complaint(said).startswith("a bug in the bridge: ZeroDivisionError at ")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +268,7 @@ def test_a_fault_that_nobody_foresaw_is_told_by_its_name_and_place(
     [("none.json", None), (".", None), ("r", b"\xff"), ("r", b"[" * 100_000)],
     ids=["absent", "a folder", "no text", "deep"],
 )
-def test_a_file_of_rules_that_cannot_be_read_is_told(
+def test_a_file_of_rules_that_cannot_be_read_is_reported(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     name: str,

@@ -1,4 +1,4 @@
-"""`bridge replay` that fails half-way and is run again: nothing lost, nothing twice."""
+"""`bridge replay` fails midway and is run again: nothing is lost or doubled."""
 
 import json
 import time
@@ -15,16 +15,11 @@ from tests.integration.operator import (
     DAY,
     Aws,
     Operator,
-    aws,
     complaint,
-    operator,
-    vendors,
 )
 
-__all__ = ["aws", "operator", "vendors"]
-
 STEPS = {"PutRecord": 2, "SendMessage": 5, "DeleteMessage": 3}
-"""What a whole replay of `filled` writes: two arrivals, two pages and three dead."""
+"""What a replay of `filled` writes: two arrivals, two pages and three dead letters."""
 
 
 def page(number: int) -> PageMessage:
@@ -35,12 +30,12 @@ def page(number: int) -> PageMessage:
 
 @pytest.fixture
 def filled(operator: Operator, aws: Aws) -> Operator:
-    """Events of two arrivals and two pages in quarantine, three in the dead letters."""
+    """Events of two arrivals and two pages in quarantine, three dead letters."""
     source = CurrentsSource(["someone"], int(DAY.timestamp()) - 60, seed=7)
     events = [
         QuarantinedItem(
             json.dumps(source.event("users.messages.email.Click")).encode(),
-            "refused",
+            "rejected",
             arrived=DAY.timestamp() + number // 2,
         )
         for number in range(4)
@@ -138,7 +133,7 @@ def test_half_a_run_is_completed_by_the_next(
     if applied:
         aws.lose_answer(step, number)
     else:
-        aws.refuse(step, number)
+        aws.deny(step, number)
     status, said = filled.run("replay")
     assert status == 1
     assert "AccessDenied" in complaint(said)
@@ -166,7 +161,9 @@ def test_a_replay_that_is_stopped_says_that_it_can_be_repeated(
     )
     status, said = filled.run("replay")
     assert status == 130
-    assert said.splitlines()[-1] == "stopped  half-way; the command can be repeated"
+    assert (
+        said.splitlines()[-1] == "stopped  before the end; the command can be run again"
+    )
     aws.heal()
     assert filled.run("replay")[0] == 0
     assert sorted(queued(filled, "cohorts")) == ["0", "1", "2", "3", "4"]
@@ -215,7 +212,7 @@ def test_a_page_that_could_not_be_moved_keeps_its_place(
     filled: Operator, aws: Aws
 ) -> None:
     """The next run must not find an empty dead-letter queue for half a minute."""
-    aws.refuse("SendMessage")
+    aws.deny("SendMessage")
     began = time.monotonic()
     assert filled.run("replay --date 1999-01-01")[0] == 1
     aws.heal()

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,51 +9,15 @@ import pytest
 from bridge.cohorts.apply.context import Policy
 from bridge.quarantine import from_lines
 from functions.cohort_consumer import app
-from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
+from tests.integration.consumer import COHORT, accept, consume, make_visible
 from tests.integration.stack import (
     REST_KEY,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-
-__all__ = ["logged", "stack"]
-
-VALUE = ("mixpanel_cohorts", "mixpanel_8120045")
-
-
-@pytest.fixture
-def braze(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[BrazeStandIn]:
-    with BrazeStandIn(rest_api_keys=[REST_KEY]) as running:
-        monkeypatch.setenv("BRAZE_REST_ENDPOINT", running.url)
-        app.consumer.cache_clear()
-        webhook.webhook.cache_clear()
-        monkeypatch.setattr(app.consumer().transport, "_sleep", lambda _: None)
-        for user in ("cust-00017", "cust-00018"):
-            running.workspace.add_user(external_id=user)
-        running.workspace.add_user(devices=["0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10"])
-        yield running
-
-
-def accept(name: str, **changes: Any) -> None:
-    event = sample(name)
-    body = json.loads(event["body"])
-    body["parameters"] |= changes
-    answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
-    assert answer["statusCode"] == 200
-
-
-def consume(stack: Stack, seconds: float = 60.0) -> list[str]:
-    """Work through what is visible; the ids that failed."""
-    records = stack.messages()
-    answer = app.handler({"Records": records}, Context(seconds))
-    failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
-    stack.acknowledge([r for r in records if r["messageId"] not in failed])
-    return failed
 
 
 def test_r1_r4_r5_members_become_members_of_the_braze_cohort(
@@ -64,7 +27,7 @@ def test_r1_r4_r5_members_become_members_of_the_braze_cohort(
     assert consume(stack) == []
     anonymous = braze.workspace.find("device", "0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10")
     assert anonymous
-    assert braze.workspace.cohort_members(*VALUE) == {
+    assert braze.workspace.cohort_members(*COHORT) == {
         "cust-00017",
         "cust-00018",
         anonymous.braze_id,
@@ -77,7 +40,7 @@ def test_the_sample_event_works_on_what_the_webhook_left(
     accept("cohort_webhook")
     answer = app.handler(sample("cohort_consumer"), Context())
     assert answer == {"batchItemFailures": []}
-    assert "cust-00017" in braze.workspace.cohort_members(*VALUE)
+    assert "cust-00017" in braze.workspace.cohort_members(*COHORT)
 
 
 def test_r6_the_device_of_an_identified_user_is_left_alone(
@@ -87,7 +50,7 @@ def test_r6_the_device_of_an_identified_user_is_left_alone(
     members = [{"mixpanel_distinct_id": "$device:d-7"}]
     accept("cohort_webhook", members=members)
     assert consume(stack) == []
-    assert braze.workspace.cohort_members(*VALUE) == set()
+    assert braze.workspace.cohort_members(*COHORT) == set()
 
 
 def test_users_that_braze_does_not_know_are_never_created(
@@ -110,17 +73,7 @@ def test_a_fault_of_braze_is_overcome_without_a_wrong_member(
     braze.faults.plan(fault, times=2, path="/users/track")
     while consume(stack):
         make_visible(stack)
-    assert len(braze.workspace.cohort_members(*VALUE)) == 3
-
-
-def make_visible(stack: Stack) -> None:
-    """Let the pause of the failed messages pass."""
-    from moto.sqs.models import sqs_backends
-
-    for region in sqs_backends["123456789012"].values():
-        for queue in region.queues.values():
-            for message in queue._messages:
-                message.visible_at = 0
+    assert len(braze.workspace.cohort_members(*COHORT)) == 3
 
 
 def test_an_outage_leaves_the_page_in_the_queue_with_a_growing_pause(
@@ -141,7 +94,7 @@ def test_an_outage_leaves_the_page_in_the_queue_with_a_growing_pause(
     assert pauses == [2, 4, 8, 16]
     braze.faults.clear()
     assert consume(stack) == []
-    assert len(braze.workspace.cohort_members(*VALUE)) == 3
+    assert len(braze.workspace.cohort_members(*COHORT)) == 3
 
 
 def test_the_settings_reach_the_policy(
@@ -155,7 +108,7 @@ def test_the_settings_reach_the_policy(
     )
 
 
-def test_a_refused_key_waits_and_puts_nothing_aside(
+def test_a_rejected_key_defers_and_quarantines_nothing(
     stack: Stack, braze: BrazeStandIn, logged: io.StringIO
 ) -> None:
     accept("cohort_webhook")
@@ -163,8 +116,8 @@ def test_a_refused_key_waits_and_puts_nothing_aside(
     stack.secrets.put_secret_value(SecretId="braze", SecretString=wrong)
     forget_secrets()
     assert len(consume(stack)) == 1
-    assert stack.kept("quarantine/") == []
-    # Braze's refusal repeats the key; nothing of it may show.
+    assert stack.objects("quarantine/") == []
+    # Braze's answer repeats the key; nothing of it may show.
     assert "canary-wrong-key" not in logged.getvalue()
     assert "braze_401" in logged.getvalue()
     good = json.dumps({"rest_api_key": REST_KEY})
@@ -175,7 +128,7 @@ def test_a_refused_key_waits_and_puts_nothing_aside(
     assert consume(stack) == []
 
 
-def test_a_new_key_is_taken_at_the_first_refusal(
+def test_a_new_key_is_taken_at_the_first_rejection(
     stack: Stack, braze: BrazeStandIn
 ) -> None:
     accept("cohort_webhook")
@@ -186,13 +139,13 @@ def test_a_new_key_is_taken_at_the_first_refusal(
     assert consume(stack) == []
 
 
-def test_a_message_that_is_none_of_ours_is_put_aside_with_its_bytes(
+def test_a_message_that_is_none_of_ours_is_quarantined_with_its_bytes(
     stack: Stack, braze: BrazeStandIn
 ) -> None:
     record = sample("cohort_consumer")["Records"][0] | {"body": '{"kind": "odd"}'}
     assert app.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
-    (kept,) = stack.kept("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     assert (item.original, item.reason) == (b'{"kind": "odd"}', "message")
 
 
@@ -209,9 +162,9 @@ def test_a_failure_holds_up_its_own_group_alone(
     braze.faults.plan("503", times=4, path="/users/track")
     failed = consume(stack)
     # The first cohort's two messages wait; the other cohort's page, whose members are
-    # gone, was put aside meanwhile.
+    # gone, was quarantined meanwhile.
     assert len(failed) == 2
-    assert len(stack.kept("quarantine/cohorts/")) == 1
+    assert len(stack.objects("quarantine/cohorts/")) == 1
 
 
 def pages_of(stack: Stack, cohort: str) -> list[str]:
@@ -222,7 +175,7 @@ def pages_of(stack: Stack, cohort: str) -> list[str]:
 def test_without_time_the_page_comes_again(stack: Stack, braze: BrazeStandIn) -> None:
     accept("cohort_webhook")
     assert len(consume(stack, seconds=5.0)) == 1
-    assert braze.workspace.cohort_members(*VALUE) == set()
+    assert braze.workspace.cohort_members(*COHORT) == set()
 
 
 def test_no_member_and_no_key_is_logged(

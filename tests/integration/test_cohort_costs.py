@@ -13,9 +13,7 @@ from bridge.aws import clients
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
-from tests.integration.stack import REST_KEY, Context, Stack, sample, stack
-
-__all__ = ["stack"]
+from tests.integration.stack import REST_KEY, Context, Stack, sample
 
 MEMBERS = 1_000
 COSTS = Path(__file__).parents[2] / "docs" / "costs.md"

@@ -19,15 +19,12 @@ from tests.integration.stack import (
     IMPORT_KEY,
     PARTNER_KEY,
     PASSWORD,
+    STORES,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-
-__all__ = ["logged", "stack"]
 
 NAME, USERS = "cohort_webhook_partner_name", "cohort_webhook_partner_users"
 KEY = CohortKey(project="mixpanel", cohort="8120045")
@@ -58,8 +55,10 @@ def store(stack: Stack, **keys: list[str]) -> None:
     stack.secrets.put_secret_value(SecretId="webhook", SecretString=text)
 
 
-def kept_pages(stack: Stack) -> set[tuple[str, ...]]:
-    return {tuple(key for _, key in json.loads(page)) for page in stack.kept("pages/")}
+def stored_pages(stack: Stack) -> set[tuple[str, ...]]:
+    return {
+        tuple(key for _, key in json.loads(page)) for page in stack.objects("pages/")
+    }
 
 
 def test_a_cohort_is_named_before_it_has_members_and_renamed(
@@ -91,7 +90,7 @@ def test_r1_r2_r4_r5_one_call_is_one_complete_sync_of_joiners_and_leavers(
         "d:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
         "a:9:amplitude:amp-77",
     )
-    assert kept_pages(stack) == {joiners, ("e:cust-00019",)}
+    assert stored_pages(stack) == {joiners, ("e:cust-00019",)}
 
 
 def test_who_stands_twice_in_a_call_is_what_is_said_last(
@@ -100,17 +99,17 @@ def test_who_stands_twice_in_a_call_is_what_is_said_last(
     leaves = {"user_ids": ["u-1"], "should_remove": True}
     joins = {"user_ids": ["u-1", "u-2", "u-2"]}
     assert call(USERS, cohort_changes=[leaves, joins]) == SUCCESS
-    assert kept_pages(stack) == {("e:u-1", "e:u-2"), ()}
+    assert stored_pages(stack) == {("e:u-1", "e:u-2"), ()}
 
 
-def test_odd_ids_are_skipped_and_counted_and_refuse_nobody_else(
+def test_odd_ids_are_skipped_and_counted_and_nobody_else_is(
     call: Call, stack: Stack
 ) -> None:
     alias = {"alias_name": "a", "alias_label": "l" * 237}
     odd = ["", "unknown", "x" * 988, "\ud800"]
-    told = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
-    assert call(USERS, cohort_changes=told) == SUCCESS
-    assert kept_pages(stack) == {("e:u-1",), ()}
+    changes = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
+    assert call(USERS, cohort_changes=changes) == SUCCESS
+    assert stored_pages(stack) == {("e:u-1",), ()}
     (sync,) = ledger(stack).cohort(KEY).syncs
     assert Counter(ledger(stack).skipped(KEY, sync.seq)) == {
         "no_identifier": 1,
@@ -156,7 +155,7 @@ def test_r2_a_wrong_key_is_401_before_all_else_and_is_never_repeated(
 ) -> None:
     assert call(name, **wrong) == (401, {"message": says})
     assert stack.messages() == []
-    assert stack.kept("") == []
+    assert stack.objects("") == []
 
 
 def test_r2_without_keys_in_the_secret_nobody_is_let_in(
@@ -168,7 +167,7 @@ def test_r2_without_keys_in_the_secret_nobody_is_let_in(
     assert call(USERS, partner_api_key="", client_secret="")[0] == 401
 
 
-def test_r2_keys_are_rotated_without_a_refusal_and_the_old_ones_open_no_more(
+def test_r2_keys_are_rotated_without_a_401_and_the_old_ones_open_no_more(
     call: Call, stack: Stack
 ) -> None:
     """A new data import key can be made, and an existing one invalidated."""
@@ -210,8 +209,8 @@ def test_a_wrong_body_is_400_in_brazes_words_and_kept_without_the_keys(
     call: Call, stack: Stack, name: str, wrong: dict[str, Any], says: str
 ) -> None:
     assert call(name, **wrong) == (400, {"message": says})
-    (kept,) = stack.kept("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     struck = {"partner_api_key": "[secret]", "client_secret": "[secret]"}
     expected = json.loads(sample(name)["body"]) | wrong | struck
     assert json.loads(item.original) == expected
@@ -223,8 +222,8 @@ def test_a_body_that_is_no_json_is_kept_for_who_shows_the_keys(
 ) -> None:
     whole = sample(USERS)["body"]
     assert call(USERS, raw=whole[:-2])[0] == 400
-    (kept,) = stack.kept("quarantine/cohorts/")
-    (item,) = from_lines(kept)
+    (quarantined,) = stack.objects("quarantine/cohorts/")
+    (item,) = from_lines(quarantined)
     assert item.original.endswith(whole[-40:-2].encode())
     assert PARTNER_KEY.encode() not in item.original
     assert IMPORT_KEY.encode() not in item.original
@@ -248,26 +247,15 @@ def test_a_body_that_cannot_be_read_from_anybody_is_400_and_not_kept(
     status, answer = call(USERS, raw=body)
     assert status == 400
     assert "canary" not in answer["message"]
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
 
 
 @pytest.mark.parametrize("name", [NAME, USERS])
-@pytest.mark.parametrize("store", ["secrets", "table", "queue", "bucket"])
+@pytest.mark.parametrize("store", STORES)
 def test_a_store_that_fails_is_503_in_brazes_shape(
     call: Call, stack: Stack, name: str, store: str, logged: io.StringIO
 ) -> None:
-    match store:
-        case "secrets":
-            stack.secrets.delete_secret(
-                SecretId="webhook", ForceDeleteWithoutRecovery=True
-            )
-            forget_secrets()
-        case "table":
-            stack.dynamodb.delete_table(TableName=stack.table)
-        case "queue":
-            stack.sqs.delete_queue(QueueUrl=stack.queue_url)
-        case "bucket":
-            stack.s3.delete_bucket(Bucket=stack.bucket)
+    stack.delete(store)
     if name == NAME and store in {"queue", "bucket"}:
         assert call(name) == SUCCESS, "a name needs neither"
         return

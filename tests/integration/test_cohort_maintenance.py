@@ -7,13 +7,11 @@ import pytest
 from bridge.errors import RetryableError
 from functions.cohort_maintenance import app
 from functions.cohort_webhook import app as webhook
-from tests.integration.stack import Context, Stack, sample, stack
-
-__all__ = ["stack"]
+from tests.integration.stack import Context, Stack, sample
 
 
 def accept_and_lose(stack: Stack) -> str:
-    """A page whose webhook died before it sent the message; the message."""
+    """The message of a page whose webhook was killed before it sent one."""
     webhook.webhook.cache_clear()
     assert webhook.handler(sample("cohort_webhook"), Context())["statusCode"] == 200
     (record,) = stack.messages()

@@ -1,4 +1,4 @@
-"""Both routes to Braze through the consumer's handler: the same cohort on either."""
+"""Both routes to Braze through the consumer's handler: the cohort is the same."""
 
 import io
 import json
@@ -10,18 +10,14 @@ import pytest
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
+from tests.integration.consumer import consume, make_visible
 from tests.integration.stack import (
     REST_KEY,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-from tests.integration.test_cohort_consumer import consume, make_visible
-
-__all__ = ["logged", "stack"]
 
 PARTNER_KEY, IMPORT_KEY = "canary-partner-key-11", "canary-import-key-22"
 KEYS = {
@@ -99,12 +95,12 @@ def members(braze: BrazeStandIn, route: str) -> set[str]:
 
 
 def sync(action: str, session: str, *ids: str, **aliases: str) -> None:
-    told: list[dict[str, Any]] = [{"mixpanel_distinct_id": each} for each in ids]
-    told += [{"mixpanel_distinct_id": key, "amp": a} for key, a in aliases.items()]
+    listed: list[dict[str, Any]] = [{"mixpanel_distinct_id": each} for each in ids]
+    listed += [{"mixpanel_distinct_id": key, "amp": a} for key, a in aliases.items()]
     event = sample("cohort_webhook")
     body = json.loads(event["body"])
     body["action"] = action
-    body["parameters"] |= {"members": told, "mixpanel_session_id": session}
+    body["parameters"] |= {"members": listed, "mixpanel_session_id": session}
     answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
     assert answer["statusCode"] == 200
 
@@ -173,7 +169,7 @@ def test_users_that_braze_does_not_know_are_never_created(
         "reset after",
     ],
 )
-def test_a_fault_of_braze_delays_and_spoils_nothing(
+def test_a_fault_of_braze_delays_and_falsifies_nothing(
     stack: Stack, braze: BrazeStandIn, route: str, fault: str
 ) -> None:
     sync("members", "s-1", *EVERYBODY)
@@ -185,10 +181,10 @@ def test_a_fault_of_braze_delays_and_spoils_nothing(
         app.consumer().transport._cool_until.clear()  # an hour passes
         make_visible(stack)
     assert len(members(braze, route)) == 2
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
 
 
-def test_one_id_that_braze_refuses_spoils_no_other(
+def test_an_id_that_braze_rejects_keeps_no_other_out(
     stack: Stack, braze: BrazeStandIn, route: str
 ) -> None:
     """No more than its own place, whether or not Braze says whose fault it is."""
@@ -196,15 +192,15 @@ def test_one_id_that_braze_refuses_spoils_no_other(
     sync("members", "s-1", "dummy", *EVERYBODY)
     assert consume(stack) == []
     assert {"cust-1", name_of(braze, "device", "d-anonymous")} <= members(braze, route)
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
 
 
-def test_no_401_shows_a_key_and_none_puts_a_page_aside(
+def test_no_401_shows_a_key_and_none_quarantines_a_page(
     stack: Stack, braze: BrazeStandIn, route: str, logged: io.StringIO
 ) -> None:
     sync("members", "s-1", *EVERYBODY)
     canaries = {name: f"canary-wrong-{name}" for name in KEYS}
-    # Not enabled for this customer: that refusal repeats the client secret.
+    # Not enabled for this customer: that answer repeats the client secret.
     braze.partner.disabled.add(canaries["data_import_key"])
     for name in NEEDED[route]:
         store(stack, KEYS | {name: canaries[name]})
@@ -212,7 +208,7 @@ def test_no_401_shows_a_key_and_none_puts_a_page_aside(
         make_visible(stack)
     assert "braze_401" in logged.getvalue()
     assert not [c for c in canaries.values() if c in logged.getvalue()]
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
     store(stack, KEYS)
     assert consume(stack) == []
     assert len(members(braze, route)) == 2

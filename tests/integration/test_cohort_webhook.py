@@ -1,4 +1,4 @@
-"""The function cohort_webhook on moto: what is accepted, refused, put off, and kept."""
+"""The function cohort_webhook on moto: what it accepts, refuses and quarantines."""
 
 import base64
 import io
@@ -12,15 +12,12 @@ from bridge.quarantine import from_lines
 from functions.cohort_webhook import app
 from tests.integration.stack import (
     PASSWORD,
+    STORES,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-
-__all__ = ["logged", "stack"]
 
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
@@ -67,7 +64,7 @@ def test_a_page_is_answered_in_mixpanels_shape_once_it_is_queued(
 
 def test_only_identifiers_are_kept_of_the_members(call: Call, stack: Stack) -> None:
     call(sample("cohort_webhook"))
-    (page,) = stack.kept("pages/")
+    (page,) = stack.objects("pages/")
     assert json.loads(page) == [
         ["cust-00017", "e:cust-00017"],
         ["mp-18", "e:cust-00018"],
@@ -208,7 +205,7 @@ def test_a_malformed_body_is_400_and_says_what_is_wrong_and_is_kept(
     assert status == 400
     assert says in answer["error"]["message"]
     assert answer["error"]["code"] == 400
-    (kept,) = stack.kept("quarantine/cohorts/")
+    (kept,) = stack.objects("quarantine/cohorts/")
     (item,) = from_lines(kept)
     assert item.original == body.encode()
     assert stack.messages() == []
@@ -241,22 +238,11 @@ def test_a_base64_body_is_taken(call: Call) -> None:
     assert call(event | {"body": encoded, "isBase64Encoded": True})[0] == 200
 
 
-@pytest.mark.parametrize("store", ["secrets", "table", "queue", "bucket"])
+@pytest.mark.parametrize("store", STORES)
 def test_a_store_that_fails_is_503_and_never_a_pause(
     call: Call, stack: Stack, store: str, logged: io.StringIO
 ) -> None:
-    match store:
-        case "secrets":
-            stack.secrets.delete_secret(
-                SecretId="webhook", ForceDeleteWithoutRecovery=True
-            )
-            forget_secrets()
-        case "table":
-            stack.dynamodb.delete_table(TableName=stack.table)
-        case "queue":
-            stack.sqs.delete_queue(QueueUrl=stack.queue_url)
-        case "bucket":
-            stack.s3.delete_bucket(Bucket=stack.bucket)
+    stack.delete(store)
     status, answer = call(sample("cohort_webhook"))
     assert status == 503
     assert answer["error"]["code"] == 503
@@ -286,6 +272,6 @@ def test_a_call_of_the_other_protocol_is_kept_without_its_keys(
     astray = {"partner_api_key": "canary-partner", "client_secret": "canary-import"}
     status, _ = call(event | {"body": json.dumps(astray)})
     assert status == 400
-    kept = b"".join(stack.kept("quarantine/"))
+    kept = b"".join(stack.objects("quarantine/"))
     (item,) = from_lines(kept)
     assert b"canary" not in item.original

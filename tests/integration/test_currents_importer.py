@@ -19,8 +19,7 @@ from tests.integration.importer import (
     NONE_FAILED,
     batch,
     failed,
-    kept,
-    mixpanel,
+    quarantined_events,
     source,
 )
 from tests.integration.stack import (
@@ -28,12 +27,8 @@ from tests.integration.stack import (
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-
-__all__ = ["logged", "mixpanel", "stack"]
 
 
 def test_r9_the_sample_batch_in_all_its_forms(
@@ -49,7 +44,7 @@ def test_r9_the_sample_batch_in_all_its_forms(
         "[Braze Custom Event] Video Watched",
     ]
     assert {key[1] for key in mixpanel.visible()} <= {"cust-00017", "cust-00018"}
-    reasons = {item.reason: item.original for item in kept(stack)}
+    reasons = {item.reason: item.original for item in quarantined_events(stack)}
     assert set(reasons) == {"bad_time", "not_json"}
     assert reasons["not_json"] == b"not an event"
 
@@ -61,7 +56,7 @@ def test_the_same_batch_again_shows_nothing_twice(
         app.handler(sample("currents_importer"), Context())
     assert len(mixpanel.events) == 15
     assert len(mixpanel.visible()) == 5
-    assert len(kept(stack)) == 2
+    assert len(quarantined_events(stack)) == 2
 
 
 def test_the_accounts_are_one_line_of_the_log(
@@ -97,7 +92,7 @@ def test_a_passing_fault_is_overcome(
         *("no list", "no error"),
     ],
 )
-def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
+def test_in_every_dialect_of_the_400_only_the_rejected_event_is_quarantined(
     stack: Stack, mixpanel: MixpanelStandIn, dialect: str
 ) -> None:
     made = source()
@@ -109,7 +104,7 @@ def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
         mixpanel.faults.plan(dialect)
     assert app.handler(batch(events), Context()) == NONE_FAILED
     assert len(mixpanel.visible()) == 39
-    (item,) = kept(stack)
+    (item,) = quarantined_events(stack)
     assert json.loads(item.original) == events[13]
     assert item.reason == "rejected"
 
@@ -121,13 +116,13 @@ def test_an_outage_gives_the_batch_back_from_its_first_record(
     made = source()
     event = batch(b"poison", made.event(), made.event())
     assert failed(app.handler(event, Context())) == ["1001"]
-    assert [item.original for item in kept(stack)] == [b"poison"]
+    assert [item.original for item in quarantined_events(stack)] == [b"poison"]
     mixpanel.faults.clear()
     assert app.handler(event, Context()) == NONE_FAILED
     assert len(mixpanel.visible()) == 2
 
 
-def test_refused_credentials_wait_and_put_nothing_aside(
+def test_rejected_credentials_defer_and_quarantine_nothing(
     stack: Stack, mixpanel: MixpanelStandIn, logged: io.StringIO
 ) -> None:
     good = json.dumps({"project_token": PROJECT_TOKEN})
@@ -136,7 +131,7 @@ def test_refused_credentials_wait_and_put_nothing_aside(
     forget_secrets()
     event = batch(source().event())
     assert failed(app.handler(event, Context())) == ["1000"]
-    assert kept(stack) == []
+    assert quarantined_events(stack) == []
     assert "canary-wrong-token" not in logged.getvalue()
     assert "mixpanel_401" in logged.getvalue()
     stack.secrets.put_secret_value(SecretId="mixpanel", SecretString=good)
@@ -190,7 +185,7 @@ def test_unequal_accounts_are_retried_and_counted(
     assert '"AccountsUnbalanced":[1.0]' in capsys.readouterr().out
 
 
-def test_a_quarantine_that_fails_half_way_gives_back_from_there(
+def test_a_quarantine_that_fails_midway_defers_from_there(
     stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, puts = app.importer().quarantine.put, count()
@@ -203,9 +198,13 @@ def test_a_quarantine_that_fails_half_way_gives_back_from_there(
     monkeypatch.setattr(app.importer().quarantine, "put", put)
     event = batch(b"first", source().event(), b"second", b"third")
     assert failed(app.handler(event, Context())) == ["1002"]
-    assert [item.original for item in kept(stack)] == [b"first"]
+    assert [item.original for item in quarantined_events(stack)] == [b"first"]
     assert app.handler(event, Context()) == NONE_FAILED
-    assert [item.original for item in kept(stack)] == [b"first", b"second", b"third"]
+    assert [item.original for item in quarantined_events(stack)] == [
+        b"first",
+        b"second",
+        b"third",
+    ]
 
 
 def test_without_time_for_the_quarantine_the_rest_of_it_waits(
@@ -214,7 +213,7 @@ def test_without_time_for_the_quarantine_the_rest_of_it_waits(
     event = batch(*(b"poison %d" % number for number in range(4)))
     for left in ("1001", "1001"):
         assert failed(app.handler(event, Context(seconds=1.0))) == [left]
-    assert [item.original for item in kept(stack)] == [b"poison 0"]
+    assert [item.original for item in quarantined_events(stack)] == [b"poison 0"]
 
 
 def test_what_was_decoded_in_no_way_is_kept_byte_for_byte(
@@ -233,7 +232,7 @@ def test_what_was_decoded_in_no_way_is_kept_byte_for_byte(
         gzip.compress(b"Obj\x01 no Avro"),
     ]
     app.handler(batch(*poison), Context())
-    assert [item.original for item in kept(stack)] == poison
+    assert [item.original for item in quarantined_events(stack)] == poison
 
 
 def test_the_quarantine_is_read_with_ordinary_tools(
@@ -248,7 +247,7 @@ def test_the_quarantine_is_read_with_ordinary_tools(
         r"quarantine/currents/date=2026-\d\d-\d\d/hour=\d\d/shardId-\d+-1000.ndjson",
         listed["Key"],
     )
-    (content,) = stack.kept("quarantine/currents/")
+    (content,) = stack.objects("quarantine/currents/")
     program = "import base64, json, sys; "
     program += "line = json.loads(sys.stdin.readline()); "
     program += "sys.stdout.buffer.write(base64.b64decode(line['original']))"
@@ -271,7 +270,7 @@ def test_what_mixpanel_quotes_reaches_the_quarantine_and_nothing_else(
     quoted = "'canary-person@example.com' is odd"
     monkeypatch.setattr(rules, "failure", lambda *_: ("canary-field", quoted))
     assert app.handler(batch(source().event()), Context()) == NONE_FAILED
-    (item,) = kept(stack)
+    (item,) = quarantined_events(stack)
     assert (item.field, item.message) == ("canary-field", quoted)
     printed = capsys.readouterr()
     assert "canary" not in logged.getvalue() + printed.out + printed.err
@@ -289,7 +288,7 @@ def test_a_mass_rejection_waits_and_wakes_somebody(
     with monkeypatch.context() as broken:
         broken.setattr(rules, "failure", lambda *_: ("event", "canary: quotes"))
         assert failed(app.handler(event, Context())) == ["1000"]
-    assert kept(stack) == []
+    assert quarantined_events(stack) == []
     assert "are refused, most for event" in logged.getvalue()
     assert "canary" not in logged.getvalue()
     assert '"MassRejections":[1.0]' in capsys.readouterr().out
@@ -306,16 +305,16 @@ def test_the_operator_can_let_a_mass_rejection_pass(
     made = source()
     event = batch(*([made.event() for _ in range(4)] for _ in range(6)))
     assert app.handler(event, Context()) == NONE_FAILED
-    assert len(kept(stack)) == 24
+    assert len(quarantined_events(stack)) == 24
 
 
-def test_data_that_is_no_base64_is_put_aside(
+def test_data_that_is_no_base64_is_quarantined(
     stack: Stack, mixpanel: MixpanelStandIn
 ) -> None:
     event = batch(source().event(), b"x")
     event["Records"][1]["kinesis"]["data"] = "!!!"
     assert app.handler(event, Context()) == NONE_FAILED
-    assert [item.original for item in kept(stack)] == [b"!!!"]
+    assert [item.original for item in quarantined_events(stack)] == [b"!!!"]
 
 
 def test_names_unknown_to_the_catalog_are_reported_once(
@@ -364,10 +363,10 @@ def test_no_secret_and_no_user_is_logged(
 
 
 @pytest.mark.parametrize("text", ["QQ", "QQ=Q", "Q Q==", "QQ==QQ==", "é", "QQ==\n"])
-def test_data_that_are_no_base64_are_put_aside_as_they_came(
+def test_data_that_are_no_base64_are_quarantined_as_they_came(
     stack: Stack, mixpanel: MixpanelStandIn, text: str
 ) -> None:
     event = batch(b"")
     event["Records"][0]["kinesis"]["data"] = text
     assert app.handler(event, Context()) == NONE_FAILED
-    assert [item.original for item in kept(stack)] == [text.encode()]
+    assert [item.original for item in quarantined_events(stack)] == [text.encode()]

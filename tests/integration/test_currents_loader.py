@@ -11,9 +11,7 @@ from bridge.errors import RetryableError
 from bridge.quarantine import from_lines
 from functions.currents_loader import app
 from sandbox.braze.currents import CurrentsSource, avro_file
-from tests.integration.stack import EVENTS, Context, Stack, sample, stack
-
-__all__ = ["stack"]
+from tests.integration.stack import EVENTS, Context, Stack, sample
 
 FILE = (EVENTS / "currents_loader.avro").read_bytes()
 
@@ -90,12 +88,12 @@ def test_a_large_file_goes_in_records_of_bounded_size(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"Obj\x01", b"no Avro at all", FILE[:200], FILE[:-30]]
 )
-def test_a_file_that_is_damaged_is_put_aside_byte_for_byte(
+def test_a_file_that_is_damaged_is_quarantined_byte_for_byte(
     stack: Stack, content: bytes
 ) -> None:
     put(stack, content)
     app.handler(announced(), Context(600))
-    assert stack.kept("quarantine/currents/") == [content]
+    assert stack.objects("quarantine/currents/") == [content]
 
 
 def test_a_file_that_is_gone_is_passed_over(stack: Stack) -> None:
@@ -147,7 +145,7 @@ def many(count: int) -> bytes:
 
 
 def progress(stack: Stack) -> list[bytes]:
-    return stack.kept("progress/")
+    return stack.objects("progress/")
 
 
 def test_when_time_runs_short_the_next_run_goes_on_where_it_stopped(
@@ -207,7 +205,7 @@ def test_a_notification_that_comes_twice_gives_the_same_records(stack: Stack) ->
     assert stack.stream_records()[len(first) :] == first
 
 
-def test_an_event_that_fits_nowhere_is_put_aside_alone(stack: Stack) -> None:
+def test_an_event_that_fits_nowhere_is_quarantined_alone(stack: Stack) -> None:
     import random
 
     source = CurrentsSource(["u"], 1)
@@ -218,7 +216,7 @@ def test_an_event_that_fits_nowhere_is_put_aside_alone(stack: Stack) -> None:
     put(stack, avro_file(kind, events))
     app.handler(announced(), Context(600))
     assert len(stored(stack)) == 2
-    ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
+    ((item,),) = [[*from_lines(each)] for each in stack.objects("quarantine/currents/")]
     assert item.reason == "too_large"
     assert json.loads(item.original)["user_agent"] == noise
 

@@ -1,7 +1,7 @@
 """The order of the steps of the Currents functions, and what holds if one fails once.
 
-What cannot go on is kept before anything says that it is done with: the answer to
-Braze, the checkpoint of the stream, the position in a file.
+What cannot be delivered is in quarantine before anything counts it as processed: the
+answer to Braze, the checkpoint of the stream, the position in a file.
 """
 
 import io
@@ -24,17 +24,15 @@ from functions.currents_loader import app as loader
 from functions.currents_receiver import app as receiver
 from sandbox.braze.currents import CurrentsSource, avro_file
 from sandbox.mixpanel import MixpanelStandIn
-from tests.integration.importer import NONE_FAILED, batch, failed, mixpanel, source
-from tests.integration.stack import Context, Stack, sample, stack
-
-__all__ = ["mixpanel", "stack"]
+from tests.integration.importer import NONE_FAILED, batch, failed, source
+from tests.integration.stack import Context, Stack, sample
 
 KIND = "users.messages.email.Open"
 KEY = "a.avro"
 
 
 class Steps:
-    """Notes the calls of methods, in their order; the named one fails when told to."""
+    """Notes the calls of methods in order; `failing` names one that is to fail once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken: list[str] = []
@@ -61,8 +59,8 @@ class Steps:
 @pytest.fixture
 def steps(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Steps:
     """Of all three functions; each has a process of its own."""
-    for held in (loader.loader, receiver.receiver):
-        held.cache_clear()
+    for cached in (loader.loader, receiver.receiver):
+        cached.cache_clear()
     noted = Steps(monkeypatch)
     noted.watch(Quarantine, "put", "copy")
     noted.watch(Progress, "save", "forget")
@@ -117,7 +115,7 @@ def put_file(stack: Stack, *, damaged: bool = False) -> set[str]:
     return set(ids[1:])
 
 
-def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
+def test_the_loader_quarantines_before_it_saves_its_checkpoint(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack)
@@ -129,7 +127,7 @@ def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
     assert steps.taken[-1] == "Progress.forget"
 
 
-def test_the_loader_forgets_its_position_last_even_of_a_damaged_file(
+def test_the_loader_deletes_its_checkpoint_last_even_of_a_damaged_file(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack, damaged=True)
@@ -156,19 +154,19 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
     assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
-    kept = stack.kept("quarantine/currents/")
-    assert len(kept) == 2, "the event that fits nowhere, and the file"
-    assert stack.kept("progress/") == []
+    quarantined = stack.objects("quarantine/currents/")
+    assert len(quarantined) == 2, "the event that fits nowhere, and the file"
+    assert stack.objects("progress/") == []
 
 
-def test_a_position_stays_until_the_damaged_file_is_kept(
+def test_a_checkpoint_stays_until_the_damaged_file_is_quarantined(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack, damaged=True)
     assert not load(Clock())
     steps.failing = "Quarantine.copy"
     assert not load(Context(600))
-    assert len(stack.kept("progress/")) == 1
+    assert len(stack.objects("progress/")) == 1
 
 
 # The receiver
@@ -190,20 +188,20 @@ def test_the_receiver_answers_2xx_when_all_is_stored(
 
 
 @pytest.mark.parametrize("failing", ["Quarantine.put", "Stream.put"])
-def test_whichever_step_of_the_receiver_fails_once_braze_comes_again(
+def test_whichever_step_of_the_receiver_fails_once_braze_retries(
     stack: Stack, steps: Steps, failing: str
 ) -> None:
     steps.failing = failing
     assert receive() == 503
     assert receive() == 200
     assert {event["id"] for event in stored(stack)} == {"1", "2"}
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1
 
 
 # The importer
 
 
-def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_put_aside(
+def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_quarantined(
     stack: Stack, steps: Steps, mixpanel: MixpanelStandIn
 ) -> None:
     steps.watch(importer.importer().transport, "post")
@@ -215,7 +213,7 @@ def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_put_aside(
 @pytest.mark.parametrize(
     ("failing", "first"), [("Transport.post", "1001"), ("Quarantine.put", "1000")]
 )
-def test_whichever_step_of_the_importer_fails_once_its_record_comes_again(
+def test_whichever_step_of_the_importer_fails_once_its_record_is_retried(
     stack: Stack, steps: Steps, mixpanel: MixpanelStandIn, failing: str, first: str
 ) -> None:
     steps.watch(importer.importer().transport, "post")
@@ -224,4 +222,4 @@ def test_whichever_step_of_the_importer_fails_once_its_record_comes_again(
     assert failed(importer.handler(event, Context())) == [first]
     assert importer.handler(event, Context()) == NONE_FAILED
     assert len(mixpanel.visible()) == 1
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1

@@ -12,9 +12,7 @@ import pytest
 from bridge.currents.decode.record import decode
 from bridge.quarantine import from_lines
 from functions.currents_receiver import app
-from tests.integration.stack import TOKEN, Context, Stack, logged, sample, stack
-
-__all__ = ["logged", "stack"]
+from tests.integration.stack import TOKEN, Context, Stack, sample
 
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
@@ -79,18 +77,18 @@ def test_both_tokens_open_during_a_rotation(call: Call, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("body", ["not JSON", '{"events": [{"a": ]}', "7"])
-def test_a_body_that_is_none_is_put_aside_and_never_400(
+def test_a_body_that_is_none_is_quarantined_and_never_400(
     call: Call, stack: Stack, body: str
 ) -> None:
     status, _ = call(sample("currents_receiver") | {"body": body})
     assert status == 200
-    kept = [item for content in stack.kept("quarantine/currents/")
+    kept = [item for content in stack.objects("quarantine/currents/")
             for item in from_lines(content)]  # fmt: skip
     assert [item.original for item in kept] == [body.encode()]
     assert stack.stream_records() == []
 
 
-def test_one_broken_line_is_put_aside_and_the_others_go_on(
+def test_one_broken_line_is_quarantined_and_the_others_go_on(
     call: Call, stack: Stack
 ) -> None:
     body = '{"id": "1"}\n{"broken\n{"id": "2"}'
@@ -116,18 +114,18 @@ def test_a_store_that_fails_is_503(call: Call, stack: Stack, store: str) -> None
     assert call(event)[0] == 503
 
 
-def test_records_that_kinesis_refuses_are_resent(
+def test_records_that_kinesis_rejects_are_resent(
     call: Call, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = app.receiver().stream
     put = stream._kinesis.put_records
-    refused = {"ErrorCode": "ProvisionedThroughputExceededException"}
+    rejected = {"ErrorCode": "ProvisionedThroughputExceededException"}
     tries: list[int] = []
 
     def throttled(**arguments: Any) -> Any:
         tries.append(len(arguments["Records"]))
         if len(tries) < 3:
-            return {"FailedRecordCount": 1, "Records": [refused]}
+            return {"FailedRecordCount": 1, "Records": [rejected]}
         return put(**arguments)
 
     monkeypatch.setattr(stream._kinesis, "put_records", throttled)
@@ -148,7 +146,7 @@ def test_no_token_and_no_user_is_logged(
         assert canary not in logs
 
 
-def test_an_event_that_fits_nowhere_is_put_aside_alone(
+def test_an_event_that_fits_nowhere_is_quarantined_alone(
     call: Call, stack: Stack
 ) -> None:
     import random
@@ -157,7 +155,7 @@ def test_an_event_that_fits_nowhere_is_put_aside_alone(
     body = f'{{"events": [{{"id": "1"}}, {{"id": "{noise}"}}, {{"id": "3"}}]}}'
     status, answer = call(sample("currents_receiver") | {"body": body})
     assert (status, answer["events"], answer["quarantined"]) == (200, 2, 1)
-    ((item,),) = [[*from_lines(each)] for each in stack.kept("quarantine/currents/")]
+    ((item,),) = [[*from_lines(each)] for each in stack.objects("quarantine/currents/")]
     assert (item.reason, noise.encode() in item.original) == ("too_large", True)
     stored = [d.event for record in stack.stream_records() for d in decode(record)]
     assert stored == [{"id": "1"}, {"id": "3"}]
@@ -172,7 +170,7 @@ def test_of_a_body_that_is_cut_off_the_whole_events_go_on(
     assert (status, answer["events"], answer["quarantined"]) == (200, 4, 1)
 
 
-def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(
+def test_a_gzipped_body_is_taken_and_a_bomb_is_quarantined(
     call: Call, stack: Stack
 ) -> None:
     event = sample("currents_receiver")
@@ -180,7 +178,7 @@ def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(
         body = base64.b64encode(gzip.compress(content)).decode()
         status, answer = call(event | {"body": body, "isBase64Encoded": True})
         assert (status, answer["events"]) == (200, events)
-    assert len(stack.kept("quarantine/currents/")) == 1
+    assert len(stack.objects("quarantine/currents/")) == 1
 
 
 def test_records_that_kinesis_never_takes_are_503(
@@ -188,9 +186,9 @@ def test_records_that_kinesis_never_takes_are_503(
 ) -> None:
     """Braze comes again; what was stored before is the same event to Mixpanel."""
     stream = app.receiver().stream
-    refused = {"ErrorCode": "ProvisionedThroughputExceededException"}
+    rejected = {"ErrorCode": "ProvisionedThroughputExceededException"}
     monkeypatch.setattr(
-        stream._kinesis, "put_records", lambda **_: {"Records": [refused]}
+        stream._kinesis, "put_records", lambda **_: {"Records": [rejected]}
     )
     monkeypatch.setattr(stream, "_sleep", lambda _: None)
     assert call(sample("currents_receiver"))[0] == 503

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,34 +10,24 @@ import pytest
 from bridge.currents.rules_source import SECONDS
 from functions.currents_importer import app
 from sandbox.mixpanel import MixpanelStandIn
+from tests.integration.importer import CLICK, NONE_FAILED, OPEN
 from tests.integration.stack import (
     PROJECT_TOKEN,
     Context,
     Stack,
     forget_secrets,
-    logged,
     sample,
-    stack,
 )
-
-__all__ = ["logged", "stack"]
 
 KEY = "rules/currents.json"
 HMAC_KEY = "canary-hmac-key-0123"
 EMAIL = "canary@example.org"
-NOW = 1_795_600_000.0
-NONE_FAILED: dict[str, Any] = {"batchItemFailures": []}
 
 
-@pytest.fixture
-def mixpanel(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MixpanelStandIn]:
+@pytest.fixture(autouse=True)
+def rules_key(mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RULES_KEY", KEY)
     app.importer.cache_clear()
-    with MixpanelStandIn(project_token=PROJECT_TOKEN, clock=lambda: NOW) as running:
-        monkeypatch.setenv("MIXPANEL_URL", running.url)
-        yield running
 
 
 def put(stack: Stack, rules: Any) -> None:
@@ -60,9 +49,6 @@ def batch(*event_types: str) -> dict[str, Any]:
     ]
     data = base64.b64encode(json.dumps(events).encode()).decode()
     return {"Records": [first | {"kinesis": first["kinesis"] | {"data": data}}]}
-
-
-CLICK, OPEN = "users.messages.email.Click", "users.messages.email.Open"
 
 
 def test_rules_hold_events_and_properties_back(
@@ -113,7 +99,7 @@ def test_events_wait_while_the_rules_are_missing_or_wrong(
     first = given["Records"][0]["kinesis"]["sequenceNumber"]
     assert waits == [{"itemIdentifier": first}]
     assert mixpanel.visible() == {}
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
     assert why in logged.getvalue()
     assert '"RulesUnusable":[1.0]' in capsys.readouterr().out.replace(" ", "")
     put(stack, {"drop_properties": ["email_address"]})

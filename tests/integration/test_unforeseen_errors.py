@@ -1,8 +1,8 @@
-"""An error that nobody foresaw, in any function: nothing is lost, and nothing is told.
+"""An unforeseen error, in any function: nothing is lost, and nothing is disclosed.
 
-Each function is broken deep inside, where its work is half done. What the sender, the
-stream, the queue or Lambda is told must make it come again, in the shape it expects;
-what the error says must show nowhere, for it may quote a member or a key.
+Each function fails deep inside, in the middle of its work. Its answer must make the
+sender, the stream, the queue or Lambda retry, in the shape that each expects; the
+error's message must show nowhere, as it may quote a member or a key.
 """
 
 import io
@@ -16,36 +16,34 @@ import pytest
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.errors import BridgeError, CredentialsRejected, RetryableError
 from functions.cohort_consumer import app as consumer
-from functions.cohort_maintenance import app as sweeper
+from functions.cohort_maintenance import app as maintenance
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer
 from functions.currents_loader import app as loader
 from functions.currents_receiver import app as receiver
 from tests.integration.importer import batch, failed, source
-from tests.integration.stack import EVENTS, Context, Stack, logged, sample, stack
+from tests.integration.stack import EVENTS, Context, Stack, sample
 from tests.model.world import Braze
-
-__all__ = ["logged", "stack"]
 
 CANARY = "canary-person@example.com"
 DEFERRED = "not accepted just now, try again"
 
 type Raise = Callable[..., Never]
 type Case = Callable[[Stack, pytest.MonkeyPatch, Raise], str]
-"""Breaks a function, calls it, and returns all that its caller is told."""
+"""Breaks a function, calls it, and returns all that its caller gets."""
 
 
 @pytest.fixture(autouse=True)
 def cold(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAZE_REST_ENDPOINT", "https://rest.iad-01.braze.com")
-    for held in (
+    for cached in (
         consumer.consumer,
         webhook.webhook,
         importer.importer,
         loader.loader,
         receiver.receiver,
     ):
-        held.cache_clear()
+        cached.cache_clear()
 
 
 def answered(answer: dict[str, Any], body: dict[str, Any]) -> str:
@@ -102,9 +100,9 @@ def the_importer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> 
 
 
 def the_consumer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
-    held, braze = consumer.consumer(), Braze()
-    monkeypatch.setattr(held, "route", lambda *_: braze)
-    real = held.pages.get
+    process, braze = consumer.consumer(), Braze()
+    monkeypatch.setattr(process, "route", lambda *_: braze)
+    real = process.pages.get
 
     def get(key: Any, digest: str) -> Any:
         return fail() if key.cohort == "8120045" else real(key, digest)
@@ -113,12 +111,12 @@ def the_consumer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> 
     accept("9", "cust-9")
     records = stack.messages()
     with monkeypatch.context() as broken:
-        broken.setattr(held.pages, "get", get)
+        broken.setattr(process.pages, "get", get)
         answer = consumer.handler({"Records": records}, Context())
     (broken_one, _) = records
     assert failed(answer) == [broken_one["messageId"]]
     assert braze.members == {"cust-9"}, "the other cohort goes on"
-    assert stack.kept("quarantine/") == []
+    assert stack.objects("quarantine/") == []
     again = consumer.handler({"Records": [broken_one]}, Context())
     assert failed(again) == []
     assert braze.members == {"cust-9", "page-of-the-broken"}
@@ -145,9 +143,9 @@ def the_loader(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> st
     return raised(lambda: loader.handler(event, Context(600)))
 
 
-def the_sweeper(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
+def the_maintenance(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
     monkeypatch.setattr(DynamoLedger, "cohorts", fail)
-    return raised(lambda: sweeper.handler({}, Context()))
+    return raised(lambda: maintenance.handler({}, Context()))
 
 
 CASES: list[Case] = [
@@ -158,7 +156,7 @@ CASES: list[Case] = [
     the_importer,
     the_consumer,
     the_loader,
-    the_sweeper,
+    the_maintenance,
 ]
 each_function = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
@@ -172,7 +170,7 @@ def raising(error: Exception) -> Raise:
 
 @each_function
 @pytest.mark.parametrize("foreign", [ZeroDivisionError, KeyError, ValueError])
-def test_a_foreign_error_makes_the_caller_come_again_and_shows_nowhere(
+def test_a_foreign_error_makes_the_caller_retry_and_shows_nowhere(
     stack: Stack,
     monkeypatch: pytest.MonkeyPatch,
     logged: io.StringIO,
@@ -180,18 +178,18 @@ def test_a_foreign_error_makes_the_caller_come_again_and_shows_nowhere(
     case: Case,
     foreign: type[Exception],
 ) -> None:
-    told = case(stack, monkeypatch, raising(foreign(CANARY)))
+    answered_with = case(stack, monkeypatch, raising(foreign(CANARY)))
     printed = capsys.readouterr()
-    said = told + logged.getvalue() + printed.out + printed.err
+    said = answered_with + logged.getvalue() + printed.out + printed.err
     assert foreign.__name__ in logged.getvalue(), "an operator sees what it was"
     assert '"Faults":[1.0]' in printed.out
     assert CANARY not in said
-    assert foreign.__name__ not in told
+    assert foreign.__name__ not in answered_with
 
 
 @each_function
 @pytest.mark.parametrize("known", [RetryableError, CredentialsRejected, BridgeError])
-def test_an_error_of_the_bridge_makes_the_caller_come_again_and_tells_its_reason(
+def test_an_error_of_the_bridge_makes_the_caller_retry_and_logs_its_reason(
     stack: Stack,
     monkeypatch: pytest.MonkeyPatch,
     logged: io.StringIO,

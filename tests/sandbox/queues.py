@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from sandbox.cloudformation.stack import SqsSource
+from sandbox.cloudformation.settings import SqsSource
 from sandbox.event_sources.sqs import SqsMapping
 from sandbox.lambda_runtime.invocation import Invoke
 

@@ -39,34 +39,34 @@ def results(cloud: Cloud) -> list[str]:
 def test_every_source_of_the_template_reaches_its_function(cloud: Cloud) -> None:
     """AWS Lambda Developer Guide, "Invoking Lambda with events from other AWS services"
     (lambda-services)."""
-    told = cloud.description["resources"]
+    resources = cloud.description["resources"]
     results(cloud)
     cloud.client("sqs").send_message(
-        QueueUrl=told["Queue"],
+        QueueUrl=resources["Queue"],
         MessageBody="x",
         MessageGroupId="g",
         MessageDeduplicationId=str(time.time()),
     )
     cloud.client("kinesis").put_record(
-        StreamName=told["Stream"], Data=b"x", PartitionKey="k"
+        StreamName=resources["Stream"], Data=b"x", PartitionKey="k"
     )
-    cloud.client("s3").put_object(Bucket=told["Bucket"], Key="x.avro", Body=b"x")
+    cloud.client("s3").put_object(Bucket=resources["Bucket"], Key="x.avro", Body=b"x")
     cloud.drain(20)
     assert sorted(results(cloud)) == ["aws:kinesis", "aws:s3", "aws:sqs"]
 
 
 def test_the_description_tells_urls_and_credentials(cloud: Cloud) -> None:
     """AWS CloudFormation User Guide, "Outputs" (outputs-section-structure)."""
-    told = cloud.description
-    assert told["webhook_url"] == told["api_url"] + "/probe"
-    assert told["webhook_username"] == "mixpanel"
-    assert len(told["webhook_password"]) == 32
-    assert told["functions"]["Probe"] == "sandbox-Probe"
+    description = cloud.description
+    assert description["webhook_url"] == description["api_url"] + "/probe"
+    assert description["webhook_username"] == "mixpanel"
+    assert len(description["webhook_password"]) == 32
+    assert description["functions"]["Probe"] == "sandbox-Probe"
     secret = cloud.client("secretsmanager").get_secret_value(
-        SecretId=told["resources"]["BrazeSecret"]
+        SecretId=description["resources"]["BrazeSecret"]
     )
     keys = {
-        "rest_api_key": told["braze_rest_api_key"],
+        "rest_api_key": description["braze_rest_api_key"],
         "partner_api_key": cloud.accounts.braze_partner_api_key,
         "data_import_key": cloud.accounts.braze_data_import_key,
     }
@@ -106,17 +106,17 @@ def test_no_process_outlives_the_command(
     """The sandbox's own rule, whatever ends it."""
     with command(build(tmp_path)) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        pid = _process_of_probe(told)
+        description = json.loads(process.stdout.readline())
+        pid = _process_of_probe(description)
         process.send_signal(number)
         process.wait(10)
-        eventually(lambda: not listening(told["aws_endpoint_url"]))
+        eventually(lambda: not listening(description["aws_endpoint_url"]))
         eventually(lambda: not _running(pid))
     assert process.returncode == (0 if number is signal.SIGTERM else -number)
 
 
-def _process_of_probe(told: dict[str, str]) -> int:
-    connection = http.client.HTTPConnection(told["api_url"][7:], timeout=20)
+def _process_of_probe(description: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection(description["api_url"][7:], timeout=20)
     with contextlib.closing(connection):
         body = json.dumps({"pid": True})
         connection.request("POST", "/probe", body, {"Content-Type": "text/plain"})
@@ -156,4 +156,4 @@ def test_a_cloud_that_cannot_start_leaves_nothing_running(
     cloud = Cloud(build(tmp_path), UNUSED, UNUSED)
     with pytest.raises(OSError, match="taken"):
         cloud.start()
-    assert not listening(cloud._endpoint)
+    assert not listening(cloud._aws.url)

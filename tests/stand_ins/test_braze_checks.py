@@ -11,7 +11,7 @@ EXPORT = "/users/export/ids"
 HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 
-# The order of checks: what is wrong in two ways is refused for the first
+# The order of checks: what is wrong in two ways is rejected for the first
 
 
 def test_the_path_comes_first(braze: BrazeStandIn, call: Call) -> None:
@@ -78,7 +78,7 @@ def test_then_the_rate_and_only_then_the_json() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b"\xff", b"1", b""])
-def test_what_is_no_json_object_is_refused(braze: BrazeStandIn, body: bytes) -> None:
+def test_what_is_no_json_object_is_rejected(braze: BrazeStandIn, body: bytes) -> None:
     headers = {"authorization": f"Bearer {REST_KEY}"}
     headers["content-type"] = "application/json; charset=utf-8"
     answer = requests.post(braze.url + TRACK, data=body, headers=headers, timeout=5)

@@ -55,8 +55,8 @@ def test_a_429_has_its_header_or_another_or_none(
     braze: BrazeStandIn, track: Call, kind: str, header: str
 ) -> None:
     braze.faults.plan(kind)
-    told = {name for name in track().headers if "retry-after" in name}
-    assert told == ({header} if header else set())
+    content = {name for name in track().headers if "retry-after" in name}
+    assert content == ({header} if header else set())
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_errors_take_many_forms(
     braze: BrazeStandIn, track: Call, kind: str, errors: Any
 ) -> None:
     braze.faults.plan(kind)
-    told = track(adds("c", external_id="u-1"), {"external_id": 7}).json()
-    assert told["errors"] == errors
+    content = track(adds("c", external_id="u-1"), {"external_id": 7}).json()
+    assert content["errors"] == errors
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_shares_of_faults_are_the_same_in_every_run(call: Call) -> None:
 # Over HTTP
 
 
-def test_it_can_be_asked_and_told_over_http(braze: BrazeStandIn, call: Call) -> None:
+def test_it_can_be_inspected_and_set_over_http(braze: BrazeStandIn, call: Call) -> None:
     call("/_stand_in/users", [{"external_id": "u-9", "aliases": {"l": "n"}}])
     call(TRACK, {"attributes": [adds("c", external_id="u-9")]})
     state = requests.get(f"{braze.url}/_stand_in/state", timeout=5).json()

@@ -99,7 +99,7 @@ def test_a_check_of_the_keys_has_no_changes(call: Call) -> None:
         ({"cohort_changes": [{"aliases": ["a"]}]}, 400, "cohort_changes must be"),
     ],
 )
-def test_a_bad_change_is_refused_with_the_documented_text(
+def test_a_bad_change_is_rejected_with_the_documented_text(
     call: Call, broken: dict[str, Any], status: int, text: str
 ) -> None:
     answer = call(USERS, ACCESS | {"cohort_changes": []} | broken)
@@ -116,7 +116,7 @@ def test_a_bad_change_is_refused_with_the_documented_text(
         ({"created_at": 7}, "created_at must be a valid time"),
     ],
 )
-def test_a_bad_name_is_refused_with_the_documented_text(
+def test_a_bad_name_is_rejected_with_the_documented_text(
     call: Call, broken: dict[str, Any], text: str
 ) -> None:
     answer = call(NAME, NAMED | broken)
@@ -124,7 +124,7 @@ def test_a_bad_name_is_refused_with_the_documented_text(
     assert answer.json()["message"].startswith(text)
 
 
-def test_a_customer_who_has_not_enabled_the_partner_is_told_with_the_secret(
+def test_a_customer_who_has_not_enabled_the_partner_is_answered_with_the_secret(
     braze: BrazeStandIn, call: Call
 ) -> None:
     braze.partner.disabled.add("dik")

@@ -33,16 +33,16 @@ def test_an_export_finds_by_every_identifier(braze: BrazeStandIn, call: Call) ->
 
 
 def test_an_export_is_matched_by_what_it_returns_and_not_by_order(call: Call) -> None:
-    told = export(call, external_ids=["u-1", "nobody", "u-2"]).json()
-    assert [user["external_id"] for user in told["users"]] == ["u-2", "u-1"]
-    assert told["invalid_user_ids"] == ["nobody"]
+    content = export(call, external_ids=["u-1", "nobody", "u-2"]).json()
+    assert [user["external_id"] for user in content["users"]] == ["u-2", "u-1"]
+    assert content["invalid_user_ids"] == ["nobody"]
 
 
 def test_a_device_tells_whether_its_user_is_identified(call: Call) -> None:
     (user,) = export(call, device_id="d-3").json()["users"]
     assert user["external_id"] == "u-3"
-    told = export(call, device_id="d-9").json()
-    assert (told["users"], "invalid_user_ids" in told) == ([], False)
+    content = export(call, device_id="d-9").json()
+    assert (content["users"], "invalid_user_ids" in content) == ([], False)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_an_email_beside_a_primary_identifier_is_written(
         {"external_id": "u-1", "number": {"inc": "2"}},
     ],
 )
-def test_a_bad_object_is_refused_by_index_and_the_others_go_on(
+def test_a_bad_object_is_rejected_by_index_and_the_others_go_on(
     braze: BrazeStandIn, track: Call, item: Any
 ) -> None:
     answer = track(adds("c", external_id="u-1"), item)
@@ -126,10 +126,10 @@ def test_a_bad_object_is_refused_by_index_and_the_others_go_on(
     assert alone.json()["errors"][0]["index"] == 0
 
 
-def test_an_id_on_the_blocklist_is_refused(braze: BrazeStandIn, track: Call) -> None:
+def test_an_id_on_the_blocklist_is_rejected(braze: BrazeStandIn, track: Call) -> None:
     braze.workspace.blocked.add("test")
-    told = track({"external_id": "test"}).json()["errors"][0]["type"]
-    assert told == "provided external_id is blacklisted and disallowed"
+    content = track({"external_id": "test"}).json()["errors"][0]["type"]
+    assert content == "provided external_id is blacklisted and disallowed"
 
 
 def test_limits_are_in_bytes_and_not_in_characters(track: Call) -> None:
@@ -145,8 +145,8 @@ def test_a_request_holds_75_objects_over_all_its_arrays(call: Call) -> None:
     user = {"external_id": "u-1"}
     events = [{**user, "name": "e", "time": "2031-04-05T06:07:08Z"}] * 35
     body = {"attributes": [user] * 40, "events": events}
-    told = call("/users/track", body).json()
-    assert (told["attributes_processed"], told["events_processed"]) == (40, 35)
+    content = call("/users/track", body).json()
+    assert (content["attributes_processed"], content["events_processed"]) == (40, 35)
     body["attributes"].append(user)
     answer = call("/users/track", body)
     assert (answer.status_code, answer.json()) == (
@@ -155,7 +155,7 @@ def test_a_request_holds_75_objects_over_all_its_arrays(call: Call) -> None:
     )
 
 
-def test_a_request_without_objects_is_refused(track: Call, call: Call) -> None:
+def test_a_request_without_objects_is_rejected(track: Call, call: Call) -> None:
     for answer in (track(), call("/users/track", {"attributes": None})):
         assert answer.status_code == 400
         assert answer.json()["message"].startswith("Valid data must be provided")
@@ -302,7 +302,7 @@ def test_an_export_does_not_show_what_is_only_queued() -> None:
         post("/users/track", {"attributes": [adds("c", external_id="u-1")]})
         assert post("/users/export/ids", export)["users"] == [{}]
         assert braze.state()["waiting"] == 1
-        assert post("/_stand_in/settle", {}) == {"applied": 1}
+        assert post("/_stand_in/apply", {}) == {"applied": 1}
         (user,) = post("/users/export/ids", export)["users"]
         assert user == {"custom_attributes": {"cohorts": ["c"]}}
 
@@ -338,5 +338,5 @@ def test_two_requests_for_one_user_may_be_applied_in_either_order(
                 headers={"authorization": f"Bearer {REST_KEY}"},
                 timeout=5,
             )
-        braze.backlog.settle()
+        braze.backlog.apply_all()
         assert bool(braze.workspace.cohort_members("cohorts", "c")) == member

@@ -79,25 +79,25 @@ def test_a_400_has_eight_shapes(
     mixpanel: MixpanelStandIn, send: Call, kind: str, records: Any
 ) -> None:
     mixpanel.faults.plan(kind)
-    told = send(event(), event(time=None)).json()
+    content = send(event(), event(time=None)).json()
     for record in records or ():
         if isinstance(record, dict):
             for absent in [key for key, value in record.items() if value is None]:
                 del record[absent]
-    assert told["failed_records"] == records
-    assert ("error" in told) == (kind != "no error")
-    assert told["status"] == (0 if kind == "status number" else "Bad Request")
-    assert told["num_records_imported"] == 1
+    assert content["failed_records"] == records
+    assert ("error" in content) == (kind != "no error")
+    assert content["status"] == (0 if kind == "status number" else "Bad Request")
+    assert content["num_records_imported"] == 1
     assert len(mixpanel.events) == 1
 
 
 def test_a_400_can_contradict_itself(mixpanel: MixpanelStandIn, send: Call) -> None:
     mixpanel.faults.plan("odd index")
-    told = send(event(), event(time=None)).json()
-    assert told["failed_records"] == [RECORD | {"index": 2_001}]
+    content = send(event(), event(time=None)).json()
+    assert content["failed_records"] == [RECORD | {"index": 2_001}]
     mixpanel.faults.plan("odd count")
-    told = send(event(), event(time=None)).json()
-    assert (told["num_records_imported"], told["failed_records"]) == (2, [RECORD])
+    content = send(event(), event(time=None)).json()
+    assert (content["num_records_imported"], content["failed_records"]) == (2, [RECORD])
 
 
 def test_a_shape_of_the_400_leaves_a_200_alone(
@@ -121,7 +121,7 @@ def test_a_fault_that_does_not_exist_is_an_error(mixpanel: MixpanelStandIn) -> N
         assert requests.post(url, json=plan, timeout=5).status_code == 400
 
 
-def test_it_can_be_asked_and_told_over_http(
+def test_it_can_be_inspected_and_set_over_http(
     mixpanel: MixpanelStandIn, send: Call
 ) -> None:
     send(event(), event(), event(**{"$ignore": True}))
@@ -139,7 +139,7 @@ def test_it_can_be_asked_and_told_over_http(
     assert mixpanel.state()["copies"] == 0
 
 
-def test_other_paths_and_methods_are_refused(mixpanel: MixpanelStandIn) -> None:
+def test_other_paths_and_methods_are_rejected(mixpanel: MixpanelStandIn) -> None:
     for path, status in (("/imports", 404), ("/_stand_in/x", 404), ("/import", 405)):
         headers = {"authorization": basic("token:")}
         answer = requests.get(mixpanel.url + path, headers=headers, timeout=5)

@@ -92,10 +92,10 @@ def test_a_rolling_minute_limits_events_and_bytes_without_retry_after(
             return import_body(mixpanel.url, orjson.dumps([event(), event()]))
 
         assert send().status_code == 200
-        refused = send()
-        assert refused.status_code == 429
-        assert "retry-after" not in refused.headers
-        assert refused.json()["error"].startswith("Project exceeded rate limits.")
+        limited = send()
+        assert limited.status_code == 429
+        assert "retry-after" not in limited.headers
+        assert limited.json()["error"].startswith("Project exceeded rate limits.")
         now[0] += 60
         assert send().status_code == 200
 
@@ -191,11 +191,11 @@ def test_rules_1_to_16_fail_one_event_and_import_the_others(
 ) -> None:
     answer = send(event(), breaking(change))
     assert answer.status_code == 400
-    told = answer.json()
-    assert (told["code"], told["status"]) == (400, "Bad Request")
-    assert told["error"] == "some data points in the request failed validation"
-    assert told["num_records_imported"] == 1
-    (failed,) = told["failed_records"]
+    content = answer.json()
+    assert (content["code"], content["status"]) == (400, "Bad Request")
+    assert content["error"] == "some data points in the request failed validation"
+    assert content["num_records_imported"] == 1
+    (failed,) = content["failed_records"]
     assert (failed["index"], failed["field"]) == (1, field)
     assert message in failed["message"]
     assert len(mixpanel.visible()) == 1
@@ -297,9 +297,9 @@ def test_rules_18_and_19_long_texts_and_names_are_cut_without_an_error(
 def test_rule_21_identity_events_fail_the_whole_request_in_simplified_projects(
     mixpanel: MixpanelStandIn, send: Call, name: str
 ) -> None:
-    told = send(event(), {"event": name, "properties": {}}).json()
-    assert told["num_records_imported"] == 0
-    (text,) = told["failed_records"]
+    content = send(event(), {"event": name, "properties": {}}).json()
+    assert content["num_records_imported"] == 0
+    (text,) = content["failed_records"]
     assert text.startswith("identity events are not allowed when project is using")
     assert not mixpanel.events
 

@@ -48,17 +48,17 @@ def test_members_come_in_pages_of_one_session(mixpanel: MixpanelStandIn) -> None
 
 
 def test_who_has_no_profile_can_be_left_out(mixpanel: MixpanelStandIn) -> None:
-    told = ask(
+    content = ask(
         mixpanel, ENGAGE, filter_by_cohort='{"id": 7}', include_all_users="false"
     )
-    assert told.json()["total"] == 2500
+    assert content.json()["total"] == 2500
 
 
 def test_properties_can_be_chosen(mixpanel: MixpanelStandIn) -> None:
-    told = ask(
+    content = ask(
         mixpanel, ENGAGE, filter_by_cohort='{"id": 7}', output_properties='["x"]'
     )
-    assert told.json()["results"][0] == {"$distinct_id": "u0", "$properties": {}}
+    assert content.json()["results"][0] == {"$distinct_id": "u0", "$properties": {}}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_sixty_queries_an_hour(mixpanel: MixpanelStandIn) -> None:
 
 
 def test_me_shows_what_an_account_may_reach(mixpanel: MixpanelStandIn) -> None:
-    told = ask(mixpanel, "/api/app/me").json()
-    assert told["results"]["projects"]["9"]["role"] == "analyst"
+    content = ask(mixpanel, "/api/app/me").json()
+    assert content["results"]["projects"]["9"]["role"] == "analyst"
     assert ask(mixpanel, "/api/app/me", auth="reader:wrong").status_code == 401

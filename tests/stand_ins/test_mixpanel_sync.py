@@ -210,22 +210,22 @@ def test_every_dialect_says_every_change_and_nothing_else(name: str) -> None:
 @pytest.mark.parametrize("name", NAMED_DIALECTS)
 def test_every_dialect_ends_with_a_receiver_that_knows_everybody(name: str) -> None:
     """A receiver with a set is right in a calm world."""
-    held: set[str] = set()
+    received: set[str] = set()
 
     def receive(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         members = body.get("members") or body["parameters"].get("members", ())
         people = {member["mixpanel_distinct_id"] for member in members}
         if body["action"] == "remove_members":
-            held.difference_update(people)
+            received.difference_update(people)
         else:
-            held.update(people)
+            received.update(people)
         return 200, {"status": "success"}
 
     sender = sync(receive, people=30, dialect=NAMED_DIALECTS[name], page_size=7)
     assert sender.run().success
     sender.cohort.members = {f"u{n}": {} for n in range(10, 45)}
     assert sender.run().success
-    assert held == set(sender.cohort.members)
+    assert received == set(sender.cohort.members)
 
 
 def test_there_are_at_least_a_dozen_dialects_and_no_two_are_alike() -> None:
@@ -376,8 +376,8 @@ def test_a_person_with_curl_can_sync_a_cohort(
 
     assert post("cohorts", id="7", name="Trial", members=["u-1", "u-2"]).ok
     order = {"id": "7", "url": url, "username": "mixpanel"}
-    refused = post("sync", **order, password="wrong").json()
-    assert (refused["paused"], refused["message"]) == (True, "wrong")
+    paused = post("sync", **order, password="wrong").json()
+    assert (paused["paused"], paused["message"]) == (True, "wrong")
     assert post("sync", **order, password="right").json()["success"]
     post("cohorts", id="7", members={"u-2": {"plan": "pro"}, "u-3": {}})
     assert post("sync", **order, password="right").json()["statuses"] == [200, 200]

@@ -1,6 +1,6 @@
 """The accounts of the cohort flow, read from where the bridge keeps them.
 
-Every page that was answered 2xx is processed, waits in the queue, or is put aside. The
+Every page that was answered 2xx is processed, in the queue, or in quarantine. The
 ledger says which pages were registered and processed, the bucket what was in them.
 """
 
@@ -101,13 +101,13 @@ def quarantine(cloud: Cloud) -> list[QuarantinedItem]:
     ]
 
 
-def pages_put_aside(cloud: Cloud) -> Counter[str]:
-    """Accepted pages that were put aside later, by cohort."""
+def quarantined_pages(cloud: Cloud) -> Counter[str]:
+    """How many accepted pages were quarantined later, by cohort id."""
     found: Counter[str] = Counter()
     for item in quarantine(cloud):
         try:
             message = json.loads(item.original)
             found[message["key"]["cohort"]] += message["kind"] == "page"
         except (ValueError, TypeError, KeyError):
-            continue  # a refused body, which was never answered 2xx
+            continue  # a malformed body, which was never answered 2xx
     return found

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sandbox.cloud import REGION, Cloud
+from sandbox.aws_server.process import REGION
+from sandbox.cloud import Cloud
 from sandbox.event_sources.sqs import sqs_record
 
 
@@ -18,7 +19,7 @@ def receive(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def delete(cloud: Cloud, record: dict[str, Any]) -> None:
-    """What succeeded does not come again."""
+    """As Lambda does with a message that succeeded."""
     cloud.client("sqs").delete_message(
         QueueUrl=cloud.description["resources"]["CohortQueue"],
         ReceiptHandle=record["receiptHandle"],

@@ -1,43 +1,24 @@
-"""The webhook's real handler in this process, with stores in memory around it.
+"""The webhook's real handler in this process, on stores that are fast.
 
-For tests of many thousand calls: S3 and SQS are lists, the ledger is on moto, or in
-memory where moto would take an hour. It is emptied now and then: moto takes longer the
-more a partition holds.
+For tests of many thousands of calls: S3 is a dictionary and SQS a list; the ledger is
+on moto, or in memory where moto would take an hour. It is emptied now and then: moto
+takes longer the more a partition holds.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
 from typing import Any
 
-import pytest
 from botocore.exceptions import ClientError
 
-from bridge.aws import clients
 from bridge.quarantine import QuarantinedItem, from_lines
 from functions.cohort_webhook import app
-from sandbox.cloudformation.stack import ApiSettings, Route
+from sandbox.cloudformation.settings import ApiSettings, Route
 from sandbox.http_api.payload import Request, event_of
 from tests.fakes.memory_ledger import MemoryLedger
-from tests.integration.stack import (
-    PASSWORD,
-    Context,
-    Stack,
-    forget_secrets,
-    stack,
-)
-
-__all__ = [
-    "PASSWORD",
-    "Door",
-    "Stack",
-    "door",
-    "forget_secrets",
-    "stack",
-    "swift_door",
-]
+from tests.integration.stack import Context, Stack
 
 ROUTE = Route("F", "api", "POST", "/cohorts")
 API = ApiSettings("abcdefghij")
@@ -85,25 +66,24 @@ class Door:
         """Status and JSON of the answer; whatever the handler raises goes through."""
         number = next(self.calls)
         if number % 20 == 0:
-            self.forget()
+            self.empty_ledger()
         request = Request("POST", "/cohorts", headers, body, request_id=f"r{number}")
         return self.invoke(event_of(request, ROUTE, {}, API, NOW + number))
 
-    def forget(self) -> None:
-        """Empty the ledger."""
-        if self.ledger is not None:
+    def empty_ledger(self) -> None:
+        if self.ledger is None:
+            self.stack.empty_ledger()
+        else:
             self.ledger = MemoryLedger()
-            return
-        self.stack.forget()
 
     def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Call with a ready event, through JSON as Lambda passes it."""
+        """Call with an event of the API, through JSON as Lambda passes it."""
         answer = app.handler(json.loads(json.dumps(event)), Context())
-        told = json.loads(json.dumps(answer))
-        return told["statusCode"], json.loads(told["body"])
+        answer = json.loads(json.dumps(answer))
+        return answer["statusCode"], json.loads(answer["body"])
 
-    def kept(self) -> list[QuarantinedItem]:
-        """What was put aside since the last look."""
+    def take_quarantine(self) -> list[QuarantinedItem]:
+        """What was quarantined since this was last called; the bucket is emptied."""
         items = [
             item
             for key, content in self.bucket.objects.items()
@@ -112,24 +92,3 @@ class Door:
         ]
         self.bucket.objects.clear()
         return items
-
-
-@pytest.fixture
-def door(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    made = Door(stack)
-    real = clients.create
-    fakes = {"s3": made.bucket, "sqs": made.queue}
-    monkeypatch.setattr(
-        clients, "create", lambda name, *more: fakes.get(name) or real(name, *more)
-    )
-    app.webhook.cache_clear()
-    yield made
-    app.webhook.cache_clear()
-
-
-@pytest.fixture
-def swift_door(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
-    """The ledger is in memory; the model's tests hold the two ledgers to be one."""
-    door.ledger = MemoryLedger()
-    monkeypatch.setattr(app.Webhook, "_ledger", lambda *_: door.ledger)
-    return door

@@ -198,9 +198,9 @@ def begin(
     patience: float = 0.02,
 ) -> History:
     """A history that has not begun; waits are `patience` times those of Mixpanel."""
-    told = cloud.description
-    url, username = told["webhook_url"], told["webhook_username"]
-    password = told["webhook_password"]
+    description = cloud.description
+    url, username = description["webhook_url"], description["webhook_username"]
+    password = description["webhook_password"]
     rng = random.Random(seed)
     network = Network(
         _poster(url, username, password),
@@ -220,7 +220,7 @@ def begin(
     return History(name, cohort, sync, network, people, random.Random(seed + 2))
 
 
-def held(cloud: Cloud, cohort: Cohort) -> set[str]:
+def members_at_braze(cloud: Cloud, cohort: Cohort) -> set[str]:
     """Who is in the cohort at Braze."""
     braze: Any = cloud.braze
     members = braze.workspace.cohort_members(

@@ -31,7 +31,7 @@ def test_check_finds_nothing_wrong_with_a_stack_that_works(
     assert "Braze takes the partner key" in said
 
 
-def test_check_says_which_key_is_refused(
+def test_check_says_which_key_is_rejected(
     cloud: Cloud, description: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     braze: Any = cloud.braze
@@ -45,14 +45,14 @@ def test_check_says_which_key_is_refused(
     assert cloud.description["braze_rest_api_key"] not in said
 
 
-def test_what_was_put_aside_is_counted_and_brought_back(
+def test_the_quarantine_is_counted_and_replayed(
     cloud: Cloud, description: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = CurrentsSource(["replayed-user"], int(time.time()) - 60, seed=99).event()
     items = [
         QuarantinedItem(
             json.dumps(event).encode(),
-            "refused",
+            "rejected",
             position="shard:7/0",
             mapping="0",
             key=("[Old name]", "replayed-user", 1, "old-id"),
@@ -63,12 +63,12 @@ def test_what_was_put_aside_is_counted_and_brought_back(
     day = datetime(2031, 1, 2, tzinfo=UTC)
     Quarantine(cloud.client("s3"), bucket, "currents").put("test", day, items)
     assert main(["--description", description, "status", "--date", "2031-01-02"]) == 0
-    assert "put aside in currents: refused" in capsys.readouterr().out
+    assert "quarantined in currents: rejected" in capsys.readouterr().out
     assert main(["--description", description, "replay", "--date", "2031-01-02"]) == 0
     said = capsys.readouterr().out
     assert "1  events replayed" in said
     assert "1  events left: not_json" in said
-    assert "1  of these are another event for Mixpanel" in said
+    assert "1  of these get another key under mapping" in said
     assert "shard:7/0 (mapping 0): ('[Old name]', 'replayed-user', 1, 'old-id')" in said
     cloud.drain(60)
     mixpanel: Any = cloud.mixpanel

@@ -62,7 +62,7 @@ def body(session: str = "s-1", **changes: Any) -> dict[str, Any]:
 
 def test_s_canary(still_cloud: Cloud) -> None:
     cloud = still_cloud
-    told = cloud.description
+    description = cloud.description
     braze: Any = cloud.braze
     for person in IDS:
         braze.workspace.add_user(external_id=person)
@@ -73,16 +73,16 @@ def test_s_canary(still_cloud: Cloud) -> None:
 
         def post(content: bytes, password: str) -> int:
             response = session.post(
-                told["webhook_url"],
+                description["webhook_url"],
                 data=content,
-                auth=(told["webhook_username"], password),
+                auth=(description["webhook_username"], password),
                 headers={"content-type": "application/json"},
                 timeout=60,
             )
             answers.append(response.text + str(response.headers))
             return response.status_code
 
-        good = told["webhook_password"]
+        good = description["webhook_password"]
         whole = json.dumps(body()).encode()
         statuses = [
             post(whole, good),
@@ -92,17 +92,17 @@ def test_s_canary(still_cloud: Cloud) -> None:
             post(json.dumps(body("s-2", mixpanel_cohort_id="")).encode(), good),
         ]
         # A store that fails is where an exception would quote what was sent.
-        told_bucket = told["resources"]["DataBucket"]
-        empty_bucket(cloud, told_bucket)
-        cloud.client("s3").delete_bucket(Bucket=told_bucket)
+        bucket = description["resources"]["DataBucket"]
+        empty_bucket(cloud, bucket)
+        cloud.client("s3").delete_bucket(Bucket=bucket)
         statuses.append(post(json.dumps(body("s-3")).encode(), good))
-        cloud.client("s3").create_bucket(Bucket=told_bucket)
+        cloud.client("s3").create_bucket(Bucket=bucket)
         statuses += [post(json.dumps(body("s-4")).encode(), good)]
         statuses += [post(whole[:-1], good)]
     assert statuses == [200, 401, 400, 400, 400, 503, 200, 400]
     messages = process(cloud, ("401", "html", "fatal message", "errors text", ""))
     assert braze.workspace.cohort_members("mixpanel_cohorts", "mixpanel_7") == set(IDS)
-    keys = [good, wrong, told["braze_rest_api_key"]]
+    keys = [good, wrong, description["braze_rest_api_key"]]
     found = search(cloud, messages, answers, keys)
     record_claim(
         row="S-canary, cohorts",
@@ -150,16 +150,18 @@ def search(
     cloud: Cloud, messages: list[str], answers: list[str], keys: list[str]
 ) -> dict[str, Any]:
     """Hits by kind of place, and how many places were searched."""
-    told = cloud.description
+    description = cloud.description
     secret = [*keys, *PERSONAL.values()]
-    logs = [path.read_text() for path in Path(told["logs"]).glob("Cohort*.log")]
-    s3, bucket = cloud.client("s3"), told["resources"]["DataBucket"]
+    logs = [path.read_text() for path in Path(description["logs"]).glob("Cohort*.log")]
+    s3, bucket = cloud.client("s3"), description["resources"]["DataBucket"]
     objects: list[tuple[str, str]] = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for entry in page.get("Contents", ()):
             content = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
             objects.append((entry["Key"], content.decode()))
-    table = cloud.client("dynamodb").scan(TableName=told["resources"]["LedgerTable"])
+    table = cloud.client("dynamodb").scan(
+        TableName=description["resources"]["LedgerTable"]
+    )
     rows = [json.dumps(item, default=str) for item in table["Items"]]
     assert len(logs) == 3
     assert any("message processed" in log for log in logs)

@@ -19,7 +19,7 @@ from sandbox.lambda_runtime.invocation import SYNCHRONOUS_PAYLOAD_LIMIT
 from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import accounts, cohorts_in_ledger, quarantine, waiting
 from tests.system.claims import record_claim
-from tests.system.syncs import AT_ONCE, begin, held
+from tests.system.syncs import AT_ONCE, begin, members_at_braze
 
 QUICK_SIZES, SIZES = 20, 300
 QUICK_FLOOD, FLOOD = 400, 10_000
@@ -56,10 +56,10 @@ def body_of_size(size: int, cohort: str) -> bytes:
 def sizes(cloud: Cloud, number: int) -> None:
     braze: Any = cloud.braze
     braze.workspace.add_user(external_id="size-1")
-    told = cloud.description
+    description = cloud.description
     session = requests.Session()
     session.trust_env = False
-    session.auth = (told["webhook_username"], told["webhook_password"])
+    session.auth = (description["webhook_username"], description["webhook_password"])
     logarithmic = number - len(AT_THE_LIMIT)
     steps = [
         round(math.exp(math.log(LARGEST) * step / (logarithmic - 1)))
@@ -73,7 +73,7 @@ def sizes(cloud: Cloud, number: int) -> None:
         cohort = f"size-{size}-{next(numbers)}"
         body = body_of_size(size, cohort)
         response = session.post(
-            told["webhook_url"],
+            description["webhook_url"],
             data=body,
             headers={"content-type": "application/json"},
             timeout=60,
@@ -94,26 +94,24 @@ def sizes(cloud: Cloud, number: int) -> None:
         or braze.workspace.cohort_members("mixpanel_cohorts", f"mixpanel_{cohort}")
         != {"size-1"}
     ]
-    kept = {item.original for item in quarantine(cloud)}
-    refused = sorted(size for size, status in statuses.items() if status == 413)
+    quarantined = {item.original for item in quarantine(cloud)}
+    too_large = sorted(size for size, status in statuses.items() if status == 413)
     largest = max(cohorts)
-    told_statuses = ", ".join(
-        f"{n} x {s}" for s, n in Counter(statuses.values()).items()
-    )
+    counts = ", ".join(f"{n} x {s}" for s, n in Counter(statuses.values()).items())
     record_claim(
         row="A-size",
         size=f"{len(statuses)} bodies of 1 B to {LARGEST} B, and {BODY_LIMIT} + 1",
         faults="none",
         claim="0 lost; over the 6 MB of a Lambda event or the 10 MB of the API: 413",
-        result=f"{len(lost)} lost, {len(bodies - kept)} refused and not kept; "
-        f"{told_statuses}; largest taken {largest}, smallest 413 {refused[0]}",
+        result=f"{len(lost)} lost, {len(bodies - quarantined)} not in quarantine; "
+        f"{counts}; largest taken {largest}, smallest 413 {too_large[0]}",
     )
     assert lost == []
-    assert bodies <= kept
+    assert bodies <= quarantined
     assert set(statuses.values()) == {200, 400, 413}
-    assert all(answers[s] == {"message": "Request Entity Too Large"} for s in refused)
+    assert all(answers[s] == {"message": "Request Entity Too Large"} for s in too_large)
     # The event is the body with its quotation marks escaped, and the headers.
-    assert largest < SYNCHRONOUS_PAYLOAD_LIMIT < refused[0] + 4_000
+    assert largest < SYNCHRONOUS_PAYLOAD_LIMIT < too_large[0] + 4_000
     assert [statuses[size] for size in AT_THE_LIMIT] == [200, 200, 413, 413, 413]
 
 
@@ -173,7 +171,7 @@ def flood(cloud: Cloud, strangers: int, pages: int) -> None:
         + ", ".join(f"{n} x {s}" for s, n in sorted(statuses.items())),
     )
     assert result.success
-    assert held(cloud, history.cohort) == set(people)
+    assert members_at_braze(cloud, history.cohort) == set(people)
     assert (lost, accepted) == (0, 0)
     assert statuses[401] > 0
     assert "stranger" not in cohorts_in_ledger(cloud)
@@ -219,7 +217,7 @@ def nothing_in_vain(cloud: Cloud, events: int) -> None:
         claim="0 no-op ids sent, calls = ceil(changes / 75) per page",
         result=f"{noops} no-ops, {points} data points, {calls} calls of {expected}",
     )
-    assert held(cloud, history.cohort) == set(members)
+    assert members_at_braze(cloud, history.cohort) == set(members)
     assert (noops, calls, points) == (0, expected, sent)
     assert waiting(cloud) == 0
 

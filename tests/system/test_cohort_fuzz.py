@@ -1,4 +1,4 @@
-"""A-fuzz and A-auth: whatever comes, the handler answers, and keeps what it refuses.
+"""A-fuzz and A-auth: the handler answers any call, and quarantines what it refuses.
 
 Examples are drawn by hypothesis from a fixed source, so that a run repeats the last.
 """
@@ -14,17 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.cohort_webhook import app
+from tests.integration.stack import PASSWORD, forget_secrets
 from tests.system.claims import record_claim
-from tests.system.doors import (
-    PASSWORD,
-    Door,
-    door,
-    forget_secrets,
-    stack,
-    swift_door,
-)
-
-__all__ = ["door", "stack", "swift_door"]
+from tests.system.doors import Door
 
 QUICK_BODIES, QUICK_HEADERS, QUICK_WRONG, QUICK_ROTATION = 600, 300, 500, 100
 BODIES, HEADERS, WRONG, ROTATION = 100_000, 20_000, 10_000, 5_000
@@ -130,15 +122,15 @@ members = st.lists(
 odd_members = st.builds(lambda m: json.dumps(page(members=m)).encode(), members)
 
 
-def spoil(at: int, cut: int, put: bytes) -> bytes:
+def damage(at: int, cut: int, put: bytes) -> bytes:
     return VALID[:at] + put + VALID[at + cut :]
 
 
-spoilt = st.builds(
-    spoil, st.integers(0, len(VALID)), st.integers(0, 40), st.binary(max_size=6)
+damaged = st.builds(
+    damage, st.integers(0, len(VALID)), st.integers(0, 40), st.binary(max_size=6)
 )
 bodies = (
-    st.sampled_from(TRAPS) | odd_pages | odd_members | spoilt | st.binary(max_size=60)
+    st.sampled_from(TRAPS) | odd_pages | odd_members | damaged | st.binary(max_size=60)
 )
 
 
@@ -160,11 +152,11 @@ def fuzz_bodies(door: Door, examples: int) -> None:
         sent = len(door.queue.sent)
         status, answer = door.call(body, [RIGHT, JSON_TYPE])
         statuses[status] += 1
-        kept = door.kept()
+        quarantined = door.take_quarantine()
         if status == 200:
             fine = len(door.queue.sent) > sent and answer["status"] == "success"
         else:
-            digests = [hashlib.sha256(item.original).digest() for item in kept]
+            digests = [hashlib.sha256(item.original).digest() for item in quarantined]
             fine = (
                 status == 400
                 and bool(answer["error"]["message"])
@@ -267,7 +259,7 @@ def wrong_passwords(number: int) -> list[tuple[str, str]]:
     return pairs[:number]
 
 
-def refuse_wrong_passwords(door: Door, number: int) -> None:
+def reject_wrong_passwords(door: Door, number: int) -> None:
     statuses = Counter(
         door.call(VALID, [("authorization", basic(*pair)), JSON_TYPE])[0]
         for pair in wrong_passwords(number)
@@ -312,7 +304,7 @@ def rotate(door: Door, number: int) -> None:
     put(pairs[0])
     before = answers(old, third // 2)
     put(*pairs)
-    # At once: the new one is unknown to the cache, and the first refusal reads anew.
+    # At once: the new one is unknown to the cache, and the first 401 reads it anew.
     overlap = answers(old, third // 2) + answers(new, third // 2)
     five_minutes_pass()
     overlap += answers(old, third // 2) + answers(new, third // 2)
@@ -333,7 +325,7 @@ def rotate(door: Door, number: int) -> None:
 
 
 def test_a_auth_wrong_pairs(door: Door) -> None:
-    refuse_wrong_passwords(door, QUICK_WRONG)
+    reject_wrong_passwords(door, QUICK_WRONG)
 
 
 def test_a_auth_rotation(door: Door) -> None:
@@ -342,7 +334,7 @@ def test_a_auth_rotation(door: Door) -> None:
 
 @pytest.mark.soak
 def test_a_auth_wrong_pairs_at_full_size(door: Door) -> None:
-    refuse_wrong_passwords(door, WRONG)
+    reject_wrong_passwords(door, WRONG)
 
 
 @pytest.mark.soak

@@ -26,13 +26,13 @@ class Sender:
     def __init__(self, cloud: Cloud, partner_key: str, import_key: str) -> None:
         self.url = f"{cloud.description['api_url']}/partners/mixpanel/cohorts"
         self.keys = {"partner_api_key": partner_key, "client_secret": import_key}
-        self.held_removal: set[str] = set()
+        self.sent: set[str] = set()
         self.session = requests.Session()
         self.session.trust_env = False
 
     def post(self, path: str, **body: Any) -> tuple[int, Any]:
-        told = {**self.keys, "cohort_id": COHORT, **body}
-        answer = self.session.post(self.url + path, json=told, timeout=60)
+        content = {**self.keys, "cohort_id": COHORT, **body}
+        answer = self.session.post(self.url + path, json=content, timeout=60)
         return answer.status_code, answer.json()
 
     def name(self, name: str) -> None:
@@ -40,30 +40,31 @@ class Sender:
         assert self.post("", name=name, created_at=created) == SUCCESS
 
     def sync(self, members: set[str], **kinds: Any) -> None:
-        changes = [(each, True) for each in sorted(members - self.held_removal)]
-        changes += [(each, False) for each in sorted(self.held_removal - members)]
+        changes = [(each, True) for each in sorted(members - self.sent)]
+        changes += [(each, False) for each in sorted(self.sent - members)]
         for start in range(0, len(changes), 1000):
             chunk = changes[start : start + 1000]
             joins = {"user_ids": [each for each, joins in chunk if joins]} | kinds
             leaves = [each for each, joins in chunk if not joins]
-            told = [joins, {"user_ids": leaves, "should_remove": True}]
-            assert self.post("/users", cohort_changes=told) == SUCCESS
-        self.held_removal = members
+            cohort_changes = [joins, {"user_ids": leaves, "should_remove": True}]
+            assert self.post("/users", cohort_changes=cohort_changes) == SUCCESS
+        self.sent = members
 
 
 SUCCESS = (201, {"message": "success"})
 
 
 def store(cloud: Cloud, partner_keys: list[str], import_keys: list[str]) -> None:
-    told = cloud.description
+    description = cloud.description
     secret = {
-        "username": told["webhook_username"],
-        "password": told["webhook_password"],
+        "username": description["webhook_username"],
+        "password": description["webhook_password"],
         "partner_api_keys": partner_keys,
         "data_import_keys": import_keys,
     }
     cloud.client("secretsmanager").put_secret_value(
-        SecretId=told["resources"]["WebhookSecret"], SecretString=json.dumps(secret)
+        SecretId=description["resources"]["WebhookSecret"],
+        SecretString=json.dumps(secret),
     )
 
 
@@ -83,7 +84,7 @@ def members(cloud: Cloud) -> set[str]:
     return set(braze.workspace.cohort_members("mixpanel_cohorts", value))
 
 
-def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_refusal(
+def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_rejection(
     cloud: Cloud,
 ) -> None:
     braze: Any = cloud.braze
@@ -118,11 +119,11 @@ def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_refusal(
         ["import-key-new", "import-key-old"],
     )
     rotated = Sender(cloud, "partner-key-new", "import-key-new")
-    rotated.held_removal = sender.held_removal
+    rotated.sent = sender.sent
     rotated.sync(people(300, 1_310))
-    sender.held_removal = rotated.held_removal
+    sender.sent = rotated.sent
     sender.sync(people(310, 1_310))
-    rotated.held_removal = sender.held_removal
+    rotated.sent = sender.sent
     store(cloud, ["partner-key-new"], ["import-key-new"])
     rotated.name("Trial, week 2")
     rotated.sync(people(310, 320))
@@ -132,7 +133,9 @@ def test_r1_r2_r3_r4_r5_r6_the_cohort_arrives_and_keys_rotate_without_a_refusal(
     assert not [path for path in space.calls if path.startswith(other)]
 
 
-def test_a_wrong_key_is_told_in_brazes_words_and_reaches_no_log(cloud: Cloud) -> None:
+def test_a_wrong_key_is_answered_in_brazes_words_and_reaches_no_log(
+    cloud: Cloud,
+) -> None:
     store(cloud, ["canary-partner-key"], ["canary-import-key"])
     wrong = Sender(cloud, "canary-partner-key", "canary-wrong-key")
     status, body = wrong.post("/users", cohort_changes=[])

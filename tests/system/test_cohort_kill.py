@@ -15,11 +15,11 @@ import pytest
 from bridge.cohorts.messages import CohortKey
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
-from sandbox.servers.boundaries import Boundaries, Door
+from sandbox.servers.kill_proxy import KillProxy, KillSwitch
 from tests.system.accounts import accounts
 from tests.system.claims import record_claim
 from tests.system.deliveries import delete, receive
-from tests.system.syncs import AT_ONCE, History, begin, held
+from tests.system.syncs import AT_ONCE, History, begin, members_at_braze
 
 WEBHOOK, CONSUMER = "CohortWebhookFunction", "CohortConsumerFunction"
 KINDS = ("members", "add_members", "remove_members")
@@ -30,7 +30,7 @@ EVERY = 13
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where a function dies; `cold` is in the first invocation of its process."""
+    """Where a function is killed; `cold` is in the first invocation of its process."""
 
     function: str
     kind: str
@@ -40,16 +40,16 @@ class Case:
 
 
 class World:
-    """The functions behind doors, their queue emptied by hand."""
+    """The functions behind kill proxies; the test delivers the queue's messages."""
 
-    def __init__(self, cloud: Cloud, boundaries: Boundaries) -> None:
+    def __init__(self, cloud: Cloud, switch: KillSwitch) -> None:
         self.cloud = cloud
-        self.boundaries = boundaries
+        self.switch = switch
         self.ids = count(1)
         self.seen: list[str] = []
 
     def run(self, case: Case) -> list[str]:
-        """One cohort through one death; the calls that were made up to it."""
+        """Sync one cohort with one kill; the calls up to it."""
         history = begin(
             self.cloud,
             f"{next(self.ids)}",
@@ -65,12 +65,12 @@ class World:
             members.update({PEOPLE[6]: {}, PEOPLE[7]: {}})
             del members[PEOPLE[0]], members[PEOPLE[1]]
         calls = self._sync(history, case)
-        assert held(self.cloud, history.cohort) == set(members)
-        # What a death left behind must not spoil the next difference either.
+        assert members_at_braze(self.cloud, history.cohort) == set(members)
+        # What the kill left behind must not falsify the next difference either.
         members.update({PEOPLE[0]: {}})
         del members[PEOPLE[2]]
         self._sync(history, None)
-        assert held(self.cloud, history.cohort) == set(members)
+        assert members_at_braze(self.cloud, history.cohort) == set(members)
         self._check_accounts(history)
         return calls
 
@@ -94,7 +94,7 @@ class World:
         return self.seen if case is not None else []
 
     def deliver(self, case: Case | None) -> None:
-        """Until the queue is empty; the first page of the case's kind is its victim."""
+        """Empty the queue; the first page of the case's kind meets the kill."""
         while records := receive(self.cloud):
             for record in records:
                 event = {"Records": [record]}
@@ -107,7 +107,7 @@ class World:
                 delete(self.cloud, record)
 
     def _consume(self, event: dict[str, Any]) -> bool:
-        """Whether it has to come again."""
+        """Whether the message was not processed."""
         invocation = self.cloud.invoke(CONSUMER, event)
         if invocation.function_error:
             return True
@@ -116,13 +116,13 @@ class World:
     def _armed(self, case: Case, act: Any) -> Any:
         if case.cold:
             self.cloud.kill(case.function)
-        self.boundaries.arm(
+        self.switch.arm(
             case.at, lambda: self.cloud.kill(case.function), after=case.after
         )
         result = act()
-        assert self.boundaries.killed == (case.at is not None)
-        self.seen = list(self.boundaries.calls)
-        self.boundaries.arm(None, lambda: None, after=False)
+        assert self.switch.killed == (case.at is not None)
+        self.seen = list(self.switch.calls)
+        self.switch.arm(None, lambda: None, after=False)
         return result
 
     def _check_accounts(self, history: History) -> None:
@@ -134,23 +134,21 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(built: Any) -> Iterator[World]:
-    boundaries = Boundaries()
-    with Door(boundaries) as aws, Door(boundaries) as vendor:
-        doors = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
-        with Cloud(
-            built, concurrency=1, environment=doors, parameters=AT_ONCE
-        ) as cloud:
+    switch = KillSwitch()
+    with KillProxy(switch) as aws, KillProxy(switch) as vendor:
+        urls = {"AWS_ENDPOINT_URL": aws.url, "BRAZE_REST_ENDPOINT": vendor.url}
+        with Cloud(built, concurrency=1, environment=urls, parameters=AT_ONCE) as cloud:
             aws.upstream = cloud.description["aws_endpoint_url"]
             vendor.upstream = cloud.description["braze_url"]
             braze: Any = cloud.braze
             for person in PEOPLE:
                 braze.workspace.add_user(external_id=person)
             cloud.pause()
-            yield World(cloud, boundaries)
+            yield World(cloud, switch)
 
 
 def cases(world: World) -> tuple[list[Case], dict[tuple[str, str], list[str]]]:
-    """All boundaries of a run in which nobody dies, both sides of each."""
+    """All calls of a run without a kill, both sides of each."""
     world.run(Case(WEBHOOK, "members"))  # the processes are warm then
     every: list[Case] = []
     calls: dict[tuple[str, str], list[str]] = {}

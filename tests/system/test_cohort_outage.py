@@ -15,11 +15,7 @@ from tests.system.virtual import (
     VISIBILITY,
     Message,
     VirtualWorld,
-    stack,
-    virtual,
 )
-
-__all__ = ["stack", "virtual"]
 
 DAY, HALF_AN_HOUR = 86_400.0, 1_800.0
 FAULTS = (
@@ -33,7 +29,7 @@ FAULTS = (
     "reset after",
 )
 HELD = 20.0
-"""Seconds for which a refused call holds its batch up: the transport's pauses."""
+"""Seconds for which a failed call holds its batch up: the transport's pauses."""
 QUICK_OUTAGE, OUTAGE = (3, 9), (20, 500)
 QUICK_LATE, LATE = 60, 1_000
 
@@ -53,8 +49,8 @@ def recurring(
 
 
 def pages_of(messages: list[Message]) -> list[dict[str, Any]]:
-    told = [json.loads(message.body) for message in messages]
-    return [each for each in told if each["kind"] == "page"]
+    contents = [json.loads(message.body) for message in messages]
+    return [each for each in contents if each["kind"] == "page"]
 
 
 def named(world: VirtualWorld, message: Message) -> list[str]:
@@ -65,7 +61,7 @@ def named(world: VirtualWorld, message: Message) -> list[str]:
     return [distinct_id for distinct_id, _ in json.loads(content)]
 
 
-def held(world: VirtualWorld, cohort: Cohort) -> set[str]:
+def members_at_braze(world: VirtualWorld, cohort: Cohort) -> set[str]:
     name = f"mixpanel_{cohort.id}"
     return set(world.braze.workspace.cohort_members("mixpanel_cohorts", name))
 
@@ -120,7 +116,9 @@ def outage(world: VirtualWorld, cohorts: int, pages: int) -> None:
         != [p["page"] for p in sent if p["key"]["cohort"] == cohort.id]
         for cohort in made
     )
-    wrong = sum(held(world, cohort) != set(cohort.members) for cohort in made)
+    wrong = sum(
+        members_at_braze(world, cohort) != set(cohort.members) for cohort in made
+    )
     after = max(at for at, _ in world.handled) - ends
     record_claim(
         row="A-outage",
@@ -129,12 +127,12 @@ def outage(world: VirtualWorld, cohorts: int, pages: int) -> None:
         faults="every call: "
         + ", ".join(f"{n} x {k}" for k, n in sorted(faults.items())),
         claim="0 in the dead-letter queue, order kept in each cohort, 0 wrong after",
-        result=f"{len(world.queue.aborted)} in the DLQ (most receives "
+        result=f"{len(world.queue.dead)} in the DLQ (most receives "
         f"{world.queue.most_received} of {RECEIVES}), {disordered} cohorts out of "
         f"order, {wrong} wrong; all in {after / 60:.0f} min after its end",
     )
     assert len(sent) == cohorts * each
-    assert (world.queue.aborted, world.queue.waiting) == ([], [])
+    assert (world.queue.dead, world.queue.waiting) == ([], [])
     assert (disordered, wrong) == (0, 0)
     assert len(handled) == len(sent)
     assert set(faults) == set(FAULTS)
@@ -183,11 +181,13 @@ def one_bad_cohort(world: VirtualWorld, cohorts: int, pages: int) -> None:
         result=f"{before} of its batches ({alone} in all) before the last of the "
         f"others, who were done after {late:.0f} s",
     )
-    assert all(held(world, cohort) == set(cohort.members) for cohort in made[1:])
-    assert held(world, bad) == set()
+    assert all(
+        members_at_braze(world, cohort) == set(cohort.members) for cohort in made[1:]
+    )
+    assert members_at_braze(world, bad) == set()
     assert before <= 1 + len(done) // 50
     assert late < before * HELD + len(done) * 0.2
-    assert world.queue.aborted == []
+    assert world.queue.dead == []
 
 
 def late_pages(world: VirtualWorld, pages: int) -> None:
@@ -226,10 +226,10 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                     continue
                 parked.remove((due, message))
                 redriven += 1
-                before = held(world, cohort)
+                before = members_at_braze(world, cohort)
                 world.queue.waiting.append(message)
                 world.work(world.now + DAY)
-                after = held(world, cohort)
+                after = members_at_braze(world, cohort)
                 # Whom no other page speaks of that is still away, a late page must
                 # not take from the truth of now to that of then. A full list speaks
                 # of all whom it leaves out as well, when it has all its pages.
@@ -239,8 +239,8 @@ def late_pages(world: VirtualWorld, pages: int) -> None:
                     away |= unlisted
                 stale += len((after ^ truth) - (before ^ truth) - away)
             world.now += HALF_AN_HOUR
-        wrong += held(world, cohort) != set(cohort.members)
-        world.stack.forget()
+        wrong += members_at_braze(world, cohort) != set(cohort.members)
+        world.stack.empty_ledger()
     record_claim(
         row="A-late",
         size=f"{sent} pages, {histories} cohorts of 10 syncs; {redriven} redriven "

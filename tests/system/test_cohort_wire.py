@@ -22,7 +22,7 @@ from sandbox.mixpanel import NAMED_DIALECTS
 from tests.system.accounts import (
     accounts,
     cohorts_in_ledger,
-    pages_put_aside,
+    quarantined_pages,
     waiting,
 )
 from tests.system.claims import record_claim
@@ -35,10 +35,10 @@ from tests.system.syncs import (
     PageSent,
     Rates,
     begin,
-    held,
+    members_at_braze,
 )
 
-# Whether a sync died these leave open: no completeness is told, or no empty call.
+# Without page_info or empty calls it stays open whether a sync was aborted.
 IMPERFECT = {"captured", "empty calls left out", "reused session, shuffled"}
 BRAZE_FAULTS = {
     "429": 0.02,
@@ -177,19 +177,21 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
         CohortKey(project=h.cohort.project_id, cohort=h.cohort.id) for h in histories
     ]
     ledger = accounts(cloud, keys)
-    aside = pages_put_aside(cloud)
+    quarantined = quarantined_pages(cloud)
     wrong: Counter[str] = Counter()
     lost: list[tuple[str, PageSent]] = []
     answered = accepted = unprocessed = 0
     for history in histories:
         cohort = history.cohort
-        wrong[history.name] += held(cloud, cohort) != set(cohort.members)
+        wrong[history.name] += members_at_braze(cloud, cohort) != set(cohort.members)
         account = ledger[cohort.id]
         gone = set(history.network.accepted) - account.registered
         lost += [(history.name, page) for page in gone]
         answered += len(history.network.accepted)
         accepted += len(account.accepted)
-        unprocessed += len(account.accepted - account.processed) - aside[cohort.id]
+        unprocessed += (
+            len(account.accepted - account.processed) - quarantined[cohort.id]
+        )
     exact = sum(n for name, n in wrong.items() if name not in IMPERFECT)
     left = waiting(cloud) + waiting(cloud, "CohortDeadLetterQueue")
     calls = sum(h.network.calls for h in histories)
@@ -206,15 +208,15 @@ def report(cloud: Cloud, size: Size, histories: list[History], kills: int) -> No
         f"seeds {size.seeds[0]}-{size.seeds[-1]}",
         claim="0 wrong after two clean syncs, 0 pages lost, accounts closed",
         result=f"{exact} wrong, {len(lost)} of {answered} pages answered 2xx lost, "
-        f"{unprocessed} neither processed nor put aside, {left} left waiting, "
-        f"{sum(aside.values())} put aside",
+        f"{unprocessed} neither processed nor quarantined, {left} left waiting, "
+        f"{sum(quarantined.values())} quarantined",
     )
     for name in sorted(IMPERFECT):
         record_claim(
             row=f"A-wire, {name}",
             size=f"{len(size.seeds)} histories",
             faults="the same",
-            claim="a rate: its messages do not say whether a sync died",
+            claim="a rate: its messages do not say whether a sync was aborted",
             result=f"{wrong[name]} wrong",
         )
     record_claim(

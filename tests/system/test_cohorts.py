@@ -26,12 +26,12 @@ def users(cloud: Cloud) -> None:
 def cohort_sync(
     cloud: Cloud, cohort: Cohort, dialect: Dialect | None = None, **options: Any
 ) -> CohortSync:
-    told = cloud.description
+    description = cloud.description
     return CohortSync(
         cohort,
-        told["webhook_url"],
-        told["webhook_username"],
-        told["webhook_password"],
+        description["webhook_url"],
+        description["webhook_username"],
+        description["webhook_password"],
         dialect=dialect,
         sleep=lambda _: None,
         rng=random.Random(1),
@@ -39,7 +39,7 @@ def cohort_sync(
     )
 
 
-def held(cloud: Cloud, cohort: Cohort) -> set[str]:
+def members_at_braze(cloud: Cloud, cohort: Cohort) -> set[str]:
     braze: Any = cloud.braze
     members = braze.workspace.cohort_members(
         "mixpanel_cohorts", f"mixpanel_{cohort.id}"
@@ -57,12 +57,12 @@ def test_r1_r3_three_pages_then_a_difference_then_a_full_sync(cloud: Cloud) -> N
         cohort.members = members
         assert sync.run().success
         cloud.drain(60)
-        assert held(cloud, cohort) == set(members)
+        assert members_at_braze(cloud, cohort) == set(members)
     sync.snapshot = None
     cohort.members = people(500, 700)
     assert sync.run().success
     cloud.drain(60)
-    assert held(cloud, cohort) == set(people(500, 700))
+    assert members_at_braze(cloud, cohort) == set(people(500, 700))
     assert braze.workspace.noop_writes == before, "R8: nothing is written in vain"
 
 
@@ -75,7 +75,7 @@ def test_every_dialect_of_the_sender_ends_equal(cloud: Cloud, name: str) -> None
         cohort.members = members
         assert sync.run().success
     cloud.drain(60)
-    assert held(cloud, cohort) == set(people(20, 60))
+    assert members_at_braze(cloud, cohort) == set(people(20, 60))
 
 
 def test_an_aborted_sync_leaves_no_trace(cloud: Cloud) -> None:
@@ -92,23 +92,25 @@ def test_an_aborted_sync_leaves_no_trace(cloud: Cloud) -> None:
     cohort.members = people(0, 6)
     assert sync.run().success
     cloud.drain(60)
-    assert held(cloud, cohort) == set(people(0, 6))
+    assert members_at_braze(cloud, cohort) == set(people(0, 6))
 
 
-def test_a_braze_that_fails_delays_and_spoils_nothing(cloud: Cloud) -> None:
+def test_a_braze_that_fails_delays_and_falsifies_nothing(cloud: Cloud) -> None:
     braze: Any = cloud.braze
     cohort = Cohort(f"{next(numbers)}", "Trial", people(0, 300))
     for kind in ("503", "reset before", "reset after", "429", "empty"):
         braze.faults.plan(kind, path="/users/track")
     assert cohort_sync(cloud, cohort).run().success
     cloud.drain(120)
-    assert held(cloud, cohort) == set(people(0, 300))
+    assert members_at_braze(cloud, cohort) == set(people(0, 300))
 
 
 def test_a_wrong_password_pauses_the_sync_and_says_why(cloud: Cloud) -> None:
     cohort = Cohort(f"{next(numbers)}", "Trial", people(0, 3))
-    told = cloud.description
-    sync = CohortSync(cohort, told["webhook_url"], told["webhook_username"], "wrong")
+    description = cloud.description
+    sync = CohortSync(
+        cohort, description["webhook_url"], description["webhook_username"], "wrong"
+    )
     result = sync.run()
     assert result.paused
     assert "password is wrong" in result.message
@@ -117,9 +119,9 @@ def test_a_wrong_password_pauses_the_sync_and_says_why(cloud: Cloud) -> None:
 def test_no_secret_reaches_a_log_or_the_environment(cloud: Cloud) -> None:
     from pathlib import Path
 
-    told = cloud.description
+    description = cloud.description
     secrets = [
-        told[name]
+        description[name]
         for name in (
             "webhook_password",
             "currents_token",
@@ -129,7 +131,7 @@ def test_no_secret_reaches_a_log_or_the_environment(cloud: Cloud) -> None:
             "mixpanel_service_account_secret",
         )
     ]
-    for log in Path(told["logs"]).glob("*.log"):
+    for log in Path(description["logs"]).glob("*.log"):
         text = log.read_text()
         assert not [name for name in secrets if name in text], log.name
         if log.name.startswith("Cohort"):

@@ -15,13 +15,13 @@ FILE_TYPE = "users.messages.email.Open"
 
 
 def post(cloud: Cloud, body: bytes, token: str | None = None) -> int:
-    told = cloud.description
+    description = cloud.description
     session = requests.Session()
     session.trust_env = False
     return session.post(
-        told["currents_url"],
+        description["currents_url"],
         data=body,
-        headers={"authorization": f"Bearer {token or told['currents_token']}"},
+        headers={"authorization": f"Bearer {token or description['currents_token']}"},
         timeout=60,
     ).status_code
 
@@ -95,9 +95,9 @@ def test_the_sandbox_prints_one_line_of_json_and_stops_on_sigterm(built: Any) ->
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout
-        told = json.loads(process.stdout.readline())
-        assert told["mixpanel_url"] == "http://127.0.0.1:9"
-        assert told["webhook_url"].startswith("http://127.0.0.1:")
-        assert told["resources"]["CohortQueue"]
+        description = json.loads(process.stdout.readline())
+        assert description["mixpanel_url"] == "http://127.0.0.1:9"
+        assert description["webhook_url"].startswith("http://127.0.0.1:")
+        assert description["resources"]["CohortQueue"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

@@ -13,8 +13,7 @@ import requests
 
 from bridge.currents.mapping.transform import Filtered, Mapper, Sent
 from bridge.quarantine import Key, QuarantinedItem
-from cli.replay import kept as kept_by_cli
-from cli.replay import replay_events
+from cli.replay import quarantined_items, replay_events
 from cli.stack import RunningStack
 from functions.currents_importer import app
 from sandbox.event_sources.kinesis_records import encoded_event, shard_record
@@ -25,9 +24,8 @@ from tests.integration.importer import (
     NOW,
     batch,
     failed,
-    kept,
-    mixpanel,
-    refuse_events_with,
+    quarantined_events,
+    reject_events_with,
     source,
 )
 from tests.integration.stack import (
@@ -35,12 +33,8 @@ from tests.integration.stack import (
     REGION,
     Context,
     Stack,
-    logged,
-    stack,
 )
 from tests.system.claims import record_claim
-
-__all__ = ["logged", "mixpanel", "stack"]
 
 SHAPES = {
     "index": "",
@@ -54,9 +48,9 @@ SHAPES = {
     "counts do not add up": "odd count",
     "unknown index": "odd index",
 }
-"""How a 400 is told, and the stand-in's fault that makes it so."""
+"""The shapes of a 400, and the stand-in's fault that makes it so."""
 
-POISON = "canary-refuse-me"
+POISON = "canary-reject-me"
 
 
 def sizes(small: int, full: int) -> pytest.MarkDecorator:
@@ -75,7 +69,7 @@ def test_b_dialect(
     shape: str,
     size: int,
 ) -> None:
-    refuse_events_with(POISON, monkeypatch)
+    reject_events_with(POISON, monkeypatch)
     mixpanel.faults.rates = {SHAPES[shape]: 1.0}
     rng, made = random.Random(shape), source()
     valid, bad = set[str](), []
@@ -91,7 +85,7 @@ def test_b_dialect(
     shown = {key[3] for key in mixpanel.visible()}
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     counted = sum(each.get("delivered", 0) for each in lines)
-    quarantined = [json.loads(item.original) for item in kept(stack)]
+    quarantined = [json.loads(item.original) for item in quarantined_events(stack)]
     lost = len(valid - shown)
     false = abs(counted - len(valid))
     record_claim(
@@ -160,7 +154,7 @@ def test_b_401(
     for _ in range(120):
         clock += 30
         assert failed(app.handler(batches[0], Context())) == ["1000"]
-    quarantined = len(kept(stack))
+    quarantined = len(quarantined_events(stack))
     assert mixpanel.events == []
     mixpanel.credentials.singles = {PROJECT_TOKEN}
     answers = [app.handler(each, Context()) for each in batches]
@@ -290,13 +284,13 @@ class Shard:
             yield json.loads(encoded_event(records))
 
 
-def put_all_aside(
+def quarantine_everything(
     monkeypatch: pytest.MonkeyPatch, calls: Sequence[dict[str, Any]]
 ) -> None:
-    """As if Mixpanel had refused every single event."""
-    with monkeypatch.context() as refusing:
-        refusing.setattr(rules, "failure", lambda *_: ("event", "rejected"))
-        refusing.setattr(app.importer(), "breaker", False)
+    """As if Mixpanel had rejected every single event."""
+    with monkeypatch.context() as rejecting:
+        rejecting.setattr(rules, "failure", lambda *_: ("event", "rejected"))
+        rejecting.setattr(app.importer(), "breaker", False)
         for call in calls:
             assert app.handler(call, Context()) == NONE_FAILED
 
@@ -327,10 +321,10 @@ def test_b_replay(
         assert app.handler(call, Context()) == NONE_FAILED
     first = set(mixpanel.visible())
     assert len(first) == size
-    put_all_aside(monkeypatch, calls)
+    quarantine_everything(monkeypatch, calls)
     shard = Shard(stack)
     for _ in range(3):
-        report = replay_events(running, kept_by_cli(running, "currents", ""))
+        report = replay_events(running, quarantined_items(running, "currents", ""))
         assert report.counts == {"replayed": size}
         assert report.changed == []
         for call in shard.batches():
@@ -338,7 +332,7 @@ def test_b_replay(
     assert len(mixpanel.events) == 4 * size
     new = len(set(mixpanel.visible()) - first)
     monkeypatch.setattr(Mapper, "transform", renaming(Mapper.transform))
-    report = replay_events(running, kept_by_cli(running, "currents", ""))
+    report = replay_events(running, quarantined_items(running, "currents", ""))
     affected = {key for key in first if key[0] == "Canvas Entry"}
     listed = {(each.before, each.now) for each in report.changed}
     unlisted = len(
@@ -380,7 +374,7 @@ def test_a_replay_leaves_what_the_mapping_still_cannot_use(
     event = source().event()
     event["time"] = "yesterday"
     app.handler(batch(event, b"poison"), Context())
-    report = replay_events(running, kept_by_cli(running, "currents", ""))
+    report = replay_events(running, quarantined_items(running, "currents", ""))
     assert report.counts == {"left: bad_time": 1, "left: not_json": 1}
     assert list(Shard(stack).batches()) == []
 

@@ -16,8 +16,9 @@ import requests
 from bridge.quarantine import from_lines
 from sandbox.braze.currents import CurrentsSource
 from sandbox.cloud import Cloud
-from sandbox.mixpanel.faults import MixpanelFaults
-from tests.integration.importer import refuse_events_with
+from sandbox.mixpanel.faults import KINDS
+from sandbox.servers.faults import Faults
+from tests.integration.importer import reject_events_with
 from tests.system.claims import record_claim
 
 IMPORTER = "CurrentsImporterFunction"
@@ -43,19 +44,16 @@ PERSONAL = (
     "+49 170 canary-71f3",
     "canary-71f3 film",
 )
-REJECTED = "canary-refuse-me"
+REJECTED = "canary-reject-me"
 
 
-class KillingFaults(MixpanelFaults):
+class KillingFaults(Faults):
     """One more kind: SIGKILL for the importer while it waits for the answer."""
 
     def __init__(self, cloud: Cloud, **given: Any) -> None:
-        super().__init__(**given)
+        super().__init__(KINDS | {"kill"}, **given)
         self._cloud = cloud
         self.met: Counter[str] = Counter()
-
-    def plan(self, kind: str, times: int = 1, path: str = "") -> None:
-        self._planned += [(path, kind)] * times
 
     def next(self, path: str) -> str | None:
         kind = super().next(path)
@@ -181,7 +179,7 @@ def objects(cloud: Cloud) -> Iterator[tuple[str, bytes]]:
 def test_b_soak(
     soaked: Cloud, monkeypatch: pytest.MonkeyPatch, size: int, per_record: int
 ) -> None:
-    refuse_events_with(REJECTED, monkeypatch)
+    reject_events_with(REJECTED, monkeypatch)
     mixpanel: Any = soaked.mixpanel
     full = size > 5_000
     mixpanel.faults = faults = KillingFaults(soaked, rates=RATES if full else {})
@@ -207,14 +205,14 @@ def test_b_soak(
     lost = len(load.valid - set(ids))
     second = len(keys) - len(ids)
     differs = (quarantined - load.poison).total() + (load.poison - quarantined).total()
-    told = [f"{number} {kind}" for kind, number in sorted(faults.met.items())]
+    met = [f"{number} {kind}" for kind, number in sorted(faults.met.items())]
     record_claim(
         row="B-soak",
         size=f"{size:,} events, 4 shards",
-        faults=", ".join(told),
+        faults=", ".join(met),
         claim="0 lost, 0 second keys, quarantine = poison to the byte",
-        result=f"{lost} lost, {second} second keys, {quarantined.total():,} put aside, "
-        f"{differs} of them differ",
+        result=f"{lost} lost, {second} second keys, "
+        f"{quarantined.total():,} quarantined, {differs} of them differ",
     )
     assert (lost, second, differs) == (0, 0, 0)
     assert set(ids) == load.valid
@@ -225,24 +223,24 @@ def test_b_soak(
 )
 def test_s_canary(soaked: Cloud, after: str) -> None:
     """After the soak: no secret anywhere, no person outside of the quarantine."""
-    told = soaked.description
+    description = soaked.description
     session = requests.Session()
     session.trust_env = False
     answers = [
         session.post(
-            told["currents_url"],
+            description["currents_url"],
             data=json.dumps({"events": [{"email": PERSONAL[1]}, 5]}).encode(),
             headers={"authorization": f"Bearer {token}"},
             timeout=60,
         )
-        for token in ("canary-wrong-token-71f3", told["currents_token"])
+        for token in ("canary-wrong-token-71f3", description["currents_token"])
     ]
     assert [answer.status_code for answer in answers] == [401, 200]
     soaked.drain(60)
     secrets = [
         "canary-wrong-token-71f3",
         *(
-            told[name]
+            description[name]
             for name in (
                 "webhook_password",
                 "currents_token",
@@ -252,7 +250,10 @@ def test_s_canary(soaked: Cloud, after: str) -> None:
             )
         ),
     ]
-    logs = [(path.name, path.read_bytes()) for path in Path(told["logs"]).glob("*.log")]
+    logs = [
+        (path.name, path.read_bytes())
+        for path in Path(description["logs"]).glob("*.log")
+    ]
     assert b"batch delivered" in b"".join(content for _, content in logs)
     replies = [(str(answer.url), answer.content) for answer in answers]
     stored = list(objects(soaked))

@@ -42,16 +42,16 @@ def payloads(tmp_path: Path) -> Path:
 
 def test_what_is_settled_closes_the_accounts(payloads: Path) -> None:
     with MixpanelStandIn(project_token=TOKEN, clock=lambda: NOW) as mixpanel:
-        code, told = fed(payloads, mixpanel)
-    assert (code, told["settled"], told["closed"]) == (0, True, True)
-    assert told["EventsReceived"] == 30
-    assert told["EventsFiltered"] == told["EventsQuarantined"] == 1
-    assert told["EventsDelivered"] == len(mixpanel.events) == 28
+        code, result = fed(payloads, mixpanel)
+    assert (code, result["delivered"], result["closed"]) == (0, True, True)
+    assert result["EventsReceived"] == 30
+    assert result["EventsFiltered"] == result["EventsQuarantined"] == 1
+    assert result["EventsDelivered"] == len(mixpanel.events) == 28
 
 
 def test_a_batch_that_fails_ends_it_with_an_error(payloads: Path) -> None:
     with MixpanelStandIn(project_token="another", clock=lambda: NOW) as mixpanel:
-        code, told = fed(payloads, mixpanel)
-    assert (code, told["settled"], told["closed"]) == (1, False, False)
-    assert told["EventsDeferred"] == 19
+        code, result = fed(payloads, mixpanel)
+    assert (code, result["delivered"], result["closed"]) == (1, False, False)
+    assert result["EventsDeferred"] == 19
     assert not mixpanel.events

@@ -7,23 +7,19 @@ A stall of Braze is the time-out that the client would have seen, without the wa
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import pytest
 import requests
 
-from bridge.aws import clients
 from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
 from sandbox.http_api.payload import Request, event_of
-from tests.integration.stack import PASSWORD, REST_KEY, Context, Stack, stack
+from tests.integration.stack import PASSWORD, Context, Stack
 from tests.system.doors import API, ROUTE, Bucket
-
-__all__ = ["VirtualWorld", "stack", "virtual"]
 
 CONSUMER_SECONDS, VISIBILITY, RECEIVES, BATCH = 120.0, 720.0, 200, 10
 """As in the template; test_virtual_world_is_the_templates holds them to it."""
@@ -47,7 +43,7 @@ class FifoQueue:
 
     clock: Callable[[], float]
     waiting: list[Message] = field(default_factory=list)
-    aborted: list[Message] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
     most_received: int = 0
     _ids: "count[int]" = field(default_factory=lambda: count(1))
     _sent: dict[str, float] = field(default_factory=dict)
@@ -76,7 +72,7 @@ class FifoQueue:
         for message in [m for m in self.waiting if m.received >= RECEIVES]:
             if message.group not in blocked:
                 self.waiting.remove(message)
-                self.aborted.append(message)
+                self.dead.append(message)
         free = [m for m in self.waiting if m.group not in blocked]
         order = list(dict.fromkeys(m.group for m in free))
         batch = sorted(free, key=lambda m: order.index(m.group))[:BATCH]
@@ -163,7 +159,7 @@ class _Deadline(Context):
         return int(self._left() * 1000)
 
 
-class _Line(requests.Session):
+class BrazeWire(requests.Session):
     """The wire to Braze, with the world's faults on it."""
 
     def __init__(self, world: VirtualWorld) -> None:
@@ -198,28 +194,3 @@ def _record(message: Message) -> dict[str, Any]:
         "eventSource": "aws:sqs",
         "eventSourceARN": "arn:aws:sqs:eu-west-1:111122223333:cohorts.fifo",
     }
-
-
-@pytest.fixture
-def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWorld]:
-    with BrazeStandIn(rest_api_keys=[REST_KEY]) as braze:
-        monkeypatch.setenv("BRAZE_REST_ENDPOINT", braze.url)
-        world = VirtualWorld(stack, braze)
-        real = clients.create
-        fakes = {"s3": world.bucket, "sqs": world.queue}
-        monkeypatch.setattr(
-            clients, "create", lambda name, *more: fakes.get(name) or real(name, *more)
-        )
-        webhook.webhook.cache_clear()
-        consumer.consumer.cache_clear()
-        transport = consumer.consumer().transport
-        with _Line(world) as line:
-            line.trust_env = False
-            monkeypatch.setattr(transport, "_session", line)
-            monkeypatch.setattr(transport, "_sleep", world.sleep)
-            # What Braze asks to wait for passes in the world's time.
-            for clock in ("_clock", "_now"):
-                monkeypatch.setattr(transport, clock, lambda: world.now)
-            yield world
-        webhook.webhook.cache_clear()
-        consumer.consumer.cache_clear()

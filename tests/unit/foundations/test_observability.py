@@ -4,9 +4,6 @@ import io
 import json
 
 from bridge.observability import log_fault, logger, register_secret
-from tests.integration.stack import logged
-
-__all__ = ["logged"]
 
 
 def fail() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import FunctionSettings
+from sandbox.cloudformation.settings import FunctionSettings
 from sandbox.lambda_runtime.functions import LambdaFunction
 from sandbox.lambda_runtime.invocation import RequestTooLarge, Throttled
 from sandbox.lambda_runtime.processes import ChildGroup

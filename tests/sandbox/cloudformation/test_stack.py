@@ -1,4 +1,4 @@
-"""Reading a built template: intrinsics, globals, parameters, and what is refused."""
+"""Reading a built template: intrinsics, globals, parameters, and what is an error."""
 
 from pathlib import Path
 from typing import Any

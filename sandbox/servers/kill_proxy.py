@@ -1,15 +1,14 @@
-"""A proxy in front of the servers a function calls, which can kill it at any call.
+"""A proxy in front of the servers that a function calls, to kill it at any one call.
 
-Between two calls a function changes nothing that outlives it. So a process that was
-killed just before and just after each of its calls was killed everywhere that matters.
+Between two calls a function changes nothing that outlives its process. To be killed
+just before and just after each call therefore covers every moment that matters.
 """
 
 import http.client
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from sandbox.servers.loopback import KeepAliveHandler, LoopbackServer
@@ -18,12 +17,12 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date", "server"
 
 
 @dataclass(slots=True)
-class Boundaries:
-    """Counts the calls that go through its doors; `calls` says which they were.
+class KillSwitch:
+    """Counts the calls through all its proxies; `calls` names them in order.
 
-    `arm` plans one death: at call `at`, counted from 0 and from the arming, `kill` is
-    called before the call is passed on, or `after` it took effect. No answer is given
-    then: there is nobody to take it.
+    `arm` chooses a call `at`, counted from 0 since the arming: `kill` is called before
+    that call is passed on, or `after` it took effect. It gets no answer, as its caller
+    is gone.
     """
 
     calls: list[str] = field(default_factory=list)
@@ -34,20 +33,20 @@ class Boundaries:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, at: int | None, kill: Callable[[], None], *, after: bool) -> None:
-        """Begin to count anew; with `at` None nothing is killed."""
+        """Count from 0 again; with `at` None nothing is killed."""
         with self._lock:
             self.calls.clear()
             self.killed = False
             self._at, self._after, self._kill = at, after, kill
 
-    def arrive(self, call: str) -> bool:
-        """Note a call; whether the caller is to die at it."""
+    def count(self, call: str) -> bool:
+        """Note a call; whether it is the chosen one."""
         with self._lock:
             self.calls.append(call)
             return len(self.calls) - 1 == self._at
 
-    def dies(self, *, after: bool) -> bool:
-        """Kill, if it is to be on this side of the call."""
+    def fire(self, *, after: bool) -> bool:
+        """At the chosen call: kill on the chosen side of it; whether that was done."""
         if after != self._after:
             return False
         self.killed = True
@@ -55,38 +54,26 @@ class Boundaries:
         return True
 
 
-class Door:
-    """One server's address as the function sees it; `upstream` is the real one."""
+class KillProxy:
+    """One server's address as the function sees it; `upstream` is the server's own."""
 
-    def __init__(self, boundaries: Boundaries, upstream: str = "") -> None:
-        self.boundaries = boundaries
+    def __init__(self, switch: KillSwitch, upstream: str = "") -> None:
+        self.switch = switch
         self.upstream = upstream
         self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = self._server.url
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
 
 
 class _Server(LoopbackServer):
-    def __init__(self, door: Door) -> None:
-        self.door = door
+    def __init__(self, proxy: KillProxy) -> None:
+        self.proxy = proxy
         super().__init__(0, _Handler)
 
 
@@ -95,13 +82,13 @@ class _Handler(KeepAliveHandler):
 
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        boundaries = self.server.door.boundaries
-        dies = boundaries.arrive(self._name())
-        if dies and boundaries.dies(after=False):
+        switch = self.server.proxy.switch
+        chosen = switch.count(self._name())
+        if chosen and switch.fire(after=False):
             self.close_connection = True
             return
         response, content = self._forward(body)
-        if dies and boundaries.dies(after=True):
+        if chosen and switch.fire(after=True):
             self.close_connection = True
             return
         self.send_response_only(response.status)
@@ -114,7 +101,7 @@ class _Handler(KeepAliveHandler):
         self.wfile.flush()
 
     def _forward(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
-        host = urlsplit(self.server.door.upstream).netloc
+        host = urlsplit(self.server.proxy.upstream).netloc
         connection = http.client.HTTPConnection(host, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
         headers.pop("Expect", None)
@@ -126,13 +113,10 @@ class _Handler(KeepAliveHandler):
             connection.close()
 
     def _name(self) -> str:
-        """AWS's JSON protocols name the action in a header, the others by the path."""
+        """AWS's JSON protocols name the action in a header, others in the path."""
         action = self.headers.get("X-Amz-Target", "")
         path = urlsplit(self.path).path
         return action.rpartition(".")[2] or f"{self.command} {path.split('/')[1]}"
 
     # The base class looks methods up by these names.
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """The functions' own logs are the record."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import AsyncSettings, FunctionSettings
+from sandbox.cloudformation.settings import AsyncSettings, FunctionSettings
 from sandbox.lambda_runtime.async_invoke import AsyncInvoker
 from sandbox.lambda_runtime.destinations import Destinations
 from sandbox.lambda_runtime.invocation import Invoke, RequestTooLarge, Throttled

@@ -1,4 +1,4 @@
-"""The door that kills: which side of a call took effect, and that others pass."""
+"""The proxy that kills a caller: on the chosen side of one call; the others pass."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.servers.boundaries import Boundaries, Door
+from sandbox.servers.kill_proxy import KillProxy, KillSwitch
 from sandbox.servers.web import Answer, Call, WebServer
 
 
@@ -15,7 +15,7 @@ from sandbox.servers.web import Answer, Call, WebServer
 def upstream(seen: list[Call]) -> Iterator[str]:
     def respond(call: Call) -> Answer:
         seen.append(call)
-        return Answer(201, {"n": len(seen)}, {"x-told": "yes"})
+        return Answer(201, {"n": len(seen)}, {"x-upstream": "yes"})
 
     server = WebServer(respond)
     server.start()
@@ -37,29 +37,29 @@ def test_the_caller_dies_on_one_side_of_the_planned_call(
 ) -> None:
     seen: list[Call] = []
     deaths: list[int] = []
-    boundaries = Boundaries()
-    boundaries.arm(1, lambda: deaths.append(len(seen)), after=after)
-    with upstream(seen) as url, Door(boundaries, url) as door:
-        answer = post(door.url)
+    switch = KillSwitch()
+    switch.arm(1, lambda: deaths.append(len(seen)), after=after)
+    with upstream(seen) as url, KillProxy(switch, url) as proxy:
+        answer = post(proxy.url)
         with pytest.raises(requests.ConnectionError):
-            post(door.url)
-        assert boundaries.killed
+            post(proxy.url)
+        assert switch.killed
         assert deaths == [took_effect]
-        assert post(door.url).json() == {"n": took_effect + 1}
-    assert (answer.status_code, answer.headers["x-told"]) == (201, "yes")
+        assert post(proxy.url).json() == {"n": took_effect + 1}
+    assert (answer.status_code, answer.headers["x-upstream"]) == (201, "yes")
     assert (seen[0].path, seen[0].query, seen[0].body) == (
         "/users/track",
         {"x": "1"},
         b"{}",
     )
-    assert boundaries.calls == ["UpdateItem"] * 3
+    assert switch.calls == ["UpdateItem"] * 3
 
 
 def test_unarmed_it_only_counts_and_a_call_without_a_target_has_its_path() -> None:
-    boundaries = Boundaries()
-    with upstream([]) as url, Door(boundaries, url) as door:
+    switch = KillSwitch()
+    with upstream([]) as url, KillProxy(switch, url) as proxy:
         session = requests.Session()
         session.trust_env = False
         with session:
-            session.put(f"{door.url}/bucket/key", b"x", timeout=9)
-    assert (boundaries.calls, boundaries.killed) == (["PUT bucket"], False)
+            session.put(f"{proxy.url}/bucket/key", b"x", timeout=9)
+    assert (switch.calls, switch.killed) == (["PUT bucket"], False)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.cloudformation.stack import ObjectSource
+from sandbox.cloudformation.settings import ObjectSource
 from sandbox.event_sources.s3_notifications import complete, matches
 
 SOURCE = ObjectSource(
@@ -57,20 +57,22 @@ def test_the_key_is_url_encoded_with_plus_for_a_space_and_plain_slashes() -> Non
 def test_an_object_reaches_the_function_as_s3_reports_it(cloud: Cloud) -> None:
     """Amazon S3 User Guide, "Event message structure"
     (notification-content-structure)."""
-    told = cloud.description["resources"]
+    resources = cloud.description["resources"]
     s3, sqs = cloud.client("s3"), cloud.client("sqs")
-    s3.put_object(Bucket=told["Bucket"], Key="a b/c.txt", Body=b"no")
-    s3.put_object(Bucket=told["Bucket"], Key="a b/c.avro", Body=b"yes")
+    s3.put_object(Bucket=resources["Bucket"], Key="a b/c.txt", Body=b"no")
+    s3.put_object(Bucket=resources["Bucket"], Key="a b/c.avro", Body=b"yes")
     cloud.drain(20)
-    received = sqs.receive_message(QueueUrl=told["Results"], MaxNumberOfMessages=10)
+    received = sqs.receive_message(
+        QueueUrl=resources["Results"], MaxNumberOfMessages=10
+    )
     bodies = [json.loads(message["Body"]) for message in received["Messages"]]
     for message in received["Messages"]:
         handle = message["ReceiptHandle"]
-        sqs.delete_message(QueueUrl=told["Results"], ReceiptHandle=handle)
+        sqs.delete_message(QueueUrl=resources["Results"], ReceiptHandle=handle)
     [[_, event]] = [body for body in bodies if "s3" in body[1]["Records"][0]]
     [record] = event["Records"]
     assert record["eventSource"] == "aws:s3"
     assert record["eventName"] == "ObjectCreated:Put"
-    assert record["s3"]["bucket"]["name"] == told["Bucket"]
+    assert record["s3"]["bucket"]["name"] == resources["Bucket"]
     assert record["s3"]["object"]["key"] == "a+b/c.avro"
     assert record["s3"]["object"]["size"] == 3

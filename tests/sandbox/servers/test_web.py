@@ -55,7 +55,7 @@ def test_a_mistake_of_ours_is_a_500_that_says_so(
     assert "our own mistake" in capsys.readouterr().err
 
 
-def test_a_body_without_length_is_refused_and_not_taken_for_empty(
+def test_a_body_without_length_is_rejected_and_not_taken_for_empty(
     server: WebServer,
 ) -> None:
     chunks = (part for part in (b"a", b"b"))
@@ -65,7 +65,7 @@ def test_a_body_without_length_is_refused_and_not_taken_for_empty(
         assert b" 411 " in raw.recv(100)
 
 
-def test_a_client_that_asks_before_a_large_body_is_told_to_go_on(
+def test_a_client_that_asks_before_a_large_body_is_asked_to_go_on(
     server: WebServer,
 ) -> None:
     with socket.create_connection(("127.0.0.1", int(server.url[-5:])), 2) as raw:

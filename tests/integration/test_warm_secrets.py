@@ -1,0 +1,111 @@
+"""Warm functions while their secrets are rotated."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.credentials import CACHE_SECONDS, REFRESH_SECONDS
+from functions.cohort_webhook import app as webhook
+from functions.currents_importer import app as importer
+from functions.currents_receiver import app as receiver
+from sandbox.mixpanel import MixpanelStandIn
+from tests.integration.clock import Clock
+from tests.integration.importer import (
+    CLICK,
+    OPEN,
+    deliver,
+    event_names,
+    quarantined_events,
+)
+from tests.integration.stack import (
+    PASSWORD,
+    TOKEN,
+    Context,
+    Stack,
+    sample,
+)
+
+
+def call_webhook(password: str) -> int:
+    event = sample("cohort_webhook")
+    login = base64.b64encode(f"mixpanel:{password}".encode()).decode()
+    event["headers"]["authorization"] = f"Basic {login}"
+    return int(webhook.handler(event, Context())["statusCode"])
+
+
+def call_receiver(token: str) -> int:
+    event = sample("currents_receiver_probe")
+    event["headers"]["authorization"] = f"Bearer {token}"
+    return int(receiver.handler(event, Context())["statusCode"])
+
+
+@pytest.mark.parametrize(
+    ("name", "cached", "call", "old", "secret"),
+    [
+        ("webhook", webhook.webhook, call_webhook, PASSWORD, "password"),
+        ("currents", receiver.receiver, call_receiver, TOKEN, "token"),
+    ],
+    ids=["webhook", "receiver"],
+)
+def test_a_warm_door_takes_a_new_password_at_once_and_the_old_one_not_for_long(
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
+    name: str,
+    cached: Any,
+    call: Callable[[str], int],
+    old: str,
+    secret: str,
+) -> None:
+    def rotate(password: str) -> None:
+        changed = json.dumps({"username": "mixpanel", secret: password})
+        stack.secrets.put_secret_value(SecretId=name, SecretString=changed)
+
+    cached.cache_clear()
+    monkeypatch.setattr(cached().secret, "_clock", clock)
+    assert call(old) == 200
+    rotate("second-password")
+    clock.now += CACHE_SECONDS - 1
+    assert call(old) == 200, "it is not known yet"
+    clock.now += 1
+    assert call(old) == 401
+    assert call("second-password") == 200
+    rotate("third-password")
+    clock.now += REFRESH_SECONDS
+    assert call("third-password") == 200, "at once, for the secret is looked up again"
+    assert call("second-password") == 401
+
+
+def test_a_warm_importer_takes_new_credentials_at_the_first_rejection(
+    stack: Stack, mixpanel: MixpanelStandIn, logged: io.StringIO
+) -> None:
+    assert deliver(CLICK)
+    mixpanel.credentials.singles = {"canary-new-token"}
+    rotated = json.dumps({"project_token": "canary-new-token"})
+    stack.secrets.put_secret_value(SecretId="mixpanel", SecretString=rotated)
+    assert deliver(OPEN)
+    assert event_names(mixpanel) == ["Email Click", "Email Open"]
+    assert "canary-new-token" not in logged.getvalue()
+
+
+def test_after_a_rejection_a_warm_process_reads_the_secret_again_within_half_a_minute(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
+) -> None:
+    monkeypatch.setattr(importer.importer().secret, "_clock", clock)
+    assert deliver(CLICK)
+    mixpanel.credentials.singles = {"new-token"}
+    assert not deliver(OPEN)
+    rotated = json.dumps({"project_token": "new-token"})
+    stack.secrets.put_secret_value(SecretId="mixpanel", SecretString=rotated)
+    clock.now += REFRESH_SECONDS - 1
+    assert not deliver(OPEN), "Secrets Manager is not asked at each rejection"
+    clock.now += 1
+    assert deliver(OPEN)
+    assert quarantined_events(stack) == []

@@ -1,0 +1,104 @@
+"""What a warm function remembers between its invocations of AWS and the vendors."""
+
+import pytest
+
+from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS
+from functions.cohort_consumer import app as consumer
+from functions.currents_importer import app as importer
+from sandbox.braze import BrazeStandIn
+from sandbox.mixpanel import MixpanelStandIn
+from tests.integration.clock import Clock
+from tests.integration.consumer import (
+    COHORT,
+    accept,
+    consume,
+    make_visible,
+)
+from tests.integration.importer import (
+    NONE_FAILED,
+    OPEN,
+    batch,
+    failed,
+    quarantined_events,
+    source,
+)
+from tests.integration.stack import (
+    Context,
+    Stack,
+)
+
+
+def test_a_size_that_mixpanel_rejected_is_not_retried(
+    stack: Stack, mixpanel: MixpanelStandIn
+) -> None:
+    mixpanel.faults.plan("413")
+    made = source()
+    calls = []
+    for _ in range(2):
+        events = [made.event() for _ in range(30)]
+        for event in events:
+            event["properties"]["url"] = "x" * 100_000
+        assert importer.handler(batch(events), Context(300)) == NONE_FAILED
+        calls.append(mixpanel.calls["/import"])
+    assert calls == [3, 5], "once too large and then in halves, then in halves at once"
+    assert len(mixpanel.visible()) == 60
+
+
+@pytest.mark.parametrize("broken", ["transport", "mapper", "quarantine"])
+def test_an_importer_goes_on_after_an_invocation_that_failed(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+) -> None:
+    warm = importer.importer()
+    event = batch([source().event(), source().event(OPEN)], b"poison")
+    owner, name = {
+        "transport": (warm.transport, "post"),
+        "mapper": (warm.mapper, "get"),
+        "quarantine": (warm.quarantine, "put"),
+    }[broken]
+    with monkeypatch.context() as breaking:
+        breaking.setattr(owner, name, lambda *_, **__: 1 // 0)
+        assert failed(importer.handler(event, Context())) == ["1000"]
+    for _ in range(2):
+        assert importer.handler(event, Context()) == NONE_FAILED
+    assert importer.importer() is warm
+    assert len(mixpanel.visible()) == 2
+    assert [item.original for item in quarantined_events(stack)] == [b"poison"]
+
+
+def test_a_consumer_leaves_braze_in_peace_until_the_hour_that_it_asked_for_is_over(
+    stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(consumer.consumer().transport, "_clock", clock)
+    accept("cohort_webhook")
+    braze.faults.plan("429 hour", path="/users/track")
+    for passing in (0, 3_500):
+        clock.now += passing
+        make_visible(stack)
+        assert len(consume(stack, 30.0)) == 1
+        assert braze.workspace.cohort_members(*COHORT) == set()
+    clock.now += 100
+    make_visible(stack)
+    assert consume(stack, 30.0) == []
+    assert len(braze.workspace.cohort_members(*COHORT)) == 3
+
+
+def test_a_device_is_looked_up_again_when_its_owner_may_have_logged_in(
+    stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """R6: from then on it is the device of an identified user."""
+    monkeypatch.setattr(consumer.consumer().devices, "_clock", clock)
+    visitor = braze.workspace.add_user(devices=["d-7"])
+    members = [{"mixpanel_distinct_id": "$device:d-7"}]
+    written = []
+    for cohort, seconds in (("1", 0.0), ("2", ANONYMOUS_SECONDS - 1), ("3", 1.0)):
+        clock.now += seconds
+        accept("cohort_webhook", mixpanel_cohort_id=cohort, members=members)
+        assert consume(stack) == []
+        attribute, _ = COHORT
+        if braze.workspace.cohort_members(attribute, f"mixpanel_{cohort}"):
+            written.append(cohort)
+        braze.workspace.identify(visitor, "cust-7")
+    assert written == ["1", "2"]
