@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from bridge.currents.delivery.deliver import REJECTED
 from bridge.currents.delivery.prepare import FAULT
+from bridge.currents.delivery.send import REJECTED
 
 ROOT = Path(__file__).parents[2]
 BRIDGE = ROOT / "layers" / "application" / "bridge"

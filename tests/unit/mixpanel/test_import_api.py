@@ -128,8 +128,8 @@ def test_a_200_that_counts_more_than_was_sent_leaves_none_out() -> None:
 
 def test_what_mixpanel_says_of_the_whole_request_is_told() -> None:
     texts = partial(failed_records=["identity events are not allowed"])
-    assert read_reply(texts, SENT).told == "identity events are not allowed"
-    assert read_reply(partial(failed_records=None), SENT).told.startswith("some data")
+    assert read_reply(texts, SENT).error == "identity events are not allowed"
+    assert read_reply(partial(failed_records=None), SENT).error.startswith("some data")
 
 
 def test_a_403_of_the_network_is_not_a_refusal_of_the_login() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bridge.currents.delivery import prepare
+from bridge.currents.delivery.batch import StreamRecord
 from bridge.currents.delivery.circuit_breaker import MIN_REJECTED_RECORDS
-from bridge.currents.delivery.deliver import RECORDS_PER_LOOK, Delivery, StreamRecord
+from bridge.currents.delivery.deliver import RECORDS_PER_TIME_CHECK, Delivery
 from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import key_of
 from bridge.currents.delivery.warm_state import WarmState
@@ -433,9 +434,9 @@ def test_names_that_the_catalog_does_not_know_are_reported() -> None:
 
 def test_time_runs_short_over_records_that_send_nothing_too() -> None:
     old = source().event() | {"time": 1}
-    records = [record(number, old) for number in range(3 * RECORDS_PER_LOOK)]
+    records = [record(number, old) for number in range(3 * RECORDS_PER_TIME_CHECK)]
     done = run(Mixpanel(), *records, left=[300.0, 5.0])
-    assert done.defer_from == 2 * RECORDS_PER_LOOK - 1
-    assert done.accounts.filtered == {"before_2010": 2 * RECORDS_PER_LOOK - 1}
+    assert done.defer_from == 2 * RECORDS_PER_TIME_CHECK - 1
+    assert done.accounts.filtered == {"before_2010": 2 * RECORDS_PER_TIME_CHECK - 1}
     assert done.error is not None
     assert done.error.reason == "out_of_time"

@@ -1,6 +1,6 @@
 """What a warm process remembers: sizes that were refused, and records begun."""
 
-from bridge.currents.delivery.warm_state import MAX_UNFINISHED, Unfinished, WarmState
+from bridge.currents.delivery.warm_state import MAX_PARTIAL, PartialRecord, WarmState
 from bridge.currents.stream.arrival import first_arrival, partition_key
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 
@@ -23,17 +23,17 @@ def test_a_413_for_a_small_request_is_a_mishap_and_not_remembered() -> None:
 
 def test_a_record_is_resumed_once() -> None:
     warm_state = WarmState()
-    warm_state.keep("r", Unfinished(7))
-    assert warm_state.resume("r").settled == 7
-    assert warm_state.resume("r").settled == 0
+    warm_state.suspend("r", PartialRecord(7))
+    assert warm_state.resume("r").finished == 7
+    assert warm_state.resume("r").finished == 0
 
 
 def test_the_oldest_record_in_part_is_forgotten() -> None:
     warm_state = WarmState()
-    for number in range(MAX_UNFINISHED + 1):
-        warm_state.keep(str(number), Unfinished(1))
-    assert warm_state.resume("0").settled == 0
-    assert warm_state.resume("1").settled == 1
+    for number in range(MAX_PARTIAL + 1):
+        warm_state.suspend(str(number), PartialRecord(1))
+    assert warm_state.resume("0").finished == 0
+    assert warm_state.resume("1").finished == 1
 
 
 def test_the_first_arrival_travels_in_the_partition_key() -> None:

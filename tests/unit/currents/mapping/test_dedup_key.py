@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
-from bridge.currents.mapping.transform import Filtered, Mapper
+from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.transform import Mapper
 from bridge.currents.stream.arrival import first_arrival, partition_key
 from bridge.currents.stream.pack import pack
 from bridge.errors import MalformedInput

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.currents.decode.record import Decoded, decode, parse
-from bridge.currents.delivery.deliver import Delivery, StreamRecord
+from bridge.currents.delivery.batch import StreamRecord
+from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import prepare
 from bridge.currents.delivery.warm_state import WarmState
@@ -19,8 +20,9 @@ from bridge.currents.mapping.catalog import CUSTOM_EVENT, PURCHASE
 from bridge.currents.mapping.dedup_key import REDACTED
 from bridge.currents.mapping.fast_path import fast_path
 from bridge.currents.mapping.property_mapper import MAX_LEARNT
+from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.rules import Rules
-from bridge.currents.mapping.transform import Filtered, Mapper
+from bridge.currents.mapping.transform import Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import Failure, ImportReply
 from bridge.settings import AnonymousUsers
@@ -253,10 +255,10 @@ def test_names_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
     nested, _ = both_forms(BRAZE_EVENTS[0], 1)
     prepare(Decoded(b"", nested), ARRIVED, mapper)
     lane = mapper.compiled[nested["event_type"]].properties.nested_mapper
-    known = len(lane._actions)
+    known = len(lane._treatments)
     for number in range(MAX_LEARNT + 10):
         lane.properties({f"field {number}".replace(" ", "_"): 1})
-    assert len(lane._actions) == known + MAX_LEARNT
+    assert len(lane._treatments) == known + MAX_LEARNT
     assert lane.properties({"one_more": 1}) is None
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from bridge.currents.decode.record import decode
 from bridge.currents.mapping.catalog import EVENTS
-from bridge.currents.mapping.properties import mapped_properties, shortest_float32
-from bridge.currents.mapping.transform import Mapper, Sent
+from bridge.currents.mapping.properties import mapped_properties
+from bridge.currents.mapping.result import Sent
+from bridge.currents.mapping.transform import Mapper
+from bridge.currents.mapping.values import shortest_float32
 from bridge.settings import AnonymousUsers
 from tests.unit.currents.braze_events import BRAZE_EVENTS, BrazeEvent, both_forms
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from bridge.currents.mapping.catalog import CATALOG, CUSTOM_EVENT, PURCHASE
 from bridge.currents.mapping.properties import PERSONAL
+from bridge.currents.mapping.result import Filtered, Sent
 from bridge.currents.mapping.rules import Rules, RulesUnusable, is_sampled, read_rules
-from bridge.currents.mapping.transform import Filtered, Mapper, Sent
+from bridge.currents.mapping.transform import Mapper
 from bridge.errors import MalformedInput
 from bridge.settings import AnonymousUsers
 from tests.unit.currents.braze_events import BRAZE_EVENTS, BrazeEvent, both_forms
@@ -396,7 +397,7 @@ def test_entries_that_name_nothing_are_told() -> None:
         exclude=("users.mesages.*",),
         drop_properties=("emial_address", "custom_properties.email", "$device"),
     )
-    assert list(rules.odd()) == [
+    assert list(rules.unknown_names()) == [
         "exclude: users.mesages.* is no known event",
         "drop_properties: emial_address is no known property",
     ]
@@ -426,6 +427,6 @@ def test_the_version_tells_rules_apart_that_may_give_other_values() -> None:
 
 def test_the_sample_file_is_right_and_names_only_what_is_known() -> None:
     rules = read_rules(SAMPLE.read_bytes())
-    assert list(rules.odd()) == []
+    assert list(rules.unknown_names()) == []
     assert rules.hashes
     assert PURCHASE in CATALOG

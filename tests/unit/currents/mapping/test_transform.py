@@ -13,14 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, EVENTS, PURCHASE
-from bridge.currents.mapping.dedup_key import EARLIEST
-from bridge.currents.mapping.transform import (
-    MAX_COMPILED,
-    Earlier,
-    Filtered,
-    Mapper,
-    Sent,
-)
+from bridge.currents.mapping.dedup_key import MIN_TIME
+from bridge.currents.mapping.result import Filtered, Sent
+from bridge.currents.mapping.shared_ids import Earlier
+from bridge.currents.mapping.transform import MAX_COMPILED, Mapper
 from bridge.errors import MalformedInput
 from bridge.settings import AnonymousUsers
 from sandbox.braze.currents import KINDS, CurrentsSource, flat
@@ -217,8 +213,8 @@ def test_types_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
 
 
 def test_r7_events_before_2010_are_filtered() -> None:
-    assert rule(event(time=EARLIEST - 1)) == "before_2010"
-    assert sent(event(time=EARLIEST))["properties"]["time"] == EARLIEST
+    assert rule(event(time=MIN_TIME - 1)) == "before_2010"
+    assert sent(event(time=MIN_TIME))["properties"]["time"] == MIN_TIME
 
 
 @pytest.mark.parametrize(
@@ -397,7 +393,8 @@ def test_no_field_but_the_key_is_trusted(zone: object) -> None:
 FOUR_VALUES = """
 import json, sys
 from bridge.currents.decode.record import decode
-from bridge.currents.mapping.transform import Mapper, Sent
+from bridge.currents.mapping.result import Sent
+from bridge.currents.mapping.transform import Mapper
 from bridge.settings import AnonymousUsers
 from bridge.errors import MalformedInput
 record = sys.stdin.buffer.read()
