@@ -20,7 +20,7 @@ from bridge.transport import (
     RetryPolicy,
     Transport,
     retry_after,
-    used_up,
+    window_left,
 )
 
 type Answer = tuple[int, dict[str, str], bytes] | Exception
@@ -203,7 +203,7 @@ def test_a_reset_is_an_epoch_or_seconds_left_by_its_size(
     remaining: str, reset: str, seconds: float | None
 ) -> None:
     headers = {"x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}
-    assert used_up(headers, NOW) == seconds
+    assert window_left(headers, NOW) == seconds
 
 
 def test_after_the_last_call_of_a_window_the_next_one_waits_for_its_end() -> None:

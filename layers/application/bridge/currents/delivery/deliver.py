@@ -111,8 +111,7 @@ class Delivery:
                         event_type = counted_type(event["event_type"])
                         outcome.filter_out(event_type, mapped.rule)
                     else:
-                        line, event_type = mapped
-                        add(line, event_type, number, index)
+                        add(*mapped, number, index)
                     accounts.received += 1
 
     def _check_time(self, number: int) -> None:
@@ -177,14 +176,13 @@ class Delivery:
 
     def _defer(self, error: RetryableError) -> None:
         """Defer from the first pending event, and remember how far its record got."""
-        first = self._sender.pending[0]
-        if first.place:
+        _, _, number, index = self._sender.pending[0]
+        if index:
             quarantined = [
                 item
-                for item in self._outcome.quarantined.get(first.record, ())
-                if int(item.position.rpartition("/")[2]) < first.place
+                for item in self._outcome.quarantined.get(number, ())
+                if int(item.position.rpartition("/")[2]) < index
             ]
-            position = self._batch.records[first.record].position
-            partial = PartialRecord(first.place, quarantined)
-            self._warm_state.suspend(position, partial)
-        self._outcome.defer(first.record, error, self._sender.pending_types)
+            position = self._batch.records[number].position
+            self._warm_state.suspend(position, PartialRecord(index, quarantined))
+        self._outcome.defer(number, error, self._sender.pending_types)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from bridge.currents.decode.record import read
 from bridge.currents.delivery.batch import Batch
@@ -31,16 +31,11 @@ class BreakerOpen(RetryableError):
     """Too many records are rejected for the events to be at fault: a person decides."""
 
 
-class Pending(NamedTuple):
-    """An event to send: its line, its counted type, and where it came from.
+type Pending = tuple[bytes, str, int, int]
+"""An event to send: its line, its counted type, its record's number, its index there.
 
-    `record` is the number of its record in the batch, `place` its own in that record.
-    """
-
-    line: bytes
-    event_type: str
-    record: int
-    place: int
+A plain tuple that is always unpacked: a NamedTuple took 2 % more instructions an event.
+"""
 
 
 class Sender:
@@ -73,7 +68,7 @@ class Sender:
     @property
     def pending_types(self) -> list[str]:
         """The counted types of the events that wait."""
-        return [each.event_type for each in self.pending]
+        return [event_type for _, event_type, _, _ in self.pending]
 
     @property
     def first_rejected(self) -> int:
@@ -85,7 +80,7 @@ class Sender:
         size = self._bytes + len(line)
         if size > self._warm_state.call_bytes or len(self.pending) == EVENTS_PER_CALL:
             self.flush()
-        self.pending.append(Pending(line, event_type, record, index))
+        self.pending.append((line, event_type, record, index))
         self._bytes += len(line) + 1
 
     def count_fault(self, record: int) -> None:
@@ -104,7 +99,7 @@ class Sender:
             if self._has_sent and self._time_left() < SECONDS_FOR_A_CALL:
                 raise RetryableError("out_of_time", "the rest follows in the next run")
             size = sizes.pop()
-            rejected = self._send([each.line for each in self.pending[:size]])
+            rejected = self._send([line for line, _, _, _ in self.pending[:size]])
             if rejected is None:
                 sizes += [size - size // 2, size // 2]
             else:
@@ -151,12 +146,15 @@ class Sender:
             self._batch.quarantine(
                 number, index, event, REJECTED, failure, key_of(line)
             )
-        self._batch.outcome.deliver(
-            Counter(
-                [each.event_type for at, each in enumerate(part) if at not in rejected]
-            )
+        delivered = Counter(
+            [
+                event_type
+                for at, (_, event_type, _, _) in enumerate(part)
+                if at not in rejected
+            ]
         )
-        records = [each.record for each in part]
+        self._batch.outcome.deliver(delivered)
+        records = [record for _, _, record, _ in part]
         self._attempted.update(records)
         self._has_sent = True
         self._note(dict.fromkeys(records))
