@@ -1,7 +1,6 @@
 """What a warm process remembers: sizes that were refused, and records begun."""
 
 from bridge.currents.delivery.warm_state import MAX_PARTIAL, PartialRecord, WarmState
-from bridge.currents.stream.arrival import first_arrival, partition_key
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 
 
@@ -34,15 +33,3 @@ def test_the_oldest_record_in_part_is_forgotten() -> None:
         warm_state.suspend(str(number), PartialRecord(1))
     assert warm_state.resume("0").finished == 0
     assert warm_state.resume("1").finished == 1
-
-
-def test_the_first_arrival_travels_in_the_partition_key() -> None:
-    key = partition_key(1_795_518_000.125, b"data")
-    assert first_arrival(key, 1_795_600_000.0) == 1_795_518_000.125
-    assert len(key) <= 256
-
-
-def test_a_key_of_another_kind_or_from_the_future_says_nothing() -> None:
-    for key in ("", "cust-1", "arrived=", "arrived=nan/x", "arrived=-5/x"):
-        assert first_arrival(key, 1_000.0) == 1_000.0
-    assert first_arrival("arrived=2000.0/x", 1_000.0) == 1_000.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.currents.decode.record import Decoded, decode, parse
+from bridge.currents.decode.record import Decoded
 from bridge.currents.delivery.batch import StreamRecord
 from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.outcome import Outcome
@@ -260,32 +260,3 @@ def test_names_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
         lane.properties({f"field {number}".replace(" ", "_"): 1})
     assert len(lane._treatments) == known + MAX_LEARNT
     assert lane.properties({"one_more": 1}) is None
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'{"events":[{"a":1}],"events":[{"b":2},{"c":3}]}',
-        b'{"ev\\u0065nts":[{"a":1}]}',
-        b'{"events":null}',
-        b'{"events":{"a":1}}',
-        b' \n[1, {"a": 2}, [3], "x", null]\n ',
-        b'[{"a":1,"a":2}]',
-        b'[{"a":123456789012345678901234567890, "b":-0.0, "c":1E5}]',
-        b"[]",
-        b'{"events":[]}',
-        b"{}",
-        b'[{"a":' + b"[" * 1000 + b"]" * 1000 + b"}, {}]",
-    ],
-)
-def test_what_is_parsed_at_once_is_what_is_found_piece_by_piece(data: bytes) -> None:
-    pieces = list(decode(data))
-    assert parse(data) == [piece.event for piece in pieces]
-    assert not any(piece.problem for piece in pieces)
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"5", b'"x"', b"[1", b"[1]\n[2]", b"\xef\xbb\xbf[1]", b"\x1f\x8bno"]
-)
-def test_what_is_no_json_document_of_events_is_not_parsed_at_once(data: bytes) -> None:
-    assert parse(data) is None
