@@ -1,4 +1,4 @@
-"""The breaker tells a fault that spoils every record from a record that is poison."""
+"""The breaker tells a fault that affects every record from a poison record."""
 
 from bridge.currents.delivery.circuit_breaker import (
     MIN_REJECTED_RECORDS,
@@ -7,7 +7,7 @@ from bridge.currents.delivery.circuit_breaker import (
 )
 
 
-def test_it_opens_when_one_record_after_the_other_is_refused() -> None:
+def test_it_opens_when_one_record_after_the_other_is_rejected() -> None:
     breaker = CircuitBreaker()
     for number in range(MIN_REJECTED_RECORDS):
         assert not breaker.open
@@ -22,7 +22,7 @@ def test_one_record_never_opens_it_however_large_and_however_often_it_comes() ->
     assert not breaker.open
 
 
-def test_a_fifth_of_a_record_or_of_the_records_is_borne() -> None:
+def test_a_fifth_of_a_record_or_of_the_records_is_tolerated() -> None:
     breaker = CircuitBreaker()
     for number in range(WINDOW_RECORDS):
         breaker.note(f"r{number}", attempted=10, rejected=2)
