@@ -28,9 +28,18 @@ def test_both_forms_have_their_ids_and_properties(event: dict[str, Any]) -> None
     assert found.others == {}
 
 
-def test_keys_that_are_new_in_the_nested_form_are_kept() -> None:
-    event = NESTED | {"brand": "x", "user": IDS | {"mood": "good"}}
-    assert read_event(event).others == {"mood": "good", "brand": "x"}
+@pytest.mark.parametrize(
+    ("event", "others"),
+    [
+        (NESTED | {"brand": "x"}, {"brand": "x"}),
+        (NESTED | {"user": IDS | {"mood": "good"}}, {"mood": "good"}),
+    ],
+    ids=["of the event", "of the user"],
+)
+def test_keys_that_are_new_in_the_nested_form_are_kept_apart(
+    event: dict[str, Any], others: dict[str, Any]
+) -> None:
+    assert read_event(event).others == others
 
 
 @pytest.mark.parametrize("missing", ["user", "properties"])

@@ -2,6 +2,7 @@
 
 import json
 
+from bridge.currents.delivery.batch import Batch
 from bridge.currents.mapping.transform import MAPPING_VERSION
 from tests.unit.currents.scripted_mixpanel import (
     ARRIVED,
@@ -32,3 +33,12 @@ def test_a_rejected_event_is_quarantined_with_its_key_and_arrival() -> None:
     assert item.arrived == ARRIVED
     assert item.mapping == MAPPING_VERSION
     assert item.kind == "users.canvas.Entry"
+
+
+def test_each_record_has_its_own_originals_whichever_is_asked_for() -> None:
+    made = source()
+    events = [[made.event() for _ in range(2)] for _ in range(2)]
+    batch = Batch(MAPPING_VERSION)
+    batch.records += [record(number, *each) for number, each in enumerate(events)]
+    for number, index in ((0, 1), (1, 0), (1, 1), (0, 0)):
+        assert json.loads(batch.original(number, index)) == events[number][index]

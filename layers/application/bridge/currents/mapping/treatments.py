@@ -149,7 +149,7 @@ def _strip(value: Any, drop: list[str], hashed: list[str], digest: Digest) -> An
         return [each for each in items if each is not _OPAQUE]
     if not isinstance(value, dict):
         return value
-    kept = {}
+    stripped = {}
     for key, each in value.items():
         if key in drop:
             continue
@@ -161,5 +161,5 @@ def _strip(value: Any, drop: list[str], hashed: list[str], digest: Digest) -> An
             inner = _strip(each, inner_drop, inner_hash, digest)
         if inner is not _OPAQUE:
             is_hashed = key in hashed and inner is not None
-            kept[key] = digest(inner) if is_hashed else inner
-    return kept
+            stripped[key] = digest(inner) if is_hashed else inner
+    return stripped
