@@ -34,12 +34,12 @@ class BreakerOpen(RetryableError):
 type Pending = tuple[bytes, str, int, int]
 """An event to send: its line, its counted type, its record's number, its index there.
 
-A plain tuple that is always unpacked: a NamedTuple took 2 % more instructions an event.
+A plain tuple, always unpacked: a NamedTuple took 2 to 4 % more instructions an event.
 """
 
 
 class Sender:
-    """The events of a batch that wait for a call, and the calls.
+    """The pending events of a batch, and the calls that send them.
 
     With `breaker` a mass rejection stops the batch instead of being quarantined.
     """
@@ -67,7 +67,7 @@ class Sender:
 
     @property
     def pending_types(self) -> list[str]:
-        """The counted types of the events that wait."""
+        """The types that the pending events are counted under."""
         return [event_type for _, event_type, _, _ in self.pending]
 
     @property
@@ -76,7 +76,10 @@ class Sender:
         return min(self._rejected)
 
     def add(self, line: bytes, event_type: str, record: int, index: int) -> None:
-        """Add an event; if the call has no room for it, what waits is sent first."""
+        """Add an event; if one call has no room for it, the pending ones are sent first.
+
+        Raises as `flush`, and the event is then not added.
+        """
         size = self._bytes + len(line)
         if size > self._warm_state.call_bytes or len(self.pending) == EVENTS_PER_CALL:
             self.flush()
@@ -89,7 +92,7 @@ class Sender:
         self._rejected[record] += 1
 
     def flush(self) -> None:
-        """Send what waits, in parts where it must be; a finished part waits no more.
+        """Send the pending events, in parts where Mixpanel does not name the culprit.
 
         Raises `RetryableError` with the unfinished events still pending.
         """
@@ -114,13 +117,13 @@ class Sender:
     def _send(
         self, lines: Sequence[bytes], *, is_repeated: bool = False
     ) -> Mapping[int, Failure] | None:
-        """The rejected events by index; None where the lines must be halved to tell."""
-        is_alone = len(lines) == 1
+        """The rejected events by index; None if only halving can identify them."""
+        is_single = len(lines) == 1
         try:
             reply = self._client.import_events(lines)
         except TooLarge:
             self._warm_state.too_large(sum(map(len, lines)))
-            if not is_alone:
+            if not is_single:
                 return None
             # No event is that large, so a 413 for one may be an accident: repeat it.
             too_large = Failure("", "the event is too large for Mixpanel")
@@ -133,7 +136,7 @@ class Sender:
         whole = Failure(
             "", reply.error or "Mixpanel did not take it and gave no reason"
         )
-        return {0: reply.rejected.get(0, whole)} if is_alone else None
+        return {0: reply.rejected.get(0, whole)} if is_single else None
 
     def _finish(self, size: int, rejected: Mapping[int, Failure]) -> None:
         """Account for the first `size` pending events, which Mixpanel has answered."""

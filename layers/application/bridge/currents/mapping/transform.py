@@ -183,7 +183,9 @@ def _add_properties(
             unknown.append((name, value))
         elif treatment:
             treatment(out, value)
-    unknown += [each for each in event.others.items() if each[1] is not None]
+    unknown += [
+        (name, value) for name, value in event.others.items() if value is not None
+    ]
     # Last, so that an unknown property never takes the place of a known one.
     _add_unknown(out, unknown, compiled)
     return [name for name, _ in unknown]
