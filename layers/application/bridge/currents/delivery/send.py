@@ -76,7 +76,7 @@ class Sender:
         return min(self._rejected)
 
     def add(self, line: bytes, event_type: str, record: int, index: int) -> None:
-        """Add an event; if one call has no room for it, the pending ones are sent first.
+        """Add an event, after sending the pending ones if it no longer fits their call.
 
         Raises as `flush`, and the event is then not added.
         """
