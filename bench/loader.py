@@ -72,7 +72,8 @@ def _map(path: str, key: str, times: int) -> int:
     from fastavro import reader  # noqa: PLC0415 - each contender loads its own
 
     from bridge.braze.currents_event import event_type_of  # noqa: PLC0415
-    from bridge.currents.mapping.transform import Mapper, Sent  # noqa: PLC0415
+    from bridge.currents.mapping.result import Sent  # noqa: PLC0415
+    from bridge.currents.mapping.transform import Mapper  # noqa: PLC0415
     from bridge.settings import AnonymousUsers  # noqa: PLC0415
 
     content = Path(path).read_bytes()

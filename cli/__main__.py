@@ -167,7 +167,7 @@ def _rules(options: argparse.Namespace) -> int:
     except (OSError, BridgeError) as error:
         say(f"{options.file}: {error}", "wrong", "red")
         return 1
-    for odd in rules.odd():
+    for odd in rules.unknown_names():
         say(odd, "odd  ", "yellow")
     say(f"{options.file} can be used", "right", "green")
     return 0

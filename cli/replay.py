@@ -21,11 +21,13 @@ from bridge.cohorts.messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.decode.record import read
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
-from bridge.currents.mapping.transform import DEVICE_PREFIX, Filtered, Mapper
+from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.transform import Mapper
 from bridge.currents.rules_source import RulesFile, hashing_key
 from bridge.currents.stream.arrival import partition_key
 from bridge.currents.stream.pack import pack
 from bridge.errors import MalformedInput
+from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.quarantine import Key, QuarantinedItem, from_lines
 from bridge.settings import AnonymousUsers
 from cli.stack import RunningStack

@@ -16,7 +16,7 @@ from bridge.aws.dynamodb import READ_ITEMS, WRITE_ITEMS
 from bridge.braze.users_track import OBJECTS_PER_CALL
 from bridge.cohorts.adapters.ledger_items import SHARDS
 from bridge.cohorts.routes.attribute import AttributeRoute
-from bridge.currents.delivery.deliver import MARGIN_SECONDS
+from bridge.currents.delivery.send import SECONDS_FOR_A_CALL
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
 from bridge.mixpanel.import_api import EVENTS_PER_CALL
 from scripts.pages import write_or_check
@@ -195,7 +195,7 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"*An invocation* takes what comes in {window} s, at most "
             f"{mapping['BatchSize']} records of {BRAZE_BATCH} events, or 6 MB. It has "
             f"{importer['Timeout']} s and begins no call in the last "
-            f"{MARGIN_SECONDS:.0f}; the rest is left to the next."
+            f"{SECONDS_FOR_A_CALL:.0f}; the rest is left to the next."
         ),
         _point(
             f"*Calls of the HTTP API* hold {BRAZE_BATCH} events each. It lets "

@@ -15,7 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bridge.aws import clients
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.currents.delivery.deliver import Delivery, StreamRecord
+from bridge.currents.delivery.batch import StreamRecord
+from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.rules_source import CachedMapper, RulesFile

@@ -10,7 +10,7 @@ from bridge.cohorts import maintenance
 from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
 from bridge.cohorts.apply import context
 from bridge.cohorts.retry import MAX_PAUSE
-from bridge.currents.delivery import deliver
+from bridge.currents.delivery import send
 from bridge.mixpanel.client import ANSWER_SECONDS
 from bridge.transport import READ_TIMEOUT
 from tests.infrastructure.resources import Template, function, meant, of_type
@@ -187,12 +187,12 @@ def test_a_vendor_may_be_slow_once_within_an_invocation(expanded: Template) -> N
     consumer = function(expanded, "CohortConsumer")["Timeout"]
     assert consumer > context.SECONDS_FOR_A_STEP + READ_TIMEOUT
     importer = function(expanded, "CurrentsImporter")["Timeout"]
-    assert importer > deliver.MARGIN_SECONDS + ANSWER_SECONDS
+    assert importer > send.SECONDS_FOR_A_CALL + ANSWER_SECONDS
 
 
 def test_an_answer_of_aws_is_awaited_within_the_margin(expanded: Template) -> None:
     config: Any = clients.CONFIG
     one_try = config.connect_timeout + config.read_timeout
     assert one_try < context.SECONDS_FOR_A_STEP
-    assert one_try < deliver.MARGIN_SECONDS
+    assert one_try < send.SECONDS_FOR_A_CALL
     assert one_try < function(expanded, "CohortWebhook")["Timeout"]

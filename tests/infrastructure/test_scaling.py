@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bridge.currents.delivery.deliver import MARGIN_SECONDS
+from bridge.currents.delivery.send import SECONDS_FOR_A_CALL
 from bridge.currents.stream.pack import BYTES_PER_RECORD, EVENTS_PER_RECORD
 from bridge.mixpanel.import_api import EVENTS_PER_CALL
 from bridge.transport import READ_TIMEOUT
@@ -46,8 +46,8 @@ def test_the_fullest_invocation_ends_in_its_time(template: dict[str, Any]) -> No
     seconds = events * (
         scaling_page.EVENT_CPU / vcpus + scaling_page.IMPORT_SECONDS / EVENTS_PER_CALL
     )
-    assert seconds <= importer(template)["Timeout"] - MARGIN_SECONDS
-    assert importer(template)["Timeout"] - MARGIN_SECONDS > READ_TIMEOUT
+    assert seconds <= importer(template)["Timeout"] - SECONDS_FOR_A_CALL
+    assert importer(template)["Timeout"] - SECONDS_FOR_A_CALL > READ_TIMEOUT
 
 
 def test_a_full_record_is_within_kinesis_limit() -> None:

@@ -289,7 +289,7 @@ def test_a_mass_rejection_waits_and_wakes_somebody(
         broken.setattr(rules, "failure", lambda *_: ("event", "canary: quotes"))
         assert failed(app.handler(event, Context())) == ["1000"]
     assert quarantined_events(stack) == []
-    assert "are refused, most for event" in logged.getvalue()
+    assert "are rejected, most for event" in logged.getvalue()
     assert "canary" not in logged.getvalue()
     assert '"MassRejections":[1.0]' in capsys.readouterr().out
     assert app.handler(event, Context()) == NONE_FAILED

@@ -11,7 +11,8 @@ import orjson
 import pytest
 import requests
 
-from bridge.currents.mapping.transform import Filtered, Mapper, Sent
+from bridge.currents.mapping.result import Filtered, Sent
+from bridge.currents.mapping.transform import Mapper
 from bridge.quarantine import Key, QuarantinedItem
 from cli.replay import quarantined_items, replay_events
 from cli.stack import RunningStack

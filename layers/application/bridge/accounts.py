@@ -1,7 +1,7 @@
-"""Delivered, filtered, retried or quarantined: the accounts of one invocation.
+"""Delivered, filtered, deferred or quarantined: the accounts of one invocation.
 
-What comes in must go out by one of these four doors. Accounts that do not close are a
-fault of ours: they raise an alarm metric and the batch is tried again.
+Every item that is received meets one of these four fates. Accounts that do not close
+are a fault of ours: they raise an alarm, and the batch is delivered again.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Accounts:
-    """Counts per invocation; `filtered` by rule, `quarantined` by reason."""
+    """Counts of one invocation; `filtered` by rule, `quarantined` by reason."""
 
     received: int = 0
     delivered: int = 0
@@ -29,7 +29,7 @@ class Accounts:
         )
 
     def summary(self) -> dict[str, object]:
-        """The accounts as one structured log line."""
+        """The accounts as the fields of a log line."""
         return {
             "received": self.received,
             "delivered": self.delivered,

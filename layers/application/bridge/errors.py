@@ -1,20 +1,20 @@
 """The tree of errors, named by what happens next, not by what went wrong.
 
     BridgeError
-    ├── RetryableError            it heals by itself: the platform delivers it again
-    │   └── CredentialsRejected   waits for a person, raises an alarm, never quarantines
-    └── PermanentError            trying again cannot help: quarantine, with reason
-        ├── MalformedInput        what came in cannot be understood
-        └── Rejected              the vendor refused this item
-            └── TooLarge          … for its size: halve it and try the halves
+    ├── RetryableError            heals by itself: defer, the platform delivers it again
+    │   └── CredentialsRejected   needs a person: defer and raise an alarm
+    └── PermanentError            a retry cannot help: quarantine with the reason
+        ├── MalformedInput        the input cannot be understood
+        └── Rejected              the vendor rejects the item or the request
+            └── TooLarge          … for its size: halve it and send the halves
 
 `reason` is a short fixed code, fit for a metric or a log. Neither it nor the message
-may carry a secret, a body or a member: both vendors echo keys in their errors.
+may contain a secret, a body or a member: both vendors echo keys in their errors.
 """
 
 
 class BridgeError(Exception):
-    """Base of all errors that the bridge raises on purpose."""
+    """Base of every error that the bridge raises on purpose."""
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message or reason)
@@ -22,7 +22,7 @@ class BridgeError(Exception):
 
 
 class RetryableError(BridgeError):
-    """Fails now, heals later; `retry_after` is in seconds where the vendor said so."""
+    """Heals by itself; `retry_after` is the pause in seconds that a vendor asks for."""
 
     def __init__(
         self, reason: str, message: str = "", *, retry_after: float | None = None
@@ -32,11 +32,11 @@ class RetryableError(BridgeError):
 
 
 class CredentialsRejected(RetryableError):
-    """A vendor refuses our credentials: only an operator can mend that."""
+    """A vendor rejects our credentials: only an operator can correct them."""
 
 
 class PermanentError(BridgeError):
-    """Will fail in the same way for ever; the item goes to quarantine."""
+    """Fails in the same way at every retry: the item is quarantined."""
 
 
 class MalformedInput(PermanentError):
@@ -48,8 +48,8 @@ class MalformedInput(PermanentError):
 
 
 class Rejected(PermanentError):
-    """The vendor refused this very item."""
+    """The vendor rejects this very item or request."""
 
 
 class TooLarge(Rejected):
-    """The vendor refused the request for its size or its count of items."""
+    """The vendor rejects the request for its size or its count of items."""

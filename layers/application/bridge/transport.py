@@ -1,7 +1,7 @@
-"""The only importer of requests: one session, time-outs, one retry policy.
+"""The only module that speaks HTTP: one session, time-outs, one retry policy.
 
-Nothing that was sent or answered enters an error: an error says which vendor, which
-status and our own code, for Braze's refusals repeat the very key they refuse.
+Nothing that was sent or received enters an error, only the vendor, the status and a
+code of ours: Braze's 401 repeats the very key that it rejects.
 """
 
 import math
@@ -19,16 +19,16 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 MAX_REPLY_BYTES = 8_000_000
 RETRY_STATUSES = frozenset({423, 429, 500, 502, 503, 504})
-"""423 is Braze's cohort import: another writer is at the same cohort."""
+"""423 is from Braze's cohort import: another call is changing the same cohort."""
 
 MAX_RETRY_AFTER = 3600.0
-FIRST_EPOCH = 1_000_000_000.0
-"""Braze tells a reset as an epoch or as the seconds left; a greater number is one."""
+MIN_EPOCH = 1_000_000_000.0
+"""Braze states a reset as epoch or as seconds left; the epoch is the larger number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: a status, lower-case headers and the raw body."""
+    """An answer: its status, its headers in lower case and its raw body."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` tries; pauses of `base` seconds, doubled up to `ceiling`, + jitter."""
+    """`attempts` tries; pauses double from `base` to `ceiling` seconds, plus jitter."""
 
     attempts: int = 4
     base: float = 2.0
@@ -46,15 +46,15 @@ class RetryPolicy:
     statuses: frozenset[int] = RETRY_STATUSES
 
     def pause(self, attempt: int, rng: random.Random) -> float:
-        """Seconds to wait after the failed try number `attempt`, counted from 0."""
+        """Seconds to wait after a failed try; `attempt` counts from 0."""
         wait: float = min(self.base * 2**attempt, self.ceiling)
         return wait + rng.uniform(*self.jitter)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks for, clamped to an hour; None where it is silent.
+    """The pause the server asks for, in seconds, an hour at most; None if it asks none.
 
-    Braze writes `x-ratelimit-retry-after` on 429; others write `retry-after`.
+    Braze sends `x-ratelimit-retry-after` with a 429; others send `retry-after`.
     """
     for name in ("x-ratelimit-retry-after", "retry-after"):
         seconds = _number(headers.get(name, ""))
@@ -63,18 +63,18 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def used_up(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the window ends of which this answer took the last call.
+def window_left(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the rate limit's window ends, if this answer used its last call.
 
-    None while calls are left, and where the headers are empty, as they are on Braze's
-    refusals. `now` is the epoch.
+    None while calls are left, and for empty headers, which Braze sends with rejections.
+    `now` is in epoch seconds.
     """
     if _number(headers.get("x-ratelimit-remaining", "")) != 0:
         return None
     reset = _number(headers.get("x-ratelimit-reset", ""))
     if reset is None:
         return None
-    seconds = reset - now if reset > FIRST_EPOCH else reset
+    seconds = reset - now if reset > MIN_EPOCH else reset
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
@@ -87,10 +87,10 @@ def _number(text: str) -> float | None:
 
 
 class Transport:
-    """Posts to one vendor over one kept-alive session.
+    """Posts to one vendor over one session that is kept alive.
 
-    A path whose rate limit is used up is left in peace until the vendor's window ends,
-    by whichever call that was learnt. `clock` is monotonic, `now` the epoch.
+    A path whose rate limit is used up is not called until the vendor's window ends.
+    `clock` is monotonic, `now` gives epoch seconds.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Transport:
         self._sleep = sleep
         self._clock = clock
         self._now = now
-        self._cool_until: dict[str, float] = {}
+        self._blocked_until: dict[str, float] = {}
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
 
     def post(
@@ -128,44 +128,44 @@ class Transport:
         auth: tuple[str, str] | None = None,
         time_left: Callable[[], float],
     ) -> Reply:
-        """Send one body; the same bytes again on 423, 429, 5xx and network faults.
+        """Post one body; retry the same bytes on 423, 429, 5xx and network errors.
 
         `time_left` gives the seconds that remain to the caller; no try outlasts it.
-        Raises `RetryableError` when the tries or the time are used up, with the
-        vendor's wish in `retry_after`. Any other status is the caller's to judge.
+        Raises `RetryableError` when the tries or the time are used up, with the pause
+        that the vendor asks for in `retry_after`. Any other status is returned.
         """
-        self._cool(path, time_left)
+        self._wait_until_open(path, time_left)
         attempt = 0
         while True:
-            reason, wished = "network", None
+            reason, requested = "network", None
             reply = self._try(path, body, headers, params, auth, time_left())
             if reply is not None:
                 if reply.status not in self._policy.statuses:
-                    self._rest(path, used_up(reply.headers, self._now()))
+                    self._block(path, window_left(reply.headers, self._now()))
                     return reply
-                reason, wished = f"status_{reply.status}", retry_after(reply.headers)
-            pause = wished
+                reason, requested = f"status_{reply.status}", retry_after(reply.headers)
+            pause = requested
             if pause is None:
                 pause = self._policy.pause(attempt, self._rng)
             attempt += 1
             if reason == "status_429":
-                self._rest(path, wished)
+                self._block(path, requested)
             if attempt >= self._policy.attempts or pause >= time_left() - 1.0:
                 raise RetryableError(
                     f"{self._vendor}_{reason}",
                     f"{self._vendor} did not take the request ({reason}, "
                     f"{attempt} tries)",
-                    retry_after=wished,
+                    retry_after=requested,
                 )
             self._sleep(pause)
 
-    def _rest(self, path: str, seconds: float | None) -> None:
+    def _block(self, path: str, seconds: float | None) -> None:
         if seconds:
-            self._cool_until[path] = self._clock() + seconds
+            self._blocked_until[path] = self._clock() + seconds
 
-    def _cool(self, path: str, time_left: Callable[[], float]) -> None:
-        """Wait until the path may be called, or raise at once if that is too long."""
-        pause = self._cool_until.get(path, 0.0) - self._clock()
+    def _wait_until_open(self, path: str, time_left: Callable[[], float]) -> None:
+        """Sleep until the path may be called; raises at once if that takes too long."""
+        pause = self._blocked_until.get(path, 0.0) - self._clock()
         if pause <= 0:
             return
         if pause >= time_left() - 1.0:
@@ -185,7 +185,7 @@ class Transport:
         auth: tuple[str, str] | None,
         time_left: float,
     ) -> Reply | None:
-        """One request; None where no answer came, whatever the vendor did with it."""
+        """One request; None if no answer came, whether or not it took effect."""
         limit = max(time_left, 0.5)
         try:
             with self._session.post(
@@ -202,15 +202,15 @@ class Transport:
                 lowered = {k.lower(): v for k, v in response.headers.items()}
                 return Reply(response.status_code, lowered, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            _let_go(error)
+            _drop_tracebacks(error)
             return None
 
 
-def _let_go(error: BaseException | None) -> None:
+def _drop_tracebacks(error: BaseException | None) -> None:
     """Drop the tracebacks of an error and of its causes.
 
-    A frame of urllib3 holds the error whose traceback holds the frame, and its callers'
-    frames hold a whole batch: megabytes that only the collector would free.
+    A frame of urllib3 refers to the error, whose traceback refers to the frame and, by
+    its callers, to a whole batch: megabytes that only the cycle collector would free.
     """
     while error is not None:
         error.__traceback__ = None

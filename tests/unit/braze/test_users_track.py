@@ -62,7 +62,7 @@ def test_partial_errors_are_matched_by_index() -> None:
     assert read_reply(answer, 2) == expected
 
 
-def test_all_refused_by_index_is_a_verdict_on_each() -> None:
+def test_where_all_are_rejected_by_index_each_has_its_code() -> None:
     body = {"message": "Valid data must be provided", "errors": [ERROR | {"index": 0}]}
     assert read_reply(reply(400, body), 1).rejected.keys() == {0}
 

@@ -1,4 +1,4 @@
-"""One retry policy: what is tried again, for how long, and what is never said."""
+"""One retry policy: what is retried, for how long, and what no error ever quotes."""
 
 import gc
 import random
@@ -20,14 +20,14 @@ from bridge.transport import (
     RetryPolicy,
     Transport,
     retry_after,
-    used_up,
+    window_left,
 )
 
 type Answer = tuple[int, dict[str, str], bytes] | Exception
 
 
 class Scripted(BaseAdapter):
-    """Answers in turn; remembers what was sent."""
+    """Gives its answers in turn; records what was sent."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ NOW = 1_927_000_000.0
 OK: Answer = (201, {}, b'{"message":"success"}')
 
 
-def test_an_answer_is_handed_over_whole() -> None:
+def test_an_answer_is_returned_whole() -> None:
     _, call = post(Clock(), (400, {"X-Odd": "1"}, b"body"))
     assert call() == Reply(400, {"x-odd": "1"}, b"body")
 
@@ -130,14 +130,14 @@ def test_nothing_else_is_resent(status: int) -> None:
     assert len(adapter.sent) == 1
 
 
-def test_the_vendors_wish_goes_before_our_own_pause() -> None:
+def test_the_pause_that_the_vendor_asks_for_replaces_our_own() -> None:
     clock = Clock()
     _, call = post(clock, (429, {"X-RateLimit-Retry-After": "7"}, b""), OK)
     call()
     assert clock.pauses == [7.0]
 
 
-def test_a_wish_that_exceeds_the_time_left_is_handed_back() -> None:
+def test_a_requested_pause_that_exceeds_the_time_left_is_raised() -> None:
     clock = Clock(left=30)
     _, call = post(clock, (429, {"Retry-After": "600"}, b""))
     with pytest.raises(RetryableError) as caught:
@@ -175,7 +175,7 @@ def test_used_up_tries_are_an_error_that_quotes_nothing() -> None:
         ("", None),
     ],
 )
-def test_the_wish_is_clamped(value: str, seconds: float | None) -> None:
+def test_the_requested_pause_is_clamped(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
 
@@ -203,7 +203,7 @@ def test_a_reset_is_an_epoch_or_seconds_left_by_its_size(
     remaining: str, reset: str, seconds: float | None
 ) -> None:
     headers = {"x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}
-    assert used_up(headers, NOW) == seconds
+    assert window_left(headers, NOW) == seconds
 
 
 def test_after_the_last_call_of_a_window_the_next_one_waits_for_its_end() -> None:
@@ -220,7 +220,7 @@ def test_after_the_last_call_of_a_window_the_next_one_waits_for_its_end() -> Non
     assert len(adapter.sent) == 4
 
 
-def test_a_window_that_outlasts_the_time_left_is_told_at_once_without_a_call() -> None:
+def test_a_window_that_outlasts_the_time_left_is_raised_without_a_call() -> None:
     clock = Clock(left=30)
     adapter, call = post(clock, last_call("600"), OK)
     call()
@@ -233,7 +233,7 @@ def test_a_window_that_outlasts_the_time_left_is_told_at_once_without_a_call() -
     assert call().status == 201
 
 
-def test_a_429_that_outlasts_the_time_left_keeps_later_calls_away_too() -> None:
+def test_a_429_that_outlasts_the_time_left_blocks_later_calls_too() -> None:
     clock = Clock(left=30)
     answer: Answer = (429, {"X-RateLimit-Retry-After": "3600"}, b"")
     adapter, call = post(clock, answer, OK)
@@ -247,7 +247,7 @@ def test_a_429_that_outlasts_the_time_left_keeps_later_calls_away_too() -> None:
     assert call().status == 201
 
 
-def test_empty_rate_headers_keep_nobody_away() -> None:
+def test_empty_rate_headers_block_no_call() -> None:
     clock = Clock()
     empty = dict.fromkeys(("x-ratelimit-remaining", "x-ratelimit-reset"), "")
     _, call = post(clock, (401, empty, b""), OK)
@@ -263,7 +263,7 @@ def test_proxies_and_netrc_of_the_environment_are_not_used() -> None:
 
 
 class Batch:
-    """Something in a caller's frame."""
+    """An object in a caller's frame."""
 
 
 def _fail(base_url: str) -> weakref.ref[Batch]:
@@ -276,7 +276,7 @@ def _fail(base_url: str) -> weakref.ref[Batch]:
 
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_failed_call_keeps_nothing_of_its_callers(listens: bool) -> None:
-    """Batches of megabytes would pile up until the collector comes."""
+    """Batches of megabytes would pile up until the cycle collector runs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if not listens:

@@ -39,7 +39,7 @@ class Answer:
 
 
 class Session(requests.Session):
-    """Gives planned answers and keeps what was asked."""
+    """Gives scripted answers and records what was asked."""
 
     def __init__(self, *statuses: int) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def test_r13_the_three_forms_of_the_login(
     assert options["params"].get("project_id") == project
 
 
-def test_a_refused_login_is_read_again_before_anything_fails() -> None:
+def test_a_rejected_login_is_read_again_before_anything_fails() -> None:
     session = Session(401, 200)
     old, new = {"project_token": "old-token"}, {"project_token": "new-token"}
     client(session, old, new).import_events(SENT)

@@ -115,7 +115,7 @@ def test_where_nothing_is_proven_the_answer_is_vague(answer: Reply) -> None:
     ],
     ids=["html", "no count", "no number", "strict=0"],
 )
-def test_a_200_without_a_usable_count_is_tried_again(answer: Reply) -> None:
+def test_a_200_without_a_usable_count_is_retried(answer: Reply) -> None:
     with pytest.raises(RetryableError) as caught:
         read_reply(answer, SENT)
     assert caught.value.reason == "mixpanel_unclear"
@@ -126,13 +126,13 @@ def test_a_200_that_counts_more_than_was_sent_leaves_none_out() -> None:
     assert (answer.vague, answer.rejected) == (False, {})
 
 
-def test_what_mixpanel_says_of_the_whole_request_is_told() -> None:
+def test_an_error_about_the_whole_request_is_in_the_reply() -> None:
     texts = partial(failed_records=["identity events are not allowed"])
-    assert read_reply(texts, SENT).told == "identity events are not allowed"
-    assert read_reply(partial(failed_records=None), SENT).told.startswith("some data")
+    assert read_reply(texts, SENT).error == "identity events are not allowed"
+    assert read_reply(partial(failed_records=None), SENT).error.startswith("some data")
 
 
-def test_a_403_of_the_network_is_not_a_refusal_of_the_login() -> None:
+def test_a_403_of_a_proxy_is_not_a_rejection_of_the_login() -> None:
     with pytest.raises(RetryableError) as caught:
         read_reply(reply(403, raw=b"<html>Forbidden</html>"), SENT)
     assert not isinstance(caught.value, CredentialsRejected)

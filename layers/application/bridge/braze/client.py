@@ -1,7 +1,7 @@
-"""Calls Braze with the keys of the day: the REST API, and the partner's cohort import.
+"""Calls Braze with the current keys: the REST API, and the partner's cohort import.
 
-`time_left` bounds every call, in seconds. A refused key may have been changed a moment
-ago, so the secret is read once more before a refusal counts.
+`time_left` gives the seconds that bound every call. A rejected key may have been
+rotated a moment ago, so the secret is read once more before a rejection counts.
 """
 
 import json
@@ -21,7 +21,7 @@ HEADERS = {
 
 
 class _Client:
-    """What both have in common; `key` names the secret that stands for the account."""
+    """Base of both clients; `key` names the key that identifies the account."""
 
     key: str
 
@@ -37,11 +37,11 @@ class _Client:
 
     @property
     def endpoint(self) -> str:
-        """Where Braze is."""
+        """The base URL of Braze's instance."""
         return self._transport.base_url
 
     def account(self) -> str:
-        """The key that Braze knows the workspace by: for a digest, not to be shown."""
+        """The key by which Braze knows the workspace: to be hashed, never shown."""
         return self._with_credentials(lambda credentials: credentials.need(self.key))
 
     def _call[T](
@@ -68,12 +68,12 @@ class _Client:
     def _signed(
         self, body: Mapping[str, object], credentials: BrazeCredentials
     ) -> tuple[dict[str, str], Mapping[str, object]]:
-        """Headers and body with the credentials in them."""
+        """Headers and body with the credentials added."""
         raise NotImplementedError
 
 
 class BrazeClient(_Client):
-    """users/track and users/export/ids."""
+    """Calls users/track and users/export/ids."""
 
     key = "rest_api_key"
 
@@ -86,7 +86,7 @@ class BrazeClient(_Client):
         )
 
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
-        """The profiles that own a device: `external_id` if identified, `braze_id`."""
+        """The profiles of a device: `braze_id`, and `external_id` where identified."""
         return self._call(
             "/users/export/ids",
             {
@@ -109,7 +109,7 @@ class BrazeClient(_Client):
 
 
 class PartnerClient(_Client):
-    """The cohort import of one partner."""
+    """Calls the cohort import as the partner `name`."""
 
     key = "data_import_key"
 

@@ -1,8 +1,8 @@
 """The wire of Currents: one event in its nested HTTP form or its flat storage form.
 
 Source: Braze docs, "Custom HTTP Connector" and "Currents data storage". Over HTTP the
-user's ids stand under `user` and the rest under `properties`; in storage all keys stand
-side by side, and the type is known from the file. Both become one `CurrentsEvent`.
+user's ids are under `user` and the rest under `properties`; in storage all keys are at
+one level, and the file determines the type. Both are read into one `CurrentsEvent`.
 """
 
 import re
@@ -16,22 +16,22 @@ _EVENT_TYPE = re.compile(r"(?:^|/)event_type=(?P<type>[^/]+)/")
 NESTED_KEYS = frozenset({"event_type", "id", "time", "user", "properties"})
 USER_KEYS = frozenset({"external_user_id", "user_id", "device_id", "timezone"})
 FLAT_KEYS = frozenset({"event_type", "id", "time"}) | USER_KEYS
-"""What stands in an event of either form beside its properties."""
+"""Keys of an event in the flat form that are no properties."""
 
 FLAT_PROPERTIES = {
     "users.behaviors.CustomEvent": "custom_properties",
     "users.behaviors.Purchase": "purchase_properties",
 }
-"""In storage both have their own properties in one text that is named `properties`."""
+"""The customer's own properties, which storage holds in one text, `properties`."""
 
 type Json = Mapping[str, Any]
 
 
 class CurrentsEvent(NamedTuple):
-    """One event, as it is read: the ids, and where its properties stand.
+    """One event of either form, its values still unchecked.
 
-    In the flat form `properties` is the whole event, FLAT_KEYS included; `others` are
-    keys of the nested form that are newer than this module.
+    In the flat form `properties` is the whole event, FLAT_KEYS included; `others` holds
+    keys of the nested form that this module does not know.
     """
 
     type: str
@@ -49,7 +49,7 @@ _NONE: Json = {}
 
 
 def read_event(event: object) -> CurrentsEvent:
-    """Read either form; raises `MalformedInput` naming the field."""
+    """Read an event of either form; raises `MalformedInput` naming the field."""
     if not isinstance(event, dict):
         raise MalformedInput("not_an_object", "an event must be a JSON object")
     get = event.get
@@ -90,14 +90,14 @@ def read_event(event: object) -> CurrentsEvent:
 
 
 def event_type_of(key: str, record_name: str) -> str:
-    """The event type of a storage file, by its key's `event_type=` or its schema.
+    """The event type of a storage file, from its key's `event_type=` or its schema.
 
-    Raises `MalformedInput`. The layout of the key may change, so it is not parsed by
-    position.
+    Raises `MalformedInput` if neither names one. Braze may change the layout of the
+    key, so it is searched and not parsed by position.
     """
     by_key = _EVENT_TYPE.search(key)
     by_name = _RECORD_NAME.match(record_name)
-    found = by_key or by_name
-    if not found:
+    named = by_key or by_name
+    if not named:
         raise MalformedInput("no_event_type", "neither key nor schema names a type")
-    return found["type"]
+    return named["type"]

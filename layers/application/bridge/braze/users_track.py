@@ -1,7 +1,7 @@
 """The wire of Braze's users/track: membership as a custom attribute (pure).
 
 Source: Braze docs, "POST: Track users" and "User attributes object". A 2xx means
-queued; what was wrong with single objects stands in `errors`, mostly by index.
+queued; `errors` lists the objects that were rejected, mostly by index.
 """
 
 import json
@@ -17,31 +17,31 @@ from bridge.errors import (
 from bridge.transport import Reply
 
 OBJECTS_PER_CALL = 75
-"""Over all arrays of one request."""
+"""The total over all arrays of one request."""
 
-REFUSING_STATUSES = frozenset({401, 403, 404, 415})
-"""Key, permission, path, media type: every further call fails in the same way."""
+REJECTING_STATUSES = frozenset({401, 403, 404, 415})
+"""Key, permission, path, media type: every other call would fail in the same way."""
 
 ACCEPTING_MESSAGES = frozenset({"success", "queued"})
 
 
 def array_operation(value: str, present: bool) -> dict[str, object]:
-    """What puts a value into an array attribute, or takes it out."""
+    """The operation that adds a value to an array attribute, or removes it."""
     return {"add" if present else "remove": [value]}
 
 
 def attributes_object(
     user: Mapping[str, object], attribute: str, value: object
 ) -> dict[str, object]:
-    """One attributes object; never creates a user (`_update_existing_only`)."""
+    """One attributes object that never creates a user (`_update_existing_only`)."""
     return {attribute: value, **user, "_update_existing_only": True}
 
 
 @dataclass(frozen=True, slots=True)
 class TrackReply:
-    """The verdicts on one request: by index, why an object was refused.
+    """The answer to one request: by index, the code of each rejected object.
 
-    With `vague` some object was refused and Braze does not say which.
+    With `vague` an object was rejected and Braze does not say which.
     """
 
     rejected: Mapping[int, str]
@@ -51,37 +51,37 @@ class TrackReply:
 def read_reply(
     reply: Reply, objects: int, credentials: str = "the REST key"
 ) -> TrackReply:
-    """Judge an answer to `objects` attributes objects.
+    """Read the answer to `objects` attributes objects.
 
     Raises `CredentialsRejected`, `TooLarge`, `Rejected` (the request as a whole) or
-    `RetryableError`. No text of Braze's enters an error: its 401 echoes the key that
-    it refuses, here named by `credentials`.
+    `RetryableError`. No text of Braze's enters an error, for its 401 echoes the key
+    that it rejects; the error names that key by `credentials`.
     """
-    if reply.status in REFUSING_STATUSES:
+    if reply.status in REJECTING_STATUSES:
         raise CredentialsRejected(
             f"braze_{reply.status}",
-            f"Braze refuses {credentials} or its permissions (status {reply.status})",
+            f"Braze rejects {credentials} or its permissions (status {reply.status})",
         )
     body = _body(reply.body)
-    verdict = _errors(body.get("errors"), objects)
+    track_reply = _errors(body.get("errors"), objects)
     if 200 <= reply.status < 300:
         message = body.get("message") or body.get("error")
         if isinstance(message, str) and message not in ACCEPTING_MESSAGES:
             raise RetryableError("braze_message", "Braze answered 2xx with a failure")
-        return verdict
+        return track_reply
     if reply.status == 413 or body.get("message") == "Max Input Length Exceeded":
-        raise TooLarge("braze_too_large", "Braze refuses the size of the request")
-    if reply.status == 400 and verdict.rejected and not verdict.vague:
-        return verdict
+        raise TooLarge("braze_too_large", "Braze rejects the size of the request")
+    if reply.status == 400 and track_reply.rejected and not track_reply.vague:
+        return track_reply
     if reply.status == 400:
-        raise Rejected("braze_400", "Braze refuses the request (status 400)")
+        raise Rejected("braze_400", "Braze rejects the request (status 400)")
     raise RetryableError(
         f"braze_{reply.status}", f"Braze answered with status {reply.status}"
     )
 
 
 def _body(content: bytes) -> Mapping[str, object]:
-    """Bodies can be empty or no JSON at all; the status then speaks alone."""
+    """The JSON object of the answer; empty if there is none, and the status decides."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -105,7 +105,7 @@ def _errors(errors: object, objects: int) -> TrackReply:
 
 
 def _code(kind: object) -> str:
-    """A fixed word for the metric: Braze's code, or that it was a sentence."""
+    """Braze's error code, fit for a metric; a fixed one if Braze sent a sentence."""
     text = kind if isinstance(kind, str) else ""
     is_code = text.isupper() and text.replace("_", "").isalnum() and len(text) <= 60
     return f"braze_{text.lower()}" if is_code else "braze_rejected"

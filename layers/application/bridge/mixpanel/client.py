@@ -1,4 +1,4 @@
-"""Calls Mixpanel's Import API with the credentials of the day."""
+"""Calls Mixpanel's Import API with the current credentials."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,16 +8,16 @@ from bridge.mixpanel.import_api import ImportReply, read_reply, write_body
 from bridge.transport import Reply, RetryPolicy, Transport
 
 POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))
-"""Mixpanel's own figures for 429, 502 and 503."""
+"""The back-off that Mixpanel recommends for 429, 502 and 503."""
 
 ANSWER_SECONDS = 45.0
-"""An answer may be slow; what takes longer than this is a call that hangs."""
+"""An answer may be slow; a call that takes longer than this hangs."""
 
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
 
 class MixpanelClient:
-    """/import; `time_left` bounds every call, in seconds."""
+    """Imports events; `time_left` gives the seconds that bound every call."""
 
     def __init__(
         self,
@@ -32,12 +32,15 @@ class MixpanelClient:
         self._time_left = time_left
 
     def import_events(self, lines: Sequence[bytes]) -> ImportReply:
-        """Send up to 2,000 events, each as JSON; raises as `read_reply`."""
+        """Send up to 2,000 events, each a line of JSON.
+
+        Raises as `read_reply`, and `RetryableError` where no answer comes.
+        """
         body = self._compress(write_body(lines))
         try:
             return read_reply(self._post(body, self._secret.get()), lines)
         except CredentialsRejected:
-            # They may have been changed a moment ago: look once more.
+            # The secret may have been rotated a moment ago: read it once more.
             return read_reply(self._post(body, self._secret.refreshed()), lines)
 
     def _post(self, body: bytes, credentials: MixpanelCredentials) -> Reply:

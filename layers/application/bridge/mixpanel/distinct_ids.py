@@ -1,4 +1,7 @@
-"""Values that Mixpanel refuses as an id because no single user is meant by them."""
+"""What Mixpanel makes of a `distinct_id`: a device's, or nobody's."""
+
+DEVICE_PREFIX = "$device:"
+"""Precedes the device id of an anonymous user: Mixpanel docs, "Identity Management"."""
 
 PLACEHOLDERS = frozenset(
     {
@@ -19,13 +22,16 @@ PLACEHOLDERS = frozenset(
         "false",
         "[]",
         "{}",
-        # Not in the docs: an Android build id that two independent clients also block.
+        # Undocumented: an Android build id that two independent clients block as well.
         "lmy47d",
     }
 )
-"""Mixpanel docs, "Import Events", block list of `distinct_id` and `$insert_id`."""
+"""Values that stand for no single user and that Mixpanel rejects as an id.
+
+Source: Mixpanel docs, "Import Events", block list of `distinct_id` and `$insert_id`.
+"""
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether the value stands for nobody; compared without case, as Mixpanel does."""
+    """Whether the value stands for nobody; case is ignored, as Mixpanel ignores it."""
     return value.strip().lower() in PLACEHOLDERS

@@ -1,8 +1,8 @@
-"""The wire of Mixpanel's Import API: one request's body, and the reply to it (pure).
+"""The wire of Mixpanel's Import API: the body of a request, and its reply (pure).
 
 Source: Mixpanel docs, "Import Events". With strict=1 a 400 may still have imported most
-of the events, so its list of failures is read closely: the index counts, ids only help
-where there is none, and unless `sent = imported + failed` nothing is proven.
+of the events, so its list of failures is checked: the index names the event, the id
+only where there is no index, and unless `sent = imported + failed` nothing is proven.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from bridge.transport import Reply
 
 EVENTS_PER_CALL = 2_000
 BYTES_PER_CALL = 9_500_000
-"""The limit is 10 MB before compression; brackets and commas need some of it."""
+"""Mixpanel takes 10 MB before compression; brackets and commas need some of it."""
 
 BYTES_PER_EVENT = 1_000_000
-"""An event must be below 1 MB; so a larger limit of requests is never needed."""
+"""An event must be smaller than 1 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why Mixpanel refused one event; `message` may quote what the event holds."""
+    """Why Mixpanel rejected one event; `message` may quote the event."""
 
     field: str
     message: str
@@ -32,34 +32,34 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ImportReply:
-    """Refused events by index; `vague` if it is not proven that these are all.
+    """The rejected events by index; `vague` if there may be others.
 
-    `told` is what Mixpanel says of the request as a whole.
+    `error` is Mixpanel's text about the request as a whole.
     """
 
     rejected: Mapping[int, Failure] = field(default_factory=dict)
     vague: bool = False
-    told: str = ""
+    error: str = ""
 
 
 def write_body(lines: Sequence[bytes]) -> bytes:
-    """A JSON array of events, each JSON already."""
+    """A JSON array of events that are JSON already."""
     return b"[" + b",".join(lines) + b"]"
 
 
 def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
-    """Judge the answer to these events.
+    """Read the answer to a request with these events.
 
     Raises `CredentialsRejected`, `TooLarge` or `RetryableError`.
     """
     if reply.status == 413:
-        raise TooLarge("mixpanel_too_large", "Mixpanel refuses the size of the request")
+        raise TooLarge("mixpanel_too_large", "Mixpanel rejects the size of the request")
     body = _body(reply.body)
-    # A 403 in HTML is an edge of the network's and says nothing of the login.
+    # A 403 in HTML comes from a proxy at the edge and says nothing about the login.
     if reply.status == 401 or (reply.status in {403, 404} and body):
         raise CredentialsRejected(
             f"mixpanel_{reply.status}",
-            f"Mixpanel refuses the credentials, or the region is another "
+            f"Mixpanel rejects the credentials, or the region is wrong "
             f"(status {reply.status})",
         )
     if reply.status == 400:
@@ -72,7 +72,7 @@ def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
 
 
 def _body(content: bytes) -> Mapping[str, Any]:
-    """An edge may answer with HTML."""
+    """The JSON object of the answer; empty for HTML, which a proxy may send."""
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -81,9 +81,9 @@ def _body(content: bytes) -> Mapping[str, Any]:
 
 
 def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
-    """A 200 counts for what it proves: fewer than were sent, and some are missing.
+    """Compare the count of a 200 with the events sent: with fewer, some are missing.
 
-    More than were sent is odd, but leaves none out; a 200 says that all were taken.
+    A count above that is odd, but no event is missing.
     """
     imported = body.get("num_records_imported")
     if not _is_count(imported):
@@ -96,13 +96,13 @@ def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
     failed = body.get("failed_records")
     records = failed if isinstance(failed, list) else []
     rejected: dict[int, Failure] = {}
-    told = [str(body.get("error") or "")]
+    errors = [str(body.get("error") or "")]
     by_id: dict[str, int | None] | None = None
-    named = True
+    all_named = True
     for record in records:
         if not isinstance(record, dict):
-            told.insert(0, str(record))
-            named = False
+            errors.insert(0, str(record))
+            all_named = False
             continue
         index = record.get("index")
         insert_id = str(record.get("insert_id") or record.get("$insert_id") or "")
@@ -110,22 +110,22 @@ def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
             by_id = _unique_ids(lines) if by_id is None else by_id
             index = by_id.get(insert_id)
         if not _is_count(index) or index >= len(lines):
-            named = False
+            all_named = False
             continue
-        # The id is the cross-check: an index that means another event proves nothing.
+        # The id is a cross-check: an index that points to another event proves nothing.
         if insert_id not in {"", _insert_id(lines[index])}:
-            named = False
+            all_named = False
             continue
         rejected[index] = Failure(
             str(record.get("field") or ""), str(record.get("message") or "")
         )
     proven = (
-        named
+        all_named
         and rejected
         and _is_count(imported)
         and imported + len(rejected) == len(lines)
     )
-    return ImportReply(rejected, vague=not proven, told=told[0])
+    return ImportReply(rejected, vague=not proven, error=errors[0])
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -133,12 +133,12 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def _insert_id(line: bytes) -> str:
-    """The id that a failure may name; looked for only when one does."""
+    """The `$insert_id` of a line, parsed only where a failure is matched to it."""
     return str(orjson.loads(line)["properties"]["$insert_id"])
 
 
 def _unique_ids(lines: Sequence[bytes]) -> dict[str, int | None]:
-    """Positions of the ids that stand once in the request."""
+    """The index of each id in the request; None for one that occurs twice."""
     seen: dict[str, int | None] = {}
     for index, insert_id in enumerate(map(_insert_id, lines)):
         seen[insert_id] = None if insert_id in seen else index

@@ -1,19 +1,13 @@
-"""Whatever a producer puts on the stream is read, and poison is put aside alone."""
+"""Whatever a producer puts on the stream is read, and poison is quarantined alone."""
 
 import gzip
-import hashlib
-import io
-import json
 import tracemalloc
-import zlib
 from typing import Any
 
-import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.currents.decode.avro import _HEADER as HEADER
 from bridge.currents.decode.kpl import MAGIC
 from bridge.currents.decode.record import (
     MAX_EVENTS,
@@ -22,13 +16,15 @@ from bridge.currents.decode.record import (
     decode,
     parse,
 )
-from bridge.currents.stream.pack import compress, pack
-from bridge.errors import MalformedInput
-from sandbox.braze.currents import CurrentsSource, avro_file, flat
-
-EVENTS = [{"event_type": "a", "id": str(n), "text": "ü\n"} for n in range(3)]
-LINES = [json.dumps(event, indent=n or None).encode() for n, event in enumerate(EVENTS)]
-ONE_LINERS = [json.dumps(event).encode() for event in EVENTS]
+from tests.unit.currents.record_bytes import (
+    AVRO_BOMB,
+    AVRO_IN_ITSELF,
+    AVRO_OF_NOTHING,
+    EVENTS,
+    LINES,
+    ONE_LINERS,
+    aggregate,
+)
 
 
 def events(data: bytes) -> list[Any]:
@@ -68,88 +64,13 @@ def test_every_form_is_read_plain_gzipped_and_aggregated(
         assert events(data) == expected
 
 
-def aggregate(*records: bytes) -> bytes:
-    """What the Kinesis Producer Library makes of these user records."""
-    message = field(1, b"partition key") + field(2, b"0")
-    for record in records:
-        # The indexes of both keys, the data, and a tag that nobody reads.
-        message += field(3, b"\x08\x00\x10\x00" + field(3, record) + field(4, b""))
-    return MAGIC + message + hashlib.md5(message, usedforsecurity=False).digest()
-
-
-def field(number: int, content: bytes) -> bytes:
-    length, size = len(content), b""
-    while length >= 0x80:
-        size += bytes([length & 0x7F | 0x80])
-        length >>= 7
-    return bytes([number << 3 | 2]) + size + bytes([length]) + content
-
-
 def test_each_event_keeps_its_own_bytes() -> None:
     data = b'{"events": [' + b" , ".join(LINES) + b"]}"
     assert [decoded.raw for decoded in decode(data)] == LINES
 
 
-@pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
-def test_an_avro_container_of_any_codec_is_read(codec: str) -> None:
-    source = CurrentsSource(["u"], 1)
-    given = [source.event("users.canvas.Entry") for _ in range(300)]
-    plain = avro_file("users.canvas.Entry", given)
-    assert events(recoded(plain, codec)) == events(plain)
-    assert events(aggregate(recoded(plain, codec))) == events(plain)
-
-
-def recoded(container: bytes, codec: str) -> bytes:
-    records = fastavro.reader(io.BytesIO(container))
-    content = io.BytesIO()
-    schema: Any = records.writer_schema
-    fastavro.writer(content, schema, list(records), codec=codec)
-    return content.getvalue()
-
-
-def test_an_avro_container_is_read_with_its_type() -> None:
-    source = CurrentsSource(["u"], 1)
-    given = [source.event("users.messages.email.Open") for _ in range(3)]
-    data = avro_file("users.messages.email.Open", given)
-    expected = [
-        {"event_type": "users.messages.email.Open"} | flat(event) for event in given
-    ]
-    assert events(data) == expected
-
-
 BAD_KPL = "bad_aggregate"
 
-
-def container(schema: str, codec: str, count: int, block: bytes) -> bytes:
-    content = io.BytesIO()
-    head = {"magic": b"Obj\x01", "sync": b"s" * 16}
-    meta = {"avro.schema": schema.encode(), "avro.codec": codec.encode()}
-    fastavro.schemaless_writer(content, HEADER, head | {"meta": meta})
-    fastavro.schemaless_writer(content, "long", count)
-    fastavro.schemaless_writer(content, "bytes", block)
-    return content.getvalue() + b"s" * 16
-
-
-def deflated(content: bytes) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return stream.compress(content) + stream.flush()
-
-
-RECORD = '{"type": "record", "name": "dataexport.S3.inner.a.b", "fields": %s}'
-AVRO_BOMB = container(
-    RECORD % '[{"name": "text", "type": "bytes"}]',
-    "deflate",
-    1,
-    deflated(b"\x80\x80\x80\x80\x08" + b"a" * (MAX_INFLATED + 1)),
-)
-AVRO_OF_NOTHING = container(RECORD % "[]", "null", 2**40, b"")
-# 300 levels do no harm yet; 5,000 overflow the stack and end the process.
-AVRO_IN_ITSELF = container(
-    RECORD % '[{"name": "n", "type": ["null", "dataexport.S3.inner.a.b"]}]',
-    "null",
-    1,
-    b"\x02" * 300 + b"\x00",
-)
 
 POISON = {
     "empty": (b"", "empty"),
@@ -177,7 +98,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_poison_is_kept_whole_with_a_reason(kind: str) -> None:
+def test_poison_is_one_item_with_all_its_bytes_and_a_reason(kind: str) -> None:
     data, reason = POISON[kind]
     (decoded,) = decode(data)
     assert decoded.problem is not None
@@ -195,110 +116,10 @@ def test_a_bomb_is_not_inflated_further_than_the_limit(kind: str) -> None:
     assert peak < MAX_INFLATED * 1.6
 
 
-def test_one_bad_line_among_good_ones_is_put_aside_alone() -> None:
-    data = b"\n".join([ONE_LINERS[0], b'{"broken', ONE_LINERS[2]])
-    good, bad, other = decode(data)
-    assert (good.event, other.event) == (EVENTS[0], EVENTS[2])
-    assert bad.raw == b'{"broken'
-
-
-SPOILS = {
-    "not a value": b"{'event_type': 1}",
-    "no number": b'{"price": NaN}',
-    "no text": b'{"name": "\xff\xfe"}',
-    "lone surrogate": b'{"name": "\\ud800"}',
-    "no end of a number": b'{"price": 1e}',
-    "deep": b'{"a": ' + b"[" * 3_000 + b"]" * 3_000 + b"}",
-    "brackets in a text": b'{"name": "]},{[", "x": }',
-    "a bare word": b"oops",
-}
-
-
-@pytest.mark.parametrize("kind", SPOILS)
-@pytest.mark.parametrize("form", ["array", "envelope", "lines", "aggregate"])
-def test_a_bad_event_is_put_aside_alone_and_its_neighbours_go_on(
-    kind: str, form: str
-) -> None:
-    """B7: the others of the record are as good as they were."""
-    rejected = [ONE_LINERS[0], SPOILS[kind], ONE_LINERS[2]]
-    data = {
-        "array": b"[" + b", ".join(rejected) + b"]",
-        "envelope": b'{ "events" : [' + b",".join(rejected) + b"]}",
-        "lines": b"\n".join(rejected),
-        "aggregate": aggregate(*rejected),
-    }[form]
-    good, bad, other = decode(data)
-    assert (good.event, other.event) == (EVENTS[0], EVENTS[2])
-    assert bad.raw == SPOILS[kind]
-    assert bad.problem is not None
-    assert bad.problem.reason == "not_json"
-
-
-@pytest.mark.parametrize("opening", [b"[", b'{"events": ['])
-def test_of_an_array_that_is_cut_off_the_last_alone_is_bad(opening: bytes) -> None:
-    data = opening + b",".join(ONE_LINERS)
-    first, second, last = decode(data[:-5])
-    assert [first.event, second.event] == EVENTS[:2]
-    assert last.problem is not None
-    assert last.raw == ONE_LINERS[2][:-5]
-
-
-@given(
-    pieces=st.lists(st.sampled_from([*ONE_LINERS, *SPOILS.values()]), min_size=2),
-    envelope=st.booleans(),
-)
-def test_every_byte_that_came_is_in_an_event_or_put_aside(
-    pieces: list[bytes], envelope: bool
-) -> None:
-    opening, end = (b'{"events":[', b"]}") if envelope else (b"[", b"]")
-    found = [decoded.raw for decoded in decode(opening + b",".join(pieces) + end)]
-    assert found == pieces
-
-
-def test_a_damaged_container_gives_what_stands_before_the_damage() -> None:
-    source = CurrentsSource(["u"], 1)
-    data = avro_file("a.b", [source.event("users.canvas.Entry") for _ in range(400)])
-    decoded = list(decode(data[:-40]))
-    assert decoded[-1].problem is not None
-    assert decoded[-1].raw == data[:-40]
-
-
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_crash(data: bytes) -> None:
     for decoded in decode(data):
         assert decoded.raw == data or decoded.raw in data
-
-
-def test_packed_events_are_read_back_byte_for_byte() -> None:
-    (record,) = pack(LINES)
-    assert [decoded.raw for decoded in decode(record)] == LINES
-
-
-def test_records_stay_below_the_limit_of_the_stream() -> None:
-    import random
-
-    noise = random.Random(1)
-    large = [json.dumps(noise.randbytes(300_000).hex()).encode() for _ in range(8)]
-    records = list(pack(large))
-    assert all(len(record) < 1_048_576 for record in records)
-    assert sum(len(events(record)) for record in records) == len(large)
-
-
-def test_an_event_that_fits_nowhere_is_malformed() -> None:
-    import random
-
-    with pytest.raises(MalformedInput, match="exceeds"):
-        list(pack([random.Random(1).randbytes(2_000_000).hex().encode()]))
-
-
-def test_compressing_is_repeatable_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same file, announced twice, gives the same records."""
-    import time
-
-    first = compress(b"abc")
-    monkeypatch.setattr(time, "time", lambda: 1.0)
-    assert compress(b"abc") == first
-    assert first[4:8] == bytes(4), "the field of the time"
 
 
 @pytest.mark.parametrize(
@@ -318,3 +139,32 @@ def test_a_bomb_of_tiny_events_is_one_item(content: bytes) -> None:
     assert item.problem is not None
     assert item.problem.reason == "too_many"
     assert item.raw == record
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"events":[{"a":1}],"events":[{"b":2},{"c":3}]}',
+        b'{"ev\\u0065nts":[{"a":1}]}',
+        b'{"events":null}',
+        b'{"events":{"a":1}}',
+        b' \n[1, {"a": 2}, [3], "x", null]\n ',
+        b'[{"a":1,"a":2}]',
+        b'[{"a":123456789012345678901234567890, "b":-0.0, "c":1E5}]',
+        b"[]",
+        b'{"events":[]}',
+        b"{}",
+        b'[{"a":' + b"[" * 1000 + b"]" * 1000 + b"}, {}]",
+    ],
+)
+def test_what_is_parsed_at_once_is_what_is_found_piece_by_piece(data: bytes) -> None:
+    pieces = list(decode(data))
+    assert parse(data) == [piece.event for piece in pieces]
+    assert not any(piece.problem for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"5", b'"x"', b"[1", b"[1]\n[2]", b"\xef\xbb\xbf[1]", b"\x1f\x8bno"]
+)
+def test_what_is_no_json_document_of_events_is_not_parsed_at_once(data: bytes) -> None:
+    assert parse(data) is None

@@ -1,11 +1,10 @@
-"""What a warm process remembers: sizes that were refused, and records begun."""
+"""What a warm process remembers: sizes that were rejected, and partial records."""
 
-from bridge.currents.delivery.warm_state import MAX_UNFINISHED, Unfinished, WarmState
-from bridge.currents.stream.arrival import first_arrival, partition_key
+from bridge.currents.delivery.warm_state import MAX_PARTIAL, PartialRecord, WarmState
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 
 
-def test_a_refused_size_is_halved_but_an_event_always_fits() -> None:
+def test_a_rejected_size_is_halved_but_an_event_always_fits() -> None:
     warm_state = WarmState()
     warm_state.too_large(8_000_000)
     assert warm_state.call_bytes == 4_000_000
@@ -15,7 +14,7 @@ def test_a_refused_size_is_halved_but_an_event_always_fits() -> None:
     assert warm_state.call_bytes == BYTES_PER_EVENT
 
 
-def test_a_413_for_a_small_request_is_a_mishap_and_not_remembered() -> None:
+def test_a_413_for_a_small_request_is_an_accident_and_not_remembered() -> None:
     warm_state = WarmState()
     warm_state.too_large(BYTES_PER_EVENT)
     assert warm_state.call_bytes == BYTES_PER_CALL
@@ -23,26 +22,14 @@ def test_a_413_for_a_small_request_is_a_mishap_and_not_remembered() -> None:
 
 def test_a_record_is_resumed_once() -> None:
     warm_state = WarmState()
-    warm_state.keep("r", Unfinished(7))
-    assert warm_state.resume("r").settled == 7
-    assert warm_state.resume("r").settled == 0
+    warm_state.suspend("r", PartialRecord(7))
+    assert warm_state.resume("r").finished == 7
+    assert warm_state.resume("r").finished == 0
 
 
-def test_the_oldest_record_in_part_is_forgotten() -> None:
+def test_the_oldest_partial_record_is_forgotten() -> None:
     warm_state = WarmState()
-    for number in range(MAX_UNFINISHED + 1):
-        warm_state.keep(str(number), Unfinished(1))
-    assert warm_state.resume("0").settled == 0
-    assert warm_state.resume("1").settled == 1
-
-
-def test_the_first_arrival_travels_in_the_partition_key() -> None:
-    key = partition_key(1_795_518_000.125, b"data")
-    assert first_arrival(key, 1_795_600_000.0) == 1_795_518_000.125
-    assert len(key) <= 256
-
-
-def test_a_key_of_another_kind_or_from_the_future_says_nothing() -> None:
-    for key in ("", "cust-1", "arrived=", "arrived=nan/x", "arrived=-5/x"):
-        assert first_arrival(key, 1_000.0) == 1_000.0
-    assert first_arrival("arrived=2000.0/x", 1_000.0) == 1_000.0
+    for number in range(MAX_PARTIAL + 1):
+        warm_state.suspend(str(number), PartialRecord(1))
+    assert warm_state.resume("0").finished == 0
+    assert warm_state.resume("1").finished == 1

@@ -12,23 +12,9 @@ from bridge.currents.mapping.catalog import (
     NO_DEVICE_IN_STORAGE,
     OLDER_SPELLINGS,
 )
-from bridge.currents.mapping.properties import (
-    FLOAT32,
-    JSON_TEXT,
-    OWN_PROPERTIES,
-    PERSONAL,
-    RENAMED,
-    RENAMED_IN_PART,
-    TEXT_BOOLEANS,
-    UNCHANGED,
-    WITHHELD,
-    known_properties,
-    mapped_properties,
-)
 from scripts import events_page
 from tests.unit.currents.braze_events import (
     BRAZE_EVENTS,
-    FLAT_PROPERTIES,
     BrazeEvent,
 )
 
@@ -70,30 +56,6 @@ def test_names_are_those_of_brazes_connector(kind: BrazeEvent) -> None:
         assert ours == kind.name
 
 
-@pytest.mark.parametrize("kind", BRAZE_EVENTS, ids=lambda kind: kind.type)
-def test_every_property_of_both_forms_is_known(kind: BrazeEvent) -> None:
-    stored = kind.storage.keys() - {"id", "time"}
-    if kind.type in FLAT_PROPERTIES:
-        stored -= {"properties"}
-    assert stored | kind.http | kind.user <= mapped_properties(kind.type).keys()
-
-
-def test_properties_that_braze_marks_as_personal_are_personal() -> None:
-    marked = {name for kind in BRAZE_EVENTS for name in kind.personal}
-    assert marked - {"user_id", "external_user_id"} <= PERSONAL
-    assert known_properties() >= PERSONAL
-
-
-def test_numbers_of_32_bits_and_texts_are_stated_where_they_are() -> None:
-    floats = {
-        name: kind.type
-        for kind in BRAZE_EVENTS
-        for name, avro in kind.storage.items()
-        if avro.startswith("float")
-    }
-    assert floats == FLOAT32
-
-
 def test_types_without_a_device_in_storage_are_stated() -> None:
     lacking = {
         kind.type
@@ -131,21 +93,6 @@ def test_names_that_mixpanel_exempts_from_mtu_are_spelt_as_it_spells_them() -> N
     exempt = {name.strip() for name in MTU_EXEMPT.split("|")}
     assert len(exempt) == 15
     assert exempt <= {event.name for event in EVENTS}
-
-
-def test_each_property_is_stated_once() -> None:
-    groups = [
-        RENAMED,
-        RENAMED_IN_PART,
-        WITHHELD,
-        FLOAT32,
-        JSON_TEXT,
-        TEXT_BOOLEANS,
-        UNCHANGED,
-        OWN_PROPERTIES,
-    ]
-    stated = Counter(name for group in groups for name in group)
-    assert {name for name, times in stated.items() if times > 1} == set()
 
 
 def test_the_generated_page_is_current() -> None:

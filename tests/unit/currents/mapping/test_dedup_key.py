@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -11,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
-from bridge.currents.mapping.transform import Filtered, Mapper
+from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.transform import Mapper
 from bridge.currents.stream.arrival import first_arrival, partition_key
 from bridge.currents.stream.pack import pack
 from bridge.errors import MalformedInput
 from bridge.quarantine import Key
 from bridge.settings import AnonymousUsers
 from sandbox.braze.currents import KINDS, CurrentsSource
+from tests.unit.currents.mapping.test_transform import event, rule, sent
 
 ARRIVED = 1_795_518_000.5
 
@@ -62,7 +65,7 @@ def test_a_replay_has_the_keys_of_the_first_try(
     made: list[dict[str, Any]], blank: bytes, later: int
 ) -> None:
     """Each event alone, in a record of its own or of others, days after."""
-    lines = [json.dumps(event).encode() + blank for event in made]
+    lines = [json.dumps(each).encode() + blank for each in made]
     record = b"\n".join(lines)
     first = outcomes(record, ARRIVED)
     assert outcomes(record, ARRIVED) == first
@@ -85,9 +88,9 @@ for line in sys.stdin.buffer:
 def test_another_process_makes_the_same_keys(seed: str) -> None:
     source = CurrentsSource(["cust-1", "cust-2"], 1_795_517_000, anonymous=0.2)
     made = [source.event() for _ in range(200)]
-    for event in made[::3]:
-        del event["id"]
-    lines = [json.dumps(event).encode() for event in made]
+    for each in made[::3]:
+        del each["id"]
+    lines = [json.dumps(each).encode() for each in made]
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", PROGRAM],
         input=b"\n".join(lines),
@@ -117,3 +120,39 @@ def test_a_number_that_lost_digits_is_no_user(user_id: str, expected: str) -> No
     data = f'{{"event_type": "a.b", "time": 1767225600, "user": {user}}}'.encode()
     (found,) = outcomes(data, ARRIVED)
     assert (found if isinstance(found, str) else found[1]) == expected
+
+
+@pytest.mark.parametrize("ahead", [1, 3600, 48 * 3600, 10**9])
+def test_a_future_time_is_capped_by_the_arrival(ahead: int) -> None:
+    """Mixpanel would overwrite it with its own, a different one at each retry."""
+    given = event(time=int(ARRIVED) + ahead)
+    assert sent(given)["properties"]["time"] == int(ARRIVED)
+
+
+def test_a_time_in_milliseconds_is_read_as_such() -> None:
+    assert sent(event(time=1_767_225_600_123))["properties"]["time"] == 1_767_225_600
+    assert rule(event(time=1_199_145_600_000)) == "before_2010"
+
+
+@pytest.mark.parametrize("time", [None, "yesterday", True, [], 1e400, float("nan")])
+def test_a_value_that_is_no_time_is_malformed(time: object) -> None:
+    with pytest.raises(MalformedInput) as caught:
+        sent(event(time=time))
+    assert caught.value.field == "time"
+
+
+@pytest.mark.parametrize("event_id", ["a" * 37, "with space", "ümlaut", "null", "0"])
+def test_an_id_that_mixpanel_rejects_becomes_a_digest(event_id: str) -> None:
+    first = sent(event(id=event_id))["properties"]["$insert_id"]
+    assert re.fullmatch(r"[0-9a-f]{36}", first)
+    assert (
+        first
+        == sent(event(id=event_id, time=1_767_225_601))["properties"]["$insert_id"]
+    )
+
+
+def test_without_an_id_the_bytes_give_one() -> None:
+    first, other = (
+        sent(event(id=None, time=at)) for at in (1_767_225_600, 1_767_225_601)
+    )
+    assert first["properties"]["$insert_id"] != other["properties"]["$insert_id"]

@@ -1,4 +1,4 @@
-"""The short way is the whole way with fewer steps: both give the same for any event."""
+"""The fast path gives what the full path gives, for any event, in fewer steps."""
 
 import json
 from collections.abc import Sequence
@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.currents.decode.record import Decoded, decode, parse
-from bridge.currents.delivery.deliver import Delivery, StreamRecord
+from bridge.currents.decode.record import Decoded
+from bridge.currents.delivery.batch import StreamRecord
+from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import prepare
 from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, PURCHASE
 from bridge.currents.mapping.dedup_key import REDACTED
 from bridge.currents.mapping.fast_path import fast_path
-from bridge.currents.mapping.property_mapper import MAX_LEARNT
+from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.rules import Rules
-from bridge.currents.mapping.transform import Filtered, Mapper
+from bridge.currents.mapping.transform import Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import Failure, ImportReply
 from bridge.settings import AnonymousUsers
@@ -36,7 +37,7 @@ RULES = {
     "drop_properties": ["mood", "device_model", "custom_properties.a"],
     "hash_properties": ["email_address", "tail"],
 }
-# Each is used for all examples, so that its lanes know what came before.
+# Each serves all examples, so that its property mappers have learnt names.
 MAPPERS = [
     Mapper(SKIP),
     Mapper(DEVICE),
@@ -68,7 +69,7 @@ NAMES = (
 
 @st.composite
 def events(draw: st.DrawFn) -> Any:
-    """An event in either form, as it ought to be or with some things changed."""
+    """An event of either form, sound or with some values changed."""
     kinds = st.sampled_from(BRAZE_EVENTS) | st.sampled_from(BRAZE_EVENTS[:12])
     event: Any = both_forms(draw(kinds), draw(st.integers(0, 3)))[draw(st.booleans())]
     if draw(st.booleans()):
@@ -85,7 +86,7 @@ def events(draw: st.DrawFn) -> Any:
 
 
 class Mixpanel:
-    """Takes all but every seventh event."""
+    """Accepts all but every seventh event."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -99,14 +100,14 @@ class Mixpanel:
 def delivered(mapper: Mapper, data: bytes) -> tuple[Any, ...]:
     mixpanel = Mixpanel()
     record = StreamRecord("shard:1", ARRIVED, data)
-    done: Outcome = Delivery(
+    outcome: Outcome = Delivery(
         mixpanel, mapper, lambda: 300.0, WarmState(), breaker=False
     ).run([record])
-    assert done.accounts.closed
+    assert outcome.accounts.closed
     lines = [orjson.loads(line) for line in mixpanel.lines]
     as_json = orjson.dumps(lines, option=orjson.OPT_SORT_KEYS)
-    by_event = {event: dict(+counts) for event, counts in done.by_event.items()}
-    return as_json, done.accounts, by_event, dict(done.quarantined)
+    by_event = {event: dict(+counts) for event, counts in outcome.by_event.items()}
+    return as_json, outcome.accounts, by_event, dict(outcome.quarantined)
 
 
 @settings(deadline=None)
@@ -115,7 +116,7 @@ def delivered(mapper: Mapper, data: bytes) -> tuple[Any, ...]:
     st.sampled_from(MAPPERS),
     st.sampled_from(["%s", ' {"events": %s}', "\n%s,"]),
 )
-def test_both_ways_end_alike(found: list[Any], mapper: Mapper, form: str) -> None:
+def test_both_paths_agree(found: list[Any], mapper: Mapper, form: str) -> None:
     data = (form % json.dumps(found)).encode()
     with patch("bridge.currents.delivery.deliver.fast_path", return_value=None):
         expected = delivered(mapper, data)
@@ -124,7 +125,7 @@ def test_both_ways_end_alike(found: list[Any], mapper: Mapper, form: str) -> Non
 
 @settings(deadline=None)
 @given(events(), st.sampled_from(MAPPERS))
-def test_both_ways_end_alike_for_an_event_alone(event: Any, mapper: Mapper) -> None:
+def test_both_paths_agree_for_an_event_alone(event: Any, mapper: Mapper) -> None:
     data = json.dumps(event).encode()
     with patch("bridge.currents.delivery.deliver.fast_path", return_value=None):
         expected = delivered(mapper, data)
@@ -156,7 +157,7 @@ ODD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("mapper", MAPPERS, ids=["skip", "device", "rules"])
 @pytest.mark.parametrize("form", ["nested", "flat"])
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:50])
-def test_both_ways_end_alike_for_what_is_odd(
+def test_both_paths_agree_for_what_is_odd(
     odd: dict[str, Any], form: str, mapper: Mapper
 ) -> None:
     usual = both_forms(OPEN, 1)[form == "flat"]
@@ -197,16 +198,16 @@ def with_devices(of_user: Any, of_event: Any, *, reverse: bool) -> dict[str, Any
     ],
 )
 @pytest.mark.parametrize("rename", [{}, {"device_id": "phone"}], ids=["", "renamed"])
-def test_of_two_devices_the_one_among_the_properties_is_sent_on_both_ways(
+def test_of_two_devices_the_one_among_the_properties_is_sent_on_both_paths(
     of_user: Any, of_event: Any, sent: str, *, reverse: bool, rename: dict[str, str]
 ) -> None:
     event = with_devices(of_user, of_event, reverse=reverse)
     mapper = Mapper(SKIP, Rules.model_validate({"rename_properties": rename}))
     decoded = Decoded(json.dumps(event).encode(), event)
-    whole, short = prepare(decoded, ARRIVED, mapper), _try(event, mapper)
-    assert not isinstance(whole, Filtered)
-    assert short is not None, "it takes the short way"
-    for line, _ in (whole, short):
+    full, fast = prepare(decoded, ARRIVED, mapper), _try(event, mapper)
+    assert not isinstance(full, Filtered)
+    assert fast is not None, "it takes the fast path"
+    for line, _ in (full, fast):
         made = orjson.loads(line)
         name = rename.get("device_id", "device_id")
         assert made["properties"][name] == sent
@@ -229,61 +230,20 @@ every_type = pytest.mark.parametrize("kind", BRAZE_EVENTS, ids=lambda kind: kind
 
 
 @every_type
-def test_a_usual_event_of_either_form_takes_the_short_way(kind: BrazeEvent) -> None:
+def test_a_usual_event_of_either_form_takes_the_fast_path(kind: BrazeEvent) -> None:
     mapper = Mapper(SKIP)
     for form in (0, 1):
         event = both_forms(kind, 1)[form]
         if form == 0:
             event["properties"]["wingspan"] = 3
         decoded = Decoded(json.dumps(event).encode(), event)
-        for _ in range(2):  # the first makes the plan, the second meets new names
+        for _ in range(2):  # the first compiles the type, the second learns new names
             prepare(decoded, ARRIVED, mapper)
-            ways = [_try(event, mapper) for _ in range(2)]
-        assert ways[1] is not None
+            paths = [_try(event, mapper) for _ in range(2)]
+        assert paths[1] is not None
         if kind.type in {CUSTOM_EVENT, PURCHASE}:
-            assert not isinstance(ways[1], Filtered)
+            assert not isinstance(paths[1], Filtered)
 
 
 def _try(event: Any, mapper: Mapper) -> Any:
     return fast_path(event, ARRIVED, mapper, None)
-
-
-def test_names_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
-    mapper = Mapper(SKIP)
-    nested, _ = both_forms(BRAZE_EVENTS[0], 1)
-    prepare(Decoded(b"", nested), ARRIVED, mapper)
-    lane = mapper.compiled[nested["event_type"]].properties.nested_mapper
-    known = len(lane._actions)
-    for number in range(MAX_LEARNT + 10):
-        lane.properties({f"field {number}".replace(" ", "_"): 1})
-    assert len(lane._actions) == known + MAX_LEARNT
-    assert lane.properties({"one_more": 1}) is None
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'{"events":[{"a":1}],"events":[{"b":2},{"c":3}]}',
-        b'{"ev\\u0065nts":[{"a":1}]}',
-        b'{"events":null}',
-        b'{"events":{"a":1}}',
-        b' \n[1, {"a": 2}, [3], "x", null]\n ',
-        b'[{"a":1,"a":2}]',
-        b'[{"a":123456789012345678901234567890, "b":-0.0, "c":1E5}]',
-        b"[]",
-        b'{"events":[]}',
-        b"{}",
-        b'[{"a":' + b"[" * 1000 + b"]" * 1000 + b"}, {}]",
-    ],
-)
-def test_what_is_parsed_at_once_is_what_is_found_piece_by_piece(data: bytes) -> None:
-    pieces = list(decode(data))
-    assert parse(data) == [piece.event for piece in pieces]
-    assert not any(piece.problem for piece in pieces)
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"5", b'"x"', b"[1", b"[1]\n[2]", b"\xef\xbb\xbf[1]", b"\x1f\x8bno"]
-)
-def test_what_is_no_json_document_of_events_is_not_parsed_at_once(data: bytes) -> None:
-    assert parse(data) is None

@@ -9,8 +9,9 @@ import pytest
 
 from bridge.currents.decode.record import decode
 from bridge.currents.mapping.catalog import EVENTS
-from bridge.currents.mapping.properties import mapped_properties, shortest_float32
-from bridge.currents.mapping.transform import Mapper, Sent
+from bridge.currents.mapping.properties import mapped_properties
+from bridge.currents.mapping.result import Sent
+from bridge.currents.mapping.transform import Mapper
 from bridge.settings import AnonymousUsers
 from tests.unit.currents.braze_events import BRAZE_EVENTS, BrazeEvent, both_forms
 
@@ -127,26 +128,6 @@ def _avro(kind: str) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize(
-    ("over_http", "stored", "expected"),
-    [
-        (3.14, 3.140000104904175, 3.14),
-        (123456.78, 123456.78125, 123456.78),
-        (19.99, 19.989999771118164, 19.99),
-        (10, 10.0, 10.0),
-        (0.1, 0.10000000149011612, 0.1),
-        (-0.0, -0.0, -0.0),
-        (16_777_217, 16_777_216.0, 16_777_216.0),
-        ("free", "free", "free"),
-        (1e39, 1e39, 1e39),
-    ],
-)
-def test_a_number_of_32_bits_is_the_shortest_that_it_can_be(
-    over_http: object, stored: object, expected: object
-) -> None:
-    assert shortest_float32(over_http) == shortest_float32(stored) == expected
-
-
 def test_a_duration_in_whole_milliseconds_is_not_cut() -> None:
     nested, _ = both_forms(IDS["agentconsole.AgentExecuted"], 1)
     nested["properties"]["duration"] = 16_777_217
@@ -158,21 +139,6 @@ def test_a_boolean_that_braze_writes_as_text_is_that_text() -> None:
     for given in ("true", True):
         nested["properties"]["machine_open"] = given
         assert sent(nested)["properties"]["machine_open"] == "true"
-
-
-@every_type
-def test_what_brazes_own_connector_sends_is_sent(kind: BrazeEvent) -> None:
-    """R14: reports that were built on it go on, property by property."""
-    if kind.connector is None:
-        return
-    kept = {"user_id", "timezone"} if kind.type.endswith("banner.Dismiss") else set()
-    mapped = mapped_properties(kind.type)
-    over_http = {
-        mapped[name][0] for name in kind.http | (kind.user & {"device_id"})
-    } - {""}
-    own = {"[Custom event property]", "[Purchase property]"}
-    assert kind.connector - kept - over_http == set()
-    assert over_http - kind.connector - own <= kind.newer
 
 
 def test_the_list_names_every_type_of_the_catalog() -> None:

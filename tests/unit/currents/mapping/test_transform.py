@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, EVENTS, PURCHASE
-from bridge.currents.mapping.dedup_key import EARLIEST
-from bridge.currents.mapping.transform import (
-    MAX_COMPILED,
-    Earlier,
-    Filtered,
-    Mapper,
-    Sent,
-)
+from bridge.currents.mapping.dedup_key import MIN_TIME
+from bridge.currents.mapping.result import Filtered, Sent
+from bridge.currents.mapping.transform import MAX_COMPILED, Mapper
 from bridge.errors import MalformedInput
 from bridge.settings import AnonymousUsers
 from sandbox.braze.currents import KINDS, CurrentsSource, flat
@@ -204,7 +198,7 @@ def test_a_type_that_would_be_a_command_to_mixpanel_is_malformed(reserved: str) 
         sent(event(reserved))
 
 
-def test_types_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
+def test_types_that_a_producer_makes_up_do_not_accumulate() -> None:
     mapper = Mapper(SKIP)
     for number in range(MAX_COMPILED + 10):
         made_up = event(CUSTOM_EVENT, properties={"name": f"name {number}"})
@@ -213,12 +207,9 @@ def test_types_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
     assert len(mapper.compiled) <= MAX_COMPILED
 
 
-# Filters
-
-
 def test_r7_events_before_2010_are_filtered() -> None:
-    assert rule(event(time=EARLIEST - 1)) == "before_2010"
-    assert sent(event(time=EARLIEST))["properties"]["time"] == EARLIEST
+    assert rule(event(time=MIN_TIME - 1)) == "before_2010"
+    assert sent(event(time=MIN_TIME))["properties"]["time"] == MIN_TIME
 
 
 @pytest.mark.parametrize(
@@ -247,45 +238,6 @@ def test_r10_without_an_external_id_nothing_is_sent(
 def test_an_anonymous_user_without_any_device_is_filtered_all_the_same() -> None:
     nobody = {"external_user_id": None, "device_id": "[REDACTED]", "user_id": None}
     assert rule(event(user=nobody), anonymous=DEVICE) == "no_external_id"
-
-
-# What identifies an event
-
-
-@pytest.mark.parametrize("ahead", [1, 3600, 48 * 3600, 10**9])
-def test_a_time_to_come_is_capped_by_the_arrival(ahead: int) -> None:
-    """Mixpanel would put its own time in its place, another one at each retry."""
-    given = event(time=int(ARRIVED) + ahead)
-    assert sent(given)["properties"]["time"] == int(ARRIVED)
-
-
-def test_a_time_in_milliseconds_is_read_as_such() -> None:
-    assert sent(event(time=1_767_225_600_123))["properties"]["time"] == 1_767_225_600
-    assert rule(event(time=1_199_145_600_000)) == "before_2010"
-
-
-@pytest.mark.parametrize("time", [None, "yesterday", True, [], 1e400, float("nan")])
-def test_a_time_that_is_none_is_malformed(time: object) -> None:
-    with pytest.raises(MalformedInput) as caught:
-        sent(event(time=time))
-    assert caught.value.field == "time"
-
-
-@pytest.mark.parametrize("event_id", ["a" * 37, "with space", "ümlaut", "null", "0"])
-def test_an_id_that_mixpanel_refuses_becomes_a_digest(event_id: str) -> None:
-    first = sent(event(id=event_id))["properties"]["$insert_id"]
-    assert re.fullmatch(r"[0-9a-f]{36}", first)
-    assert (
-        first
-        == sent(event(id=event_id, time=1_767_225_601))["properties"]["$insert_id"]
-    )
-
-
-def test_without_an_id_the_bytes_give_one() -> None:
-    first, other = (
-        sent(event(id=None, time=at)) for at in (1_767_225_600, 1_767_225_601)
-    )
-    assert first["properties"]["$insert_id"] != other["properties"]["$insert_id"]
 
 
 MAPPER = Mapper(SKIP)
@@ -333,71 +285,18 @@ def test_the_same_bytes_give_the_same_four_values_and_nothing_crashes(
     assert outcomes[0] == outcomes[1]
 
 
-# Events of one record that share an id (decision 0021)
-
-ID = "1b4c0f5e-7a52-4b5e-9a5c-3f0d2a6c8e11"
-PUBLIC_SAMPLE_TIME = 2_033_802_504
-
-
-def ids(*events: Any) -> list[str]:
-    """The `$insert_id`s of the events of one record."""
-    earlier: Earlier = {}
-    found = []
-    for each in events:
-        result = MAPPER.transform(each, json.dumps(each).encode(), ARRIVED, earlier)
-        assert isinstance(result, Sent)
-        found.append(result.event["properties"]["$insert_id"])
-    return found
-
-
-def test_the_same_event_twice_in_one_record_keeps_its_id() -> None:
-    twice = event(properties={"url": "a"})
-    assert ids(twice, copy.deepcopy(twice), event(properties={"url": "a"})) == [ID] * 3
-
-
-def test_both_forms_of_one_event_in_one_record_keep_their_id() -> None:
-    nested = event(properties={"url": "a", "dispatch_id": None, "campaign_id": "c"})
-    stored = flat(nested) | {"event_type": nested["event_type"], "from_domain": "x"}
-    assert ids(nested, stored) == [ID, ID]
-
-
-@pytest.mark.parametrize("change", ["properties", "time"])
-def test_two_events_of_one_record_that_share_an_id_are_both_there(change: str) -> None:
-    first = event(properties={"url": "a"})
-    other = event(properties={"url": "b"})
-    if change == "time":
-        other = event(properties={"url": "a"}, time=1_767_225_601)
-    one, two = ids(first, other)
-    assert one == ID
-    assert re.fullmatch("[0-9a-f]{36}", two)
-    assert ids(first, other, first, other) == [one, two, one, two]
-    assert ids(event("users.messages.email.Open"), first, other)[2] == two
-
-
-def test_test_events_that_share_one_id_differ_by_their_names() -> None:
-    """Braze's public samples have one id and one time for all types."""
-    sample = [event(row.type, time=PUBLIC_SAMPLE_TIME) for row in EVENTS]
-    assert set(ids(*sample)) == {ID}
-    names = {sent(each)["event"] for each in sample}
-    assert len(names) == len(EVENTS)
-
-
-def test_events_without_an_id_have_ids_of_their_own() -> None:
-    drawn = [event(id=None, properties={"url": str(n)}) for n in range(50)]
-    assert len(set(ids(*drawn))) == 50
-
-
 @pytest.mark.parametrize("zone", ["65a1b2c3-d4e5-4607-8293-a4b000000000", 7, [], {}])
 def test_no_field_but_the_key_is_trusted(zone: object) -> None:
     """Test events of Braze have placeholders, a UUID as time zone for one."""
     given = event(user={"timezone": zone}, properties={"price": {}, "machine_open": 1})
-    assert sent(given)["properties"]["$insert_id"] == ID
+    assert sent(given)["properties"]["$insert_id"] == given["id"]
 
 
 FOUR_VALUES = """
 import json, sys
 from bridge.currents.decode.record import decode
-from bridge.currents.mapping.transform import Mapper, Sent
+from bridge.currents.mapping.result import Sent
+from bridge.currents.mapping.transform import Mapper
 from bridge.settings import AnonymousUsers
 from bridge.errors import MalformedInput
 record = sys.stdin.buffer.read()

@@ -1,7 +1,7 @@
-"""The wire of Braze's cohort import for partners, as we call it (pure).
+"""The wire of Braze's cohort import for partners, from the caller's side (pure).
 
-Source: Braze docs, "Cohort import". Both secrets stand in the body and a refusal may
-repeat one of them. Unknown users are dropped without a word and nobody is created.
+Source: Braze docs, "Cohort import". Both secrets are sent in the body, and a rejection
+may repeat one of them. Unknown users are ignored silently, and no user is created.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,17 +15,17 @@ type Json = dict[str, object]
 
 
 def names(partner: str) -> str:
-    """Path of the call that names a cohort."""
+    """The path of the call that names a cohort."""
     return f"/partners/{partner}/cohorts"
 
 
 def users(partner: str) -> str:
-    """Path of the call that changes members."""
+    """The path of the call that changes members."""
     return f"/partners/{partner}/cohorts/users"
 
 
 def naming(cohort: str, name: str, created_at: datetime) -> Json:
-    """Name a cohort, or rename it; a name must not be empty."""
+    """The body that names a cohort; an empty name is replaced by the cohort's id."""
     return {
         "cohort_id": cohort,
         "name": name.strip() or cohort,
@@ -34,7 +34,7 @@ def naming(cohort: str, name: str, created_at: datetime) -> Json:
 
 
 def changing(cohort: str, changes: Sequence[Mapping[str, object]]) -> Json:
-    """Change members; adds and removals go in one call."""
+    """The body that changes members; one call may both add and remove."""
     return {"cohort_id": cohort, "cohort_changes": changes}
 
 
@@ -45,21 +45,21 @@ def change(
     *,
     present: bool,
 ) -> Json:
-    """Users who join or leave, each kind under a key of its own; empty if nobody."""
+    """One change: users who join, or leave; empty if there are none."""
     kinds: Mapping[str, list[object]] = {
         "user_ids": [*user_ids],
         "device_ids": [*device_ids],
         "aliases": [*aliases],
     }
-    told: Json = {kind: ids for kind, ids in kinds.items() if ids}
-    return told if present or not told else {**told, "should_remove": True}
+    listed: Json = {kind: ids for kind, ids in kinds.items() if ids}
+    return listed if present or not listed else {**listed, "should_remove": True}
 
 
 def read_reply(reply: Reply) -> None:
-    """Judge an answer: nothing is returned where all of the call was taken.
+    """Read an answer; returns if Braze accepted the whole call.
 
-    Raises as `track.read_reply`. The body of a success is not documented, so any that
-    names no failure will do.
+    Raises as `users_track.read_reply`. The body of a success is undocumented, so any
+    body that names no failure is one.
     """
     if read_track_reply(reply, 0, "the partner key, the data import key").vague:
-        raise Rejected("braze_rejected", "Braze refuses a part of the call")
+        raise Rejected("braze_rejected", "Braze rejects a part of the call")

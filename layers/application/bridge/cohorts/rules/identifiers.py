@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.errors import BridgeError
-from bridge.mixpanel.distinct_ids import is_placeholder
+from bridge.mixpanel.distinct_ids import DEVICE_PREFIX, is_placeholder
 
 MAX_EXTERNAL_ID_BYTES = 987
 MAX_ALIAS_BYTES = 236
 """Braze, "User attributes object": fewer than 988 bytes; aliases likewise."""
 
 MAX_DISTINCT_ID_BYTES = 1024
-DEVICE_PREFIX = "$device:"
 DISTINCT_ID_KEYS = ("mixpanel_distinct_id", "$distinct_id")
 
 

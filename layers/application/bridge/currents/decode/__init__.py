@@ -1,1 +1,1 @@
-"""The bytes of a stream record → events."""
+"""From the bytes of a stream record to events."""

@@ -1,9 +1,9 @@
-"""Avro containers of Currents: from a file, or within a stream record.
+"""Avro containers of Currents, in a file or in a stream record; fastavro reads them.
 
-fastavro reads them. It trusts the schema, so that one of a few bytes can end the whole
-process: the header is read and judged before fastavro sees it (`avro_schema`). Before
-it reads what stands in a stream record, the blocks are looked through as well, for a
-container of a kilobyte can inflate to what no function can hold.
+fastavro trusts the schema, and a schema of a few bytes can crash the whole process, so
+the header is read and checked first (`avro_schema`). For a container in a stream record
+the sizes of the blocks are checked too: a kilobyte can inflate to more than a function
+can hold.
 """
 
 import io
@@ -21,9 +21,9 @@ from bridge.errors import BridgeError, MalformedInput
 MAGIC = b"Obj\x01"
 CODECS = frozenset({"null", "deflate", "snappy"})
 MAX_HEADER = 1_000_000
-"""Bytes; the schema of an event has some thousand."""
+"""Bytes; the schema of an event has a few thousand."""
 
-_AT_ONCE = 1_000_000
+_STEP = 1_000_000
 _HEADER: Any = {
     "type": "record",
     "name": "Header",
@@ -36,12 +36,12 @@ _HEADER: Any = {
 
 
 def read_events(key: str, content: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """The events of a container, each with its type.
+    """Yield the events of a container, each with its type.
 
-    Raises `MalformedInput` at the damage, and what fails on the way from S3 as it is.
+    Raises `MalformedInput` where the container is damaged; errors of S3 pass unchanged.
     """
     try:
-        blocks = block_reader(_judged(content))
+        blocks = block_reader(_checked(content))
         event_type = event_type_of(key, _schema_name(blocks))
         for block in blocks:
             for record in _records(block):
@@ -51,53 +51,56 @@ def read_events(key: str, content: IO[bytes]) -> Iterator[dict[str, Any]]:
     except Exception as error:
         if type(error).__module__.startswith(("botocore", "urllib3")):
             raise
-        # fastavro raises what it stumbles over.
+        # fastavro has no error of its own: damage raises whatever it leads to.
         raise MalformedInput("bad_avro", "the Avro container is damaged") from None
 
 
 def to_json(event: dict[str, Any]) -> bytes:
-    """The flat form as bytes, the same for the same event; or `MalformedInput`."""
+    """The flat form as bytes, the same for equal events; raises `MalformedInput`."""
     try:
         return orjson.dumps(event, default=_text)
     except (TypeError, RecursionError):
-        raise MalformedInput("bad_avro", "a record cannot be told as JSON") from None
+        raise MalformedInput("bad_avro", "a record cannot be written as JSON") from None
 
 
 def check_size(content: bytes, limit: int) -> None:
-    """Look through the blocks; raises `MalformedInput` if they inflate beyond it."""
+    """Raise `MalformedInput` if the blocks inflate to more than `limit` bytes.
+
+    Damage is left for `read_events`, which still reads the blocks before it.
+    """
     source = io.BytesIO(content)
     try:
         header: Any = schemaless_reader(source, _HEADER, None)
         codec = header["meta"].get("avro.codec", b"null").decode()
         left = limit
         while source.tell() < len(content):
-            schemaless_reader(source, "long", None)  # how many records
+            schemaless_reader(source, "long", None)  # the count of records
             block: Any = schemaless_reader(source, "bytes", None)
             source.seek(16, io.SEEK_CUR)
             left -= _inflated_size(codec, block, left)
             if left < 0:
-                _refuse_size(limit)
+                _reject_size(limit)
     except BridgeError:
         raise
-    except Exception:  # noqa: BLE001 - what is before the damage can still be read
+    except Exception:  # noqa: BLE001 - see above
         return
 
 
-class _Replayed:
-    """A stream whose first bytes are read once to judge them, and then once more."""
+class _Rewindable:
+    """A stream whose header is recorded while it is checked, then read once more."""
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
         self._head = io.BytesIO()
-        self._behind = 0
-        self._judging = True
+        self._beyond_head = 0
+        self._recording = True
 
     def read(self, size: int) -> bytes:
-        if not self._judging:
+        if not self._recording:
             head = self._head.read(size)
             missing = size - len(head)
             rest = self._content.read(missing) if missing > 0 else b""
-            self._behind += len(rest)
+            self._beyond_head += len(rest)
             return head + rest
         if not 0 <= size <= MAX_HEADER - self._head.tell():
             raise MalformedInput("bad_avro", "the header is too long")
@@ -106,24 +109,24 @@ class _Replayed:
         return part
 
     def tell(self) -> int:
-        return self._head.tell() + self._behind
+        return self._head.tell() + self._beyond_head
 
     def rewind(self) -> None:
-        self._judging = False
+        self._recording = False
         self._head.seek(0)
 
 
-def _judged(content: IO[bytes]) -> Any:
-    """The same container, if its schema is one that fastavro can be given."""
-    replayed: Any = _Replayed(content)
-    header: Any = schemaless_reader(replayed, _HEADER, None)
+def _checked(content: IO[bytes]) -> Any:
+    """The same container; raises `MalformedInput` if its schema is unsafe."""
+    stream: Any = _Rewindable(content)
+    header: Any = schemaless_reader(stream, _HEADER, None)
     check_schema(header["meta"]["avro.schema"])
-    replayed.rewind()
-    return replayed
+    stream.rewind()
+    return stream
 
 
 def _records(block: Any) -> Iterator[dict[str, Any]]:
-    # Records of no bytes at all would never end.
+    # Any number of records can take no bytes at all, and would never end.
     if block.num_records > len(block.bytes_.getbuffer()):
         raise MalformedInput("bad_avro", "a block has more records than bytes")
     for record in block:
@@ -132,16 +135,16 @@ def _records(block: Any) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _refuse_size(limit: int) -> None:
+def _reject_size(limit: int) -> None:
     raise MalformedInput("too_large", f"inflates to over {limit} bytes")
 
 
 def _inflated_size(codec: str, block: bytes, limit: int) -> int:
     if codec not in CODECS:
-        raise MalformedInput("bad_avro", "the codec is none that Currents writes")
+        raise MalformedInput("bad_avro", "Currents writes no such codec")
     if codec == "deflate":
         stream, size = zlib.decompressobj(-15), 0
-        while size <= limit and (part := stream.decompress(block, _AT_ONCE)):
+        while size <= limit and (part := stream.decompress(block, _STEP)):
             size += len(part)
             block = stream.unconsumed_tail
         return size

@@ -1,8 +1,8 @@
-"""Records that the Kinesis Producer Library packed: several user records in one.
+"""Aggregated records of the Kinesis Producer Library: several user records in one.
 
 The format is public (amazon-kinesis-producer, "aggregation-format.md"): four magic
-bytes, a protobuf message, and its MD5. The published library for it has not been kept
-since 2022 and brings protobuf with it: docs/decisions/.
+bytes, a protobuf message, and its MD5. The published library for it has been
+unmaintained since 2022 and depends on protobuf: docs/decisions/.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ def user_records(data: bytes) -> list[bytes]:
     ]
 
 
-def _fields(message: bytes, wanted: int) -> Iterator[bytes]:
-    """The contents of one field of bytes, wherever it stands in the message."""
+def _fields(message: bytes, number: int) -> Iterator[bytes]:
+    """Yield the contents of one length-delimited field, at each of its occurrences."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -43,7 +43,7 @@ def _fields(message: bytes, wanted: int) -> Iterator[bytes]:
         )
         if length < 0 or at + length > len(message):
             raise _damaged()
-        if kind == _LENGTH and tag >> 3 == wanted:
+        if kind == _LENGTH and tag >> 3 == number:
             yield message[at : at + length]
         at += length
 

@@ -1,9 +1,9 @@
-"""The bytes of a stream record → events, each with the bytes it came in.
+"""Decode a stream record into events, each with the bytes it came in.
 
-A record may be one event, an array, `{"events": […]}`, or several of these, a line
-each, plain or gzipped; an Avro container; or any of these as the Kinesis Producer
-Library packs them. What cannot be read is an item too, so that it can be put aside
-alone: one bad record must not hold up a shard, nor one bad event its neighbours.
+A record may be one event, an array, `{"events": […]}`, or several of these, one a
+line, plain or gzipped; an Avro container; or any of these aggregated by the Kinesis
+Producer Library. Unreadable bytes are an item too, so that they are quarantined alone:
+a bad record must not block its shard, nor a bad event its neighbours.
 """
 
 import importlib
@@ -23,27 +23,29 @@ from bridge.errors import MalformedInput
 try:
     _gzip_file = importlib.import_module("isal.igzip").IGzipFile
     _damage = importlib.import_module("isal.isal_zlib").error
-except ImportError:  # no wheel for this machine
+except ImportError:  # isal has no wheel for this platform
     _gzip_file = importlib.import_module("gzip").GzipFile
     _damage = zlib.error
 
 MAX_INFLATED = 64_000_000
-"""Bytes; a record that inflates to more is a bomb and not a batch of events."""
+"""Bytes; a record that inflates to more is a bomb, not a batch of events."""
 
 MAX_EVENTS = 100_000
-MAX_SEPARATORS = 4_000_000
-"""Of one record, commas and line breaks: a bomb may also be of many tiny events."""
+"""Events of one record."""
 
-_AT_ONCE = 1_000_000
-_PARSED_WHOLE = 8_000_000
-"""Bytes: parsed, JSON needs several times its size."""
+MAX_SEPARATORS = 4_000_000
+"""Commas and line breaks of one record: a bomb may also consist of tiny events."""
+
+_STEP = 1_000_000
+_MAX_PARSED_WHOLE = 8_000_000
+"""Bytes; parsed JSON takes several times its size in memory."""
 
 _GZIP, _AVRO, _BOM = b"\x1f\x8b", b"Obj\x01", b"\xef\xbb\xbf"
 
 
-@dataclass(slots=True)  # one an event: freezing would cost more than splitting
+@dataclass(slots=True)  # not frozen: that would cost more than splitting does
 class Decoded:
-    """One event, or why these bytes are none."""
+    """The bytes of one event, and the event, or the problem that these bytes have."""
 
     raw: bytes
     event: Any = None
@@ -59,27 +61,27 @@ _read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def parse(data: bytes) -> list[Any] | None:
-    """The events of a record of sound JSON, parsed once; None for any other.
+    """The events of a record that is sound JSON, parsed at once; None for any other.
 
-    They are those of `decode`, which finds the bytes of each as well.
+    `decode` yields the same events, and locates the bytes of each.
     """
     try:
         content = inflate(data) if data.startswith(_GZIP) else data
-        if len(content) > _PARSED_WHOLE:
+        if len(content) > _MAX_PARSED_WHOLE:
             return None
-        found = orjson.loads(content)
+        parsed = orjson.loads(content)
     except (MalformedInput, orjson.JSONDecodeError):
         return None
-    if found.__class__ is dict:
-        if "events" not in found or found["events"].__class__ is not list:
-            return [found]
-        found = found["events"]
-    is_list = found.__class__ is list and len(found) <= MAX_EVENTS
-    return found if is_list else None
+    if parsed.__class__ is dict:
+        if "events" not in parsed or parsed["events"].__class__ is not list:
+            return [parsed]
+        parsed = parsed["events"]
+    is_list = parsed.__class__ is list and len(parsed) <= MAX_EVENTS
+    return parsed if is_list else None
 
 
 def decode(data: bytes) -> Iterator[Decoded]:
-    """Yield the events of one record, and what is none with its reason."""
+    """Yield the events of one record; unreadable bytes come with their problem."""
     if not data.startswith(kpl.MAGIC):
         yield from _decode(data)
         return
@@ -107,14 +109,14 @@ def _decode(data: bytes) -> Iterator[Decoded]:
 
 
 def inflate(data: bytes) -> bytes:
-    """Undo gzip, if it is, up to a limit; raises `MalformedInput`."""
+    """Decompress gzip up to a limit, leave other bytes; raises `MalformedInput`."""
     if not data.startswith(_GZIP):
         return data
     parts: list[bytes] = []
     size = 0
     try:
         with _gzip_file(fileobj=io.BytesIO(data)) as stream:
-            while part := stream.read(_AT_ONCE):
+            while part := stream.read(_STEP):
                 size += len(part)
                 if size > MAX_INFLATED:
                     raise MalformedInput(
@@ -127,9 +129,9 @@ def inflate(data: bytes) -> bytes:
 
 
 def split(content: bytes) -> Iterable[bytes]:
-    """The bytes of each event; raises `MalformedInput` if it is not JSON at all.
+    """The bytes of each event; raises `MalformedInput` if nothing is JSON.
 
-    Where the whole is broken the pieces are not proven to be JSON: see `read`.
+    If the whole is broken, a piece may still be no JSON: see `read`.
     """
     content = content.removeprefix(_BOM).strip()
     if not content:
@@ -151,13 +153,13 @@ def _too_many() -> MalformedInput:
 
 
 def _split_whole(content: bytes) -> list[bytes] | None:
-    """The events of one JSON document; None if it is broken, or not one alone."""
+    """The bytes of each event of one JSON document; None if it is not exactly one."""
     try:
         if content.startswith(b"["):
             return [bytes(raw) for raw in _read_array(content)]
         events = _read_envelope(content).events
     except msgspec.ValidationError:
-        return [content]  # `events` is not a list: no envelope of Braze's
+        return [content]  # `events` is not a list: one event, not an envelope
     except (msgspec.DecodeError, RecursionError):
         return None
     # An object without `events` is one event.
@@ -165,7 +167,7 @@ def _split_whole(content: bytes) -> list[bytes] | None:
 
 
 def read(raw: bytes) -> Decoded:
-    """One event from its bytes."""
+    """Parse one event from its bytes."""
     try:
         event = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -174,7 +176,7 @@ def read(raw: bytes) -> Decoded:
 
 
 def _avro(content: bytes) -> Iterator[Decoded]:
-    from bridge.currents.decode import avro  # loaded only where Avro comes
+    from bridge.currents.decode import avro  # loaded for Avro alone
 
     try:
         avro.check_size(content, MAX_INFLATED)

@@ -1,7 +1,7 @@
-"""Events out of JSON that is broken somewhere: every one that can be told apart.
+"""Salvage the events of broken JSON, every one that can be separated.
 
-Brackets and quotes alone are followed here. So a bad event is one piece and its
-neighbours are others, and what was cut off is the last piece.
+Only brackets and quotes are followed. So a bad event is a piece of its own beside its
+neighbours, and the last piece may be cut off.
 """
 
 import re
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 type SplitWhole = Callable[[bytes], list[bytes] | None]
 
-# A string that does not end reaches to the end: each byte is looked at once.
+# An unterminated string extends to the end, so each byte is scanned once.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _ARRAY = re.compile(rb'\s*(?:\{\s*"events"\s*:\s*)?\[')
 _NOTHING = b" \t\r\n,]}"
 
 
 def pieces_of(content: bytes, split_whole: SplitWhole) -> Iterator[bytes]:
-    """Yield the bytes of each event and of each part that is none."""
+    """Yield the bytes of each event, and of each part that is no event."""
     lines = [line.strip() for line in content.split(b"\n")]
     by_line = len(lines) > 1 and any(
         line[:1] in {b"[", b"{"} and split_whole(line) is not None for line in lines
@@ -28,7 +28,7 @@ def pieces_of(content: bytes, split_whole: SplitWhole) -> Iterator[bytes]:
 
 
 def _documents(content: bytes) -> Iterator[bytes]:
-    """What is in brackets, and what is between."""
+    """Yield each part in brackets, and each part between them."""
     depth = start = 0
     for token in _TOKEN.finditer(content):
         mark = token[0]
@@ -51,11 +51,11 @@ def _meaningful(part: bytes) -> Iterator[bytes]:
 
 
 def _elements(document: bytes) -> list[bytes]:
-    """The elements of a broken array or envelope; of anything else the whole."""
+    """The elements of a broken array or envelope; anything else as one piece."""
     array = _ARRAY.match(document)
     if not array:
         return [document]
-    found: list[bytes] = []
+    elements: list[bytes] = []
     depth, start = 0, array.end()
     for token in _TOKEN.finditer(document, start):
         mark = token[0]
@@ -64,11 +64,11 @@ def _elements(document: bytes) -> list[bytes]:
         elif depth and mark in {b"}", b"]"}:
             depth -= 1
         elif depth == 0 and mark in {b",", b"]", b"}"}:
-            found.append(document[start : token.start()].strip())
+            elements.append(document[start : token.start()].strip())
             start = token.end()
             if mark != b",":
                 break
     else:
-        found.append(document[start:].strip())
-    found = [each for each in found if each]
-    return found if len(found) > 1 else [document]
+        elements.append(document[start:].strip())
+    elements = [each for each in elements if each]
+    return elements if len(elements) > 1 else [document]

@@ -1,1 +1,1 @@
-"""Stream → Mixpanel."""
+"""From the stream to Mixpanel."""

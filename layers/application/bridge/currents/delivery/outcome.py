@@ -1,4 +1,4 @@
-"""What became of a batch: its accounts, what is set aside, and from where it waits."""
+"""What became of a batch: accounts, quarantined items, and where deferral begins."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -14,9 +14,10 @@ from bridge.quarantine import QuarantinedItem
 class Outcome:
     """What became of a batch.
 
-    `retry_from` is the number of the first record with events that are not settled;
-    None if there is none. `quarantine` is by record; `drift` are names that the catalog
-    does not know.
+    `by_event` counts by event type and fate, `quarantined` holds items by the number
+    of their record, and `drift` counts names that the catalog does not know.
+    `defer_from` is the number of the first deferred record, and `error` says why it is
+    deferred; both are None if every event is finished.
     """
 
     accounts: Accounts = field(default_factory=Accounts)
@@ -31,32 +32,32 @@ class Outcome:
     error: RetryableError | None = None
 
     def deliver(self, types: Counter[str]) -> None:
-        """Mixpanel has taken these."""
+        """Count events that Mixpanel has imported."""
         self.accounts.delivered += types.total()
         for event_type, number in types.items():
             self.by_event[event_type]["delivered"] += number
 
     def filter_out(self, event_type: str, rule: str) -> None:
-        """A rule says that this one is not sent."""
+        """Count an event that a rule filters."""
         self.accounts.filtered[rule] += 1
         self.by_event[event_type]["filtered"] += 1
 
     def quarantine(self, record: int, item: QuarantinedItem) -> None:
-        """It can never be delivered as it is."""
+        """Count and hold an item that can never be delivered as it is."""
         self.quarantined[record].append(item)
         self.accounts.quarantined[item.reason] += 1
         self.by_event[counted_type(item.kind)]["quarantined"] += 1
 
     def defer(
-        self, record: int, error: RetryableError, waiting: Iterable[str] = ()
+        self, record: int, error: RetryableError, pending: Iterable[str] = ()
     ) -> None:
-        """The stream delivers this record again, and all behind it.
+        """Defer this record and all behind it: the stream delivers them again.
 
-        `waiting` are the types of events that were not settled. What was set aside of
-        those records comes again as well, so it is not kept twice.
+        `pending` are the types of the unfinished events. Items quarantined from those
+        records are deferred too, so that none is quarantined twice.
         """
         self.defer_from, self.error = record, error
-        for event_type in waiting:
+        for event_type in pending:
             self._count_deferred(event_type)
         for number in [each for each in self.quarantined if each >= record]:
             for item in self.quarantined.pop(number):

@@ -1,7 +1,7 @@
-"""The bytes of a record → lines for Mixpanel, each made and judged alone.
+"""Turn the bytes of a record into lines for Mixpanel, each event on its own.
 
-A fault of ours on one event is an answer too: an exception that nobody foresaw would
-otherwise meet the same record again and again, and hold up its shard.
+An unforeseen exception quarantines its event as a fault of ours: otherwise the stream
+would deliver the same record over and over, and block its shard.
 """
 
 from collections.abc import Iterator
@@ -10,25 +10,27 @@ from itertools import islice
 import orjson
 
 from bridge.currents.decode.record import Decoded, decode
-from bridge.currents.mapping.transform import Earlier, Filtered, Mapper, Sent
+from bridge.currents.mapping.result import Filtered, Sent
+from bridge.currents.mapping.shared_ids import Earlier
+from bridge.currents.mapping.transform import Mapper
 from bridge.errors import MalformedInput
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
 from bridge.observability import log_fault
 from bridge.quarantine import Key
 
 FAULT = "fault"
-"""The reason that stands for a fault of ours."""
+"""The reason of an event on which our own code failed."""
 
 
 def events_of(data: bytes) -> Iterator[Decoded]:
-    """As `decode`, but a record with nothing good in it is one item, as it came."""
+    """As `decode`, but a record without any event is one item with the bytes it had."""
     try:
-        found = decode(data)
-        head = list(islice(found, 2))
+        events = decode(data)
+        head = list(islice(events, 2))
         if len(head) == 1 and head[0].problem:
             head = [Decoded(data, problem=head[0].problem)]
         yield from head
-        yield from found
+        yield from events
     except Exception as error:  # noqa: BLE001 - see above
         yield Decoded(data, problem=_fault(error))
 
@@ -36,14 +38,14 @@ def events_of(data: bytes) -> Iterator[Decoded]:
 def prepare(
     decoded: Decoded, arrived: float, mapper: Mapper, earlier: Earlier | None = None
 ) -> tuple[bytes, Sent] | Filtered:
-    """The event as JSON and as it was mapped; raises `MalformedInput`.
+    """The event as a line of JSON, and as it was mapped; raises `MalformedInput`.
 
     `earlier` are events of the same record; see `Mapper.transform`.
     """
     if decoded.problem:
         raise decoded.problem
     try:
-        # Stripped, as the bytes are when they come again by themselves.
+        # Stripped, as they are when a replay sends the event in a record of its own.
         raw = decoded.raw.strip()
         result = mapper.transform(decoded.event, raw, arrived, earlier)
         if isinstance(result, Filtered):
@@ -61,7 +63,7 @@ def prepare(
 
 
 def key_of(line: bytes) -> Key:
-    """By what Mixpanel de-duplicates this event."""
+    """The four values by which Mixpanel de-duplicates this event."""
     event = orjson.loads(line)
     properties = event["properties"]
     return (
@@ -73,6 +75,6 @@ def key_of(line: bytes) -> Key:
 
 
 def _fault(error: Exception) -> MalformedInput:
-    """Told by its type alone, for its message may quote the event."""
-    log_fault("set aside by a fault", error)
+    """Named by its type alone, for its message may quote the event."""
+    log_fault("quarantined by a fault", error)
     return MalformedInput(FAULT, type(error).__name__)

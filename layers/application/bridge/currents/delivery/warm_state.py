@@ -1,7 +1,7 @@
 """What a warm process remembers of earlier batches; a cold one works without it.
 
-The stream's checkpoint is a record. A record with more events than one invocation can
-deliver would never be passed if each began at its first event again.
+The stream's checkpoint is a whole record. A record with more events than one invocation
+can deliver would never be finished if each invocation began at its first event.
 """
 
 from collections import OrderedDict
@@ -12,43 +12,47 @@ from bridge.currents.delivery.circuit_breaker import CircuitBreaker
 from bridge.mixpanel.import_api import BYTES_PER_CALL, BYTES_PER_EVENT
 from bridge.quarantine import QuarantinedItem
 
-MAX_UNFINISHED = 64
-"""One a shard is needed; the oldest goes first."""
+MAX_PARTIAL = 64
+"""Partial records remembered, one a shard; the oldest is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """The first `settled` events of a record are done; `aside` are the bad of these."""
+class PartialRecord:
+    """A record whose first `finished` events are delivered, filtered or quarantined.
 
-    settled: int = 0
+    `quarantined` are the items among these, which no batch has stored yet.
+    """
+
+    finished: int = 0
     quarantined: Sequence[QuarantinedItem] = ()
 
 
 @dataclass(slots=True)
 class WarmState:
-    """`call_bytes` is the largest request that Mixpanel is believed to take.
+    """`call_bytes` is the largest request that Mixpanel is believed to accept.
 
-    `in_part` are records that were not finished, by position; mostly none.
+    `partial` holds partial records by their position; mostly there are none.
     """
 
     call_bytes: int = BYTES_PER_CALL
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    unfinished: OrderedDict[str, Unfinished] = field(default_factory=OrderedDict)
+    partial: OrderedDict[str, PartialRecord] = field(default_factory=OrderedDict)
 
     def too_large(self, size: int) -> None:
-        """Mixpanel refused a request of this size: half of it comes next.
+        """Halve the limit after a 413 for a request of this many bytes.
 
-        Never below what a single event may have; a 413 for less is a mere mishap.
+        It never falls below the size of a single event; a 413 for less than that is
+        an accident.
         """
         if size > BYTES_PER_EVENT:
             self.call_bytes = min(self.call_bytes, max(size // 2, BYTES_PER_EVENT))
 
-    def keep(self, position: str, part: Unfinished) -> None:
-        """The record comes again, and need not begin anew."""
-        self.unfinished[position] = part
-        if len(self.unfinished) > MAX_UNFINISHED:
-            self.unfinished.popitem(last=False)
+    def suspend(self, position: str, partial: PartialRecord) -> None:
+        """Remember where to resume the record when the stream delivers it again."""
+        self.partial[position] = partial
+        if len(self.partial) > MAX_PARTIAL:
+            self.partial.popitem(last=False)
 
-    def resume(self, position: str) -> Unfinished:
-        """Where to begin with this record; this is forgotten by it."""
-        return self.unfinished.pop(position, Unfinished())
+    def resume(self, position: str) -> PartialRecord:
+        """Where to resume the record; forgets it."""
+        return self.partial.pop(position, PartialRecord())

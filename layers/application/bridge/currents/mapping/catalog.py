@@ -1,8 +1,8 @@
-"""The catalog of Currents events: one line an event, and what it is called in Mixpanel.
+"""The catalog of Currents events: each type with its name in Mixpanel, one a line.
 
 Names are those of Braze's own Mixpanel connector where it has one. Where channels would
-share a name (LINE, RCS) the channel stands before it, and a name that Mixpanel leaves
-out of the MTU count is spelt as Mixpanel's list spells it: docs/decisions/.
+share a name (LINE, RCS) the channel precedes it, and a name that Mixpanel exempts from
+the MTU count is spelt as in Mixpanel's list: decision 0020.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ PURCHASE = "users.behaviors.Purchase"
 
 
 class Event(NamedTuple):
-    """One event type; a custom event's own name follows `name`."""
+    """One event type; for a custom event `name` is the prefix of its own name."""
 
     type: str
     name: str
@@ -144,7 +144,7 @@ OLDER_SPELLINGS = {
     "users_campaigns_abort": "users.campaigns.Abort",
     "users_canvas_abort": "users.canvas.Abort",
 }
-"""Used on Braze's older partner pages."""
+"""Event types as Braze's older partner pages spell them."""
 
 CATALOG: Mapping[str, Event] = {event.type: event for event in EVENTS} | {
     older: next(event for event in EVENTS if event.type == newer)
@@ -176,10 +176,10 @@ NO_DEVICE_IN_STORAGE = frozenset(
         "users.messages.webhook.Send",
     }
 )
-"""Have a device id over HTTP alone, so that it cannot tell who an anonymous user is."""
+"""Types with a device id over HTTP alone: it cannot identify an anonymous user."""
 
 UNKNOWN_TYPE = "?"
-"""For every type that the catalog does not know: such a name can be any text."""
+"""Counts every type that the catalog does not know: such a name can be any text."""
 
 
 def counted_type(event_type: object) -> str:

@@ -1,219 +1,138 @@
-"""What becomes of events of one type: worked out once, so that an event costs little.
+"""Compile the mapping of one event type, so that a single event costs little.
 
-A plan joins the catalog, the properties and the customer's rules. For each property it
-holds its name in Mixpanel, or LEFT_OUT, or a function that writes what takes some work.
+The catalog, the properties and the customer's rules are joined once per type; an event
+then only looks up the treatment of each of its properties.
 """
 
-import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
 
 from bridge.braze.currents_event import FLAT_KEYS, FLAT_PROPERTIES
+from bridge.currents.mapping.catalog import NO_DEVICE_IN_STORAGE, Event, counted_type
 from bridge.currents.mapping.properties import (
     OWN_PROPERTIES,
-    PERSONAL,
-    Read,
     is_reserved,
     mapped_properties,
-    parse_json_text,
 )
-from bridge.currents.mapping.property_mapper import (
+from bridge.currents.mapping.property_mapper import PropertyMapper
+from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.rules import Rules
+from bridge.currents.mapping.treatments import (
     LEFT_OUT,
-    Action,
-    Out,
-    PropertyMapper,
+    Digest,
+    PropertyRules,
+    Treatment,
+    treat,
+    treat_own,
 )
-from bridge.currents.mapping.rules import Personal, Rules
-from bridge.errors import MalformedInput
 
 MAX_UNKNOWN = 1_000
-"""Names of one type that are kept in mind; a producer may make them up."""
-
-_GONE = object()
-
-type Digest = Callable[[object], str]
+"""Unknown names whose treatment is cached per type; a producer may make names up."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledProperties:
-    """Actions by property, for the nested form and for the flat one."""
+    """The treatment of each known property of one type, in either form.
 
-    nested: dict[str, Action]
-    flat: dict[str, Action]
-    unknown: Callable[[str], Action]
+    `unknown` gives the treatment of a name that the catalog does not know. The mappers
+    serve the fast path.
+    """
+
+    nested: dict[str, Treatment]
+    flat: dict[str, Treatment]
+    unknown: Callable[[str], Treatment]
     nested_mapper: PropertyMapper
     flat_mapper: PropertyMapper
 
 
-def keyed_digest(key: bytes) -> Digest:
-    """HMAC-SHA256 in hex, of the text or of the JSON with sorted keys."""
+@dataclass(frozen=True, slots=True)
+class CompiledMapping:
+    """What holds for all events of one type, or of one custom event's name.
 
-    def digest(value: object) -> str:
-        if isinstance(value, str):
-            content = value.encode("utf-8", "surrogatepass")
-        else:
-            try:
-                content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-            except orjson.JSONEncodeError:
-                raise MalformedInput("not_text", "a value is no valid text") from None
-        return hmac.digest(key, content, "sha256").hex()
+    `name` is the event's name in Mixpanel, `counted` the type it is counted under.
+    `filtered` is set where no such event is sent; `share` is the share of users whose
+    events are kept, and `sampled_out` the result for the others. `device_identifies`
+    says whether a device id may stand for an anonymous user. `drift` holds the type
+    if the catalog does not know it.
+    """
 
-    return digest
+    name: str
+    counted: str
+    filtered: Filtered | None
+    share: float
+    sampled_out: Filtered
+    properties: CompiledProperties
+    device_identifies: bool
+    drift: tuple[str, ...]
+
+
+def compile_mapping(
+    event_type: str,
+    name: str,
+    row: Event | None,
+    rules: Rules,
+    properties: CompiledProperties,
+) -> CompiledMapping:
+    """Compile one type; `name` is that of the catalog, whose `row` it is if any."""
+    family = row.family if row else ""
+    filtered = rules.filtering(event_type, name, family)
+    sample = rules.sampling(event_type, name, family)
+    renamed = rules.rename_events
+    return CompiledMapping(
+        renamed.get(name) or renamed.get(event_type) or name,
+        counted_type(event_type),
+        Filtered(filtered) if filtered else None,
+        sample.keep if sample else 1,
+        Filtered(f"sample {' '.join(sample.events)}" if sample else ""),
+        properties,
+        event_type not in NO_DEVICE_IN_STORAGE,
+        () if row else (event_type,),
+    )
 
 
 def compile_properties(
     event_type: str, rules: Rules, digest: Digest
 ) -> CompiledProperties:
-    """The plan of one event type."""
+    """Compile the properties of one event type."""
     mapped = mapped_properties(event_type)
     sources: dict[str, set[str]] = {}
     for name, (target, _) in mapped.items():
         sources.setdefault(target, set()).add(name)
-    nested: dict[str, Action] = {}
+    nested: dict[str, Treatment] = {}
     for name, (target, read) in mapped.items():
         if not target:
             nested[name] = LEFT_OUT
             continue
-        # A rule may call a property as either form of Braze or Mixpanel calls it.
-        ruling = _Ruling(rules, sources[target] | {target})
+        # A rule may name a property as either form of Braze, or as Mixpanel, does.
+        property_rules = PropertyRules(rules, sources[target] | {target})
         if name in OWN_PROPERTIES:
-            nested[name] = _own(name, rules, ruling, digest)
+            nested[name] = treat_own(name, rules, property_rules, digest)
         else:
-            nested[name] = _action(target, read, ruling, digest)
+            nested[name] = treat(target, read, property_rules, digest)
     flat = nested | dict.fromkeys(FLAT_KEYS - {"device_id"}, LEFT_OUT)
     if own := FLAT_PROPERTIES.get(event_type):
         flat["properties"] = nested[own]
 
-    new: dict[str, Action] = {}
-
-    def unknown(name: str) -> Action:
-        """A field that is newer than the catalog goes through under its own name."""
-        if name not in new:
-            if len(new) >= MAX_UNKNOWN:
-                new.clear()
-            # What Mixpanel would take for its own must not vanish in it.
-            target = f"[Braze] {name}" if is_reserved(name) else name
-            new[name] = _action(target, None, _Ruling(rules, {name}), digest)
-        return new[name]
-
-    taken = frozenset({*sources, *rules.rename_properties.values()})
-    mappers = (PropertyMapper(actions, taken, unknown) for actions in (nested, flat))
+    unknown = _unknown_treatments(rules, digest)
+    reserved = frozenset({*sources, *rules.rename_properties.values()})
+    mappers = (
+        PropertyMapper(treatments, reserved, unknown) for treatments in (nested, flat)
+    )
     return CompiledProperties(nested, flat, unknown, *mappers)
 
 
-class _Ruling:
-    """What the rules say about one property, known by any of some names."""
+def _unknown_treatments(rules: Rules, digest: Digest) -> Callable[[str], Treatment]:
+    """Treats a property that is newer than the catalog: it keeps its own name."""
+    treatments: dict[str, Treatment] = {}
 
-    def __init__(self, rules: Rules, names: Iterable[str]) -> None:
-        self.names = frozenset(names)
-        named = self.names & {
-            *rules.drop_properties,
-            *rules.hash_properties,
-        }
-        by_default = rules.personal if self.names & PERSONAL else Personal.KEEP
-        self.drop = bool(self.names & set(rules.drop_properties)) or (
-            not named and by_default is Personal.DROP
-        )
-        self.hash = bool(self.names & set(rules.hash_properties)) or (
-            not named and by_default is Personal.HASH
-        )
-        self.renamed = next(
-            (to for name, to in rules.rename_properties.items() if name in self.names),
-            None,
-        )
-        self.drop_inside = self._inside(rules.drop_properties)
-        self.hash_inside = self._inside(rules.hash_properties)
+    def unknown(name: str) -> Treatment:
+        if name not in treatments:
+            if len(treatments) >= MAX_UNKNOWN:
+                treatments.clear()
+            # Under a reserved name Mixpanel would misread the value, or drop it.
+            target = f"[Braze] {name}" if is_reserved(name) else name
+            property_rules = PropertyRules(rules, {name})
+            treatments[name] = treat(target, None, property_rules, digest)
+        return treatments[name]
 
-    def _inside(self, paths: Iterable[str]) -> list[str]:
-        return [
-            path[len(name) + 1 :]
-            for path in paths
-            for name in self.names
-            if path.startswith(f"{name}.")
-        ]
-
-
-def _action(target: str, read: Read | None, ruling: _Ruling, digest: Digest) -> Action:
-    target = ruling.renamed or target
-    if ruling.drop:
-        return LEFT_OUT
-    drop, hashed = ruling.drop_inside, ruling.hash_inside
-    if not (drop or hashed or ruling.hash):
-        if read is None:
-            return target
-
-        def write(out: Out, value: Any) -> None:
-            out[target] = read(value)
-
-        return write
-
-    def write_ruled(out: Out, value: Any) -> None:
-        value = read(value) if read else value
-        if drop or hashed:
-            value = _strip(value, drop, hashed, digest)
-        if value is not _GONE:
-            out[target] = digest(value) if ruling.hash else value
-
-    return write_ruled
-
-
-def _own(name: str, rules: Rules, ruling: _Ruling, digest: Digest) -> Action:
-    """The customer's own properties, each under its prefix."""
-    if ruling.drop:
-        return LEFT_OUT
-    prefix = ruling.renamed or OWN_PROPERTIES[name]
-    drop, hashed = ruling.drop_inside, ruling.hash_inside
-    renamed = {
-        path.partition(".")[2]: to
-        for path, to in rules.rename_properties.items()
-        if path.startswith(f"{name}.")
-    }
-
-    def write(out: Out, value: Any) -> None:
-        value = parse_json_text(value)
-        if drop or hashed:
-            value = _strip(value, drop, hashed, digest)
-            if value is _GONE:
-                return
-        if not isinstance(value, dict):
-            out[prefix] = digest(value) if ruling.hash else value
-            return
-        for key, each in value.items():
-            if each is not None:
-                target = renamed.get(key) or f"{prefix} {key}"
-                out[target] = digest(each) if ruling.hash else each
-
-    return write
-
-
-def _strip(value: Any, drop: list[str], hashed: list[str], digest: Digest) -> Any:
-    """The value without what stands at the paths; _GONE if it cannot be looked into.
-
-    At each level a path may be a key, or a key, a dot and a path below it: keys with
-    dots are found in either reading.
-    """
-    value = parse_json_text(value)
-    if isinstance(value, str):
-        return _GONE
-    if isinstance(value, list):
-        items = [_strip(each, drop, hashed, digest) for each in value]
-        return [each for each in items if each is not _GONE]
-    if not isinstance(value, dict):
-        return value
-    kept = {}
-    for key, each in value.items():
-        if key in drop:
-            continue
-        below = f"{key}."
-        inner_drop = [path[len(below) :] for path in drop if path.startswith(below)]
-        inner_hash = [path[len(below) :] for path in hashed if path.startswith(below)]
-        inner = each
-        if inner_drop or inner_hash:
-            inner = _strip(each, inner_drop, inner_hash, digest)
-        if inner is not _GONE:
-            hides = key in hashed and inner is not None
-            kept[key] = digest(inner) if hides else inner
-    return kept
+    return unknown

@@ -1,4 +1,4 @@
-"""The values by which Mixpanel tells events apart, besides the name (pure).
+"""The values by which Mixpanel de-duplicates, beside the event's name (pure).
 
 Each is a function of the event's bytes and of its arrival in the stream alone.
 """
@@ -9,20 +9,20 @@ from hashlib import sha256
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import is_placeholder
 
-EARLIEST = 1_262_304_000
-"""2010-01-01 in epoch seconds (requirement R7)."""
+MIN_TIME = 1_262_304_000
+"""2010-01-01 in epoch seconds; earlier events are filtered (requirement R7)."""
 
 MAX_SECONDS = 100_000_000_000
-"""Greater times are milliseconds: as seconds this would be the year 5138."""
+"""A time from here on is in milliseconds: in seconds it would be the year 5138."""
 
 REDACTED = "[REDACTED]"
 is_insert_id = re.compile(r"[A-Za-z0-9-]{1,36}").fullmatch
 
 
 def not_later(time: int, arrived: float) -> int:
-    """Epoch seconds of a time that is after the arrival.
+    """Epoch seconds of a time that exceeds the arrival: milliseconds, or the future.
 
-    A time to come would be overwritten with the time of import, another one at each
+    Mixpanel overwrites a future time with the time of import, a different one at each
     retry; the arrival is the same at each.
     """
     seconds = time // 1000 if time >= MAX_SECONDS else time
@@ -30,7 +30,7 @@ def not_later(time: int, arrived: float) -> int:
 
 
 def event_time(value: object, arrived: float) -> int:
-    """Epoch seconds, not later than the arrival."""
+    """Epoch seconds, not later than the arrival; raises `MalformedInput`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             time = int(value)
@@ -41,14 +41,17 @@ def event_time(value: object, arrived: float) -> int:
     raise MalformedInput("bad_time", "time must be epoch seconds", field="time")
 
 
-def why_nobody(user: object) -> str | None:
-    """The rule by which an id tells nobody; None if it is one."""
+def why_unidentified(user: object) -> str | None:
+    """The rule that filters an id standing for no single user; None for a usable id.
+
+    Raises `MalformedInput` for a value that cannot be an id at all.
+    """
     if user is None:
         return "no_external_id"
     if not isinstance(user, str | int | float):
         raise MalformedInput("bad_user", "an id must be a text", field="user")
     if isinstance(user, float):
-        # So reads a whole number of over 64 bits too: many users would become one.
+        # JSON integers beyond 64 bits are read as floats too, and many users as one.
         return "numeric_external_id"
     if user == REDACTED:
         return "redacted_external_id"
@@ -59,7 +62,7 @@ def why_nobody(user: object) -> str | None:
 
 
 def insert_id(event_id: object, raw: bytes) -> str:
-    """The event's id if Mixpanel takes it, else a digest of it, or of the bytes."""
+    """The event's id if Mixpanel accepts it, else a digest of it, or of the bytes."""
     if isinstance(event_id, int) and not isinstance(event_id, bool):
         event_id = str(event_id)
     if isinstance(event_id, str) and event_id:

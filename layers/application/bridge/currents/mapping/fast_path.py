@@ -1,10 +1,9 @@
-"""The usual event, from parsed JSON to a line for Mixpanel in one function.
+"""Map the usual event from parsed JSON to a line for Mixpanel in one function.
 
-`transform` and `prepare` say what becomes of an event; they go in small steps, make an
-object for each, and need the event's bytes. Nearly every event needs nothing of that:
-its values are sound and its properties have been met before. Whatever is odd in any way
-gets no answer here and goes the whole way. Decision 0040; a test holds both ways
-against each other.
+`transform` and `prepare` define what becomes of an event, in small steps that each
+make an object and need the event's bytes. Nearly every event needs none of that: its
+values are sound and its properties have been met before. The fast path gives no answer
+for anything odd, which then takes the full path. Decision 0040; tests compare the two.
 """
 
 from typing import Any
@@ -14,30 +13,33 @@ import orjson
 from bridge.braze.currents_event import NESTED_KEYS, USER_KEYS
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX
 from bridge.currents.mapping.dedup_key import (
-    EARLIEST,
+    MIN_TIME,
     REDACTED,
     is_insert_id,
     not_later,
 )
+from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.rules import is_sampled
-from bridge.currents.mapping.transform import Earlier, Filtered, Mapper
+from bridge.currents.mapping.shared_ids import Earlier
+from bridge.currents.mapping.transform import Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
 
 type Line = tuple[bytes, str]
 """The event as JSON, and the name under which its type is counted."""
 
-_NOBODY = PLACEHOLDERS | {"", REDACTED.lower()}
+_UNIDENTIFIED = PLACEHOLDERS | {"", REDACTED.lower()}
 _NO_ID = Filtered("no_external_id")
 _KEYS = len(NESTED_KEYS)
 
 
-def fast_path(  # noqa: C901, PLR0912 - one function, for each call would cost
+def fast_path(  # noqa: C901, PLR0912 - each call saved counts
     event: Any, arrived: float, mapper: Mapper, earlier: Earlier | None
 ) -> Line | Filtered | None:
-    """As `prepare`; None, or whatever exception, for what has to go the whole way.
+    """The same result as `prepare`, or None for an event that takes the full path.
 
-    `earlier` is None for an event that is alone in its record.
+    Any exception means the same as None. `earlier` is None for an event that is alone
+    in its record.
     """
     event_type, time, event_id = event["event_type"], event["time"], event["id"]
     user, given = event.get("user"), event.get("properties")
@@ -63,14 +65,14 @@ def fast_path(  # noqa: C901, PLR0912 - one function, for each call would cost
         return None
     if time > arrived:
         time = not_later(time, arrived)
-    if time < EARLIEST:
+    if time < MIN_TIME:
         return None
     distinct_id = user.get("external_user_id")
     if distinct_id is None and not mapper.takes_devices:
         return _NO_ID
     if (
         distinct_id.__class__ is not str
-        or distinct_id.strip().lower() in _NOBODY
+        or distinct_id.strip().lower() in _UNIDENTIFIED
         or event_id.__class__ is not str
         or not is_insert_id(event_id)
         or event_id.lower() in PLACEHOLDERS

@@ -1,18 +1,19 @@
-"""What becomes of each property of a Currents event, stated once for all events.
+"""Every property of Currents events, stated once for all event types.
 
-The names are Braze's; what its own Mixpanel connector renames or leaves out is renamed
-and left out here, so that reports go on as they were.
+The names are Braze's. What Braze's own Mixpanel connector renames or leaves out is
+renamed or left out here as well, so that existing reports keep working.
 """
 
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
-import orjson
-
 from bridge.currents.mapping.catalog import CUSTOM_EVENT
-
-_FLOAT = struct.Struct("<f")
+from bridge.currents.mapping.values import (
+    Read,
+    as_text,
+    parse_json_text,
+    shortest_float32,
+)
 
 RENAMED = {"device_model": "$device", "os_version": "$os"}
 
@@ -23,7 +24,7 @@ RENAMED_IN_PART: Mapping[str, tuple[tuple[str, ...], str]] = {
         "canvas_step_message_variation_api_id",
     ),
 }
-"""Only in events whose type begins so."""
+"""Renamed only in events whose type begins with one of the prefixes."""
 
 WITHHELD = frozenset(
     {
@@ -55,9 +56,9 @@ FLOAT32 = {
     "longitude": "users.behaviors.Location",
     "price": "users.behaviors.Purchase",
 }
-"""Avro floats, and the one type in which each is one: 3.14 reads as 3.140000104904175.
+"""Avro floats, by the one event type that has each: 3.14 reads as 3.140000104904175.
 
-(The `duration` of an agent is a whole number of milliseconds.)
+The `duration` of an agent is another property: a whole number of milliseconds.
 """
 
 JSON_TEXT = frozenset(
@@ -71,16 +72,16 @@ JSON_TEXT = frozenset(
         "tool_arguments",
     }
 )
-"""JSON in a text; kept as it is where it does not parse, which samples show."""
+"""JSON inside a text; some of Braze's samples do not parse and stay a text."""
 
 TEXT_BOOLEANS = frozenset({"machine_open"})
-"""The text "true" in Braze; a real boolean becomes that text too."""
+"""Texts such as "true" in Braze; a real boolean becomes that text."""
 
 OWN_PROPERTIES = {
     "custom_properties": "[Custom event property]",
     "purchase_properties": "[Purchase property]",
 }
-"""The customer's own, each under this prefix and a space (requirement R12)."""
+"""The customer's own, sent under this prefix and a space (requirement R12)."""
 
 PERSONAL = frozenset(
     {
@@ -111,17 +112,17 @@ PERSONAL = frozenset(
         "template_name",
         "to_phone_number",
         "user_phone_number",
-        # Not marked, but what a person wrote or is known by.
+        # Not marked, but written by a person or identifying one.
         "answer_long_string",
         "bsuid",
         "custom_attributes",
         "message_body",
     }
 )
-"""What the rule `personal` drops or hashes."""
+"""Properties that the rule `personal` drops or hashes."""
 
 RESERVED = frozenset({"alias", "bucket", "distinct_id", "ip", "time", "token"})
-"""Mean something to Mixpanel, as does every name that begins with `$`."""
+"""Names that Mixpanel reserves, beside every name that begins with `$`."""
 
 UNCHANGED = frozenset(
     """
@@ -174,20 +175,17 @@ UNCHANGED = frozenset(
 )
 
 
-type Read = Callable[[object], object]
-
-
 def mapped_properties(event_type: str) -> dict[str, tuple[str, Read | None]]:
-    """Each known property of such events: its name in Mixpanel, and how it is read.
+    """Each known property of this type: its name in Mixpanel, and how it is read.
 
-    An empty name means that it is left out.
+    The name is empty for a property that is left out.
     """
     mapped: dict[str, tuple[str, Read | None]] = {
         name: (name, None) for name in UNCHANGED
     }
     mapped |= {name: (renamed, None) for name, renamed in RENAMED.items()}
-    for name, (beginnings, renamed) in RENAMED_IN_PART.items():
-        applies = event_type.startswith(beginnings)
+    for name, (prefixes, renamed) in RENAMED_IN_PART.items():
+        applies = event_type.startswith(prefixes)
         mapped[name] = (renamed if applies else name, None)
     mapped |= dict.fromkeys(WITHHELD, ("", None))
     for name, only in FLOAT32.items():
@@ -204,56 +202,16 @@ def mapped_properties(event_type: str) -> dict[str, tuple[str, Read | None]]:
 
 @cache
 def known_properties() -> frozenset[str]:
-    """All names that are known, those in Mixpanel included."""
-    unfinished = {renamed for _, renamed in RENAMED_IN_PART.values()}
+    """Every known name of a property, in Braze and in Mixpanel."""
+    in_part = {renamed for _, renamed in RENAMED_IN_PART.values()}
     mapped = mapped_properties("")
-    return frozenset({*mapped, *(target for target, _ in mapped.values())} | unfinished)
+    return frozenset({*mapped, *(target for target, _ in mapped.values())} | in_part)
 
 
 def is_reserved(name: str) -> bool:
     """Whether Mixpanel might take the name for one of its own.
 
-    What cannot be seen does not count: who trims a name would be left with its own.
+    Invisible characters do not count: Mixpanel may trim them.
     """
-    seen = "".join(filter(str.isprintable, name)).strip()
-    return seen in RESERVED or seen.startswith("$")
-
-
-def shortest_float32(value: object) -> object:
-    """The shortest decimal that is the same 32-bit float; no number stays as it is.
-
-    Over HTTP the number has more digits than in storage, and it has to be the same in
-    Mixpanel: both go through 32 bits. Unlike a rounding to seven digits this keeps the
-    cents of 123456.78.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    try:
-        single = _float32(value)
-    except OverflowError:
-        return value
-    for digits in (6, 7, 8):
-        short = float(f"{single:.{digits}g}")
-        if _float32(short) == single:
-            return short
-    return float(f"{single:.9g}")
-
-
-def _float32(value: float) -> float:
-    (single,) = _FLOAT.unpack(_FLOAT.pack(value))
-    return float(single)
-
-
-def as_text(value: object) -> object:
-    """A boolean as JSON spells it; anything else stays as it is."""
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-def parse_json_text(value: object) -> object:
-    """What the text says, or the text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return value
+    visible = "".join(filter(str.isprintable, name)).strip()
+    return visible in RESERVED or visible.startswith("$")

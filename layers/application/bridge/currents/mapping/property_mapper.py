@@ -1,49 +1,55 @@
-"""The properties of a usual event, mapped with as little work as Python allows.
+"""Map the properties of a usual event with as little work as Python allows.
 
-`transform` looks at each property by itself. Where all of an event's properties keep or
-change their names, or are left out, one dict comprehension does the same.
+`transform` treats each property by itself. Where every property of an event is only
+renamed or left out, one dict comprehension does the same.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bridge.currents.mapping.treatments import LEFT_OUT, Out, Treatment
+
 MAX_LEARNT = 1_000
-"""Unknown names that a lane remembers; a producer may make them up."""
-
-LEFT_OUT = False
-
-type Out = dict[str, Any]
-type Action = str | bool | Callable[[Out, Any], None]
+"""Unknown names that a property mapper learns; a producer may make them up."""
 
 
 class PropertyMapper:
-    """One event type in one form: what becomes of each property that was met.
+    """The treatment of every property met so far, for one event type in one form.
 
-    `actions` are those that are planned, `taken` the names they may write, and
-    `unknown` tells what becomes of a name that the plan does not hold.
+    `treatments` are those of the known properties, `reserved` the names these may be
+    sent under, and `unknown` gives the treatment of any other name.
     """
 
-    __slots__ = ("_actions", "_learnt", "_names", "_plain", "_taken", "_unknown")
+    __slots__ = (
+        "_learnt",
+        "_names",
+        "_names_only",
+        "_reserved",
+        "_treatments",
+        "_unknown",
+    )
 
     def __init__(
         self,
-        actions: Mapping[str, Action],
-        taken: frozenset[str],
-        unknown: Callable[[str], Action],
+        treatments: Mapping[str, Treatment],
+        reserved: frozenset[str],
+        unknown: Callable[[str], Treatment],
     ) -> None:
-        self._actions = dict(actions)
-        # A name, or LEFT_OUT: all that is left out is written to that one key.
+        self._treatments = dict(treatments)
+        # A name, or LEFT_OUT: every property that is left out lands under that one key.
         self._names: dict[str, Any] = {
-            name: action for name, action in actions.items() if not callable(action)
+            name: treatment
+            for name, treatment in treatments.items()
+            if not callable(treatment)
         }
-        self._taken = taken
+        self._reserved = reserved
         self._unknown = unknown
         self._learnt = 0
-        self._plain = True
+        self._names_only = True
 
     def properties(self, given: Mapping[str, Any]) -> Out | None:
-        """The properties as Mixpanel gets them; None if one of them is new here."""
-        if self._plain:
+        """The properties for Mixpanel; None if a name is met for the first time."""
+        if self._names_only:
             names = self._names
             try:
                 out: dict[Any, Any] = {
@@ -63,28 +69,28 @@ class PropertyMapper:
         for name, value in given.items():
             if value is None:
                 continue
-            action: Any = self._actions.get(name)
-            if action.__class__ is str:
-                out[action] = value
-            elif action is None:
+            treatment: Any = self._treatments.get(name)
+            if treatment.__class__ is str:
+                out[treatment] = value
+            elif treatment is None:
                 self._learn(given)
                 return None
-            elif action:
-                action(out, value)
-        # A type of which one event holds what takes some work has more of these.
-        self._plain = False
+            elif treatment:
+                treatment(out, value)
+        # Other events of this type probably hold such a property too.
+        self._names_only = False
         return out
 
     def _learn(self, given: Mapping[str, Any]) -> None:
-        """Unknown names pass the next time, unless they could meet a known one.
+        """Learn unknown names, unless they could collide with a known one.
 
-        What the customer's own properties become has a space in it.
+        A name with a space could collide with a prefixed one of the customer's own.
         """
-        for name in given.keys() - self._actions.keys():
-            action = self._unknown(name)
-            goes_as_it_is = action == name and " " not in name
-            if action is LEFT_OUT or (goes_as_it_is and name not in self._taken):
+        for name in given.keys() - self._treatments.keys():
+            treatment = self._unknown(name)
+            is_unchanged = treatment == name and " " not in name
+            if treatment is LEFT_OUT or (is_unchanged and name not in self._reserved):
                 if self._learnt == MAX_LEARNT:
                     return
                 self._learnt += 1
-                self._actions[name] = self._names[name] = action
+                self._treatments[name] = self._names[name] = treatment

@@ -1,8 +1,8 @@
-"""The customer's rules: which events and properties go to Mixpanel, under which name.
+"""The customer's rules: which events and properties are sent, under which names (pure).
 
-A JSON document, so that nobody needs a deployment to hold a property back; its schema
-is this model (`bridge rules`). The rules are pure: the file is fetched in `rules_file`,
-and put to work in `plan`.
+They are a JSON document, so that holding a property back needs no deployment; this
+model is its schema (`bridge rules`). `rules_source` fetches the file, and `compile`
+applies it.
 """
 
 import re
@@ -31,7 +31,7 @@ from bridge.currents.mapping.properties import (
 from bridge.errors import RetryableError
 
 MAX_NAME_LENGTH = 255
-"""Mixpanel cuts longer names (Mixpanel docs, "Events and Properties")."""
+"""Mixpanel truncates longer names (Mixpanel docs, "Events and Properties")."""
 
 _KEYS = frozenset(
     {"event_type", "id", "time", "external_user_id", "distinct_id", "$insert_id"}
@@ -39,7 +39,7 @@ _KEYS = frozenset(
 
 
 class RulesUnusable(RetryableError):
-    """The rules cannot be used: events wait until they are mended."""
+    """The rules cannot be used; events are deferred until somebody corrects them."""
 
 
 def _name(value: str) -> str:
@@ -65,7 +65,7 @@ type Pattern = Annotated[str, Field(min_length=1)]
 
 
 class Personal(StrEnum):
-    """What becomes of properties that are personal data, as docs/events.md lists."""
+    """What happens to properties that hold personal data; docs/events.md lists them."""
 
     KEEP = "keep"
     DROP = "drop"
@@ -73,7 +73,7 @@ class Personal(StrEnum):
 
 
 class Document(BaseModel):
-    """Base: an entry with a name that is unknown is a mistake, not a wish."""
+    """Base of all entries: an unknown key is an error and not ignored."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -96,34 +96,34 @@ class Rules(Document):
     """All rules; without any, every event is sent as docs/events.md says."""
 
     include: tuple[Pattern, ...] = ("*",)
-    """Events that are sent: types, names in Mixpanel, or families; `*` is anything."""
+    """Events that are sent: types, names in Mixpanel, or families; `*` is any text."""
     exclude: tuple[Pattern, ...] = ()
-    """Events that are not, though they are included."""
+    """Events that are not sent although they are included."""
     sample: tuple[Sample, ...] = ()
-    """The first entry that names an event counts."""
+    """The first entry that names an event applies."""
     rename_events: dict[str, EventName] = {}
-    """Type, or name in Mixpanel, to the name that is wanted."""
+    """From a type, or a name in Mixpanel, to the new name."""
     rename_properties: dict[PropertyPath, PropertyName] = {}
-    """Property, or `custom_properties.NAME`, to the name that is wanted."""
+    """From a property, or `custom_properties.NAME`, to the new name."""
     drop_properties: tuple[PropertyPath, ...] = ()
     """Properties that are not sent; `message_extras.email` is one inside another."""
     hash_properties: tuple[PropertyPath, ...] = ()
     """Properties whose HMAC-SHA256 is sent; the key is `hmac_key` of the secret."""
     personal: Personal = Personal.KEEP
-    """What becomes of personal properties that no other entry names."""
+    """What happens to personal properties that no other entry names."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         both = set(self.drop_properties) & set(self.hash_properties)
         if both:
             raise ValueError(f"both dropped and hashed: {', '.join(sorted(both))}")
-        wanted = list(self.rename_properties.values())
-        twice = {name for name in wanted if wanted.count(name) > 1}
-        if twice:
+        targets = list(self.rename_properties.values())
+        repeated = {name for name in targets if targets.count(name) > 1}
+        if repeated:
             raise ValueError(
-                f"two properties are renamed to {', '.join(sorted(twice))}"
+                f"two properties are renamed to {', '.join(sorted(repeated))}"
             )
-        taken = (set(wanted) & known_properties()) - set(self.rename_properties)
+        taken = (set(targets) & known_properties()) - set(self.rename_properties)
         if taken:
             raise ValueError(f"is another property already: {', '.join(sorted(taken))}")
         inside = [path for path in self.rename_properties if _is_inside(path)]
@@ -133,29 +133,29 @@ class Rules(Document):
 
     @property
     def hashes(self) -> bool:
-        """Whether a key is needed."""
+        """Whether any rule needs the HMAC key."""
         return bool(self.hash_properties) or self.personal is Personal.HASH
 
     def filtering(self, event_type: str, name: str, family: str) -> str | None:
-        """The rule by which such events are not sent."""
-        called = (event_type, name, family)
-        if not any(_matches(pattern, called) for pattern in self.include):
+        """The rule that filters such events; None if they are sent."""
+        names = (event_type, name, family)
+        if not any(_matches(pattern, names) for pattern in self.include):
             return "not_included"
         for pattern in self.exclude:
-            if _matches(pattern, called):
+            if _matches(pattern, names):
                 return f"exclude {pattern}"
         return None
 
     def sampling(self, event_type: str, name: str, family: str) -> Sample | None:
-        """The entry that says how many users' events of this type are sent."""
-        called = (event_type, name, family)
+        """The entry that samples such events; None if there is none."""
+        names = (event_type, name, family)
         for sample in self.sample:
-            if any(_matches(pattern, called) for pattern in sample.events):
+            if any(_matches(pattern, names) for pattern in sample.events):
                 return sample
         return None
 
-    def odd(self) -> Iterator[str]:
-        """Entries that name nothing that is known: newer than the catalog, or typos."""
+    def unknown_names(self) -> Iterator[str]:
+        """Entries that name nothing known: a typo, or newer than the catalog."""
         patterns = [
             *(("include", pattern) for pattern in self.include),
             *(("exclude", pattern) for pattern in self.exclude),
@@ -178,19 +178,19 @@ class Rules(Document):
 
 
 def read_rules(content: bytes) -> Rules:
-    """Read the document; raises `RulesUnusable` naming each wrong entry."""
+    """Parse the document; raises `RulesUnusable` naming each wrong entry."""
     try:
         return Rules.model_validate_json(content)
     except ValidationError as error:
-        wrong = "; ".join(
+        problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'the document'}: {item['msg']}"
             for item in error.errors(include_input=False, include_url=False)
         )
-        raise RulesUnusable("rules_unusable", wrong) from None
+        raise RulesUnusable("rules_unusable", problems) from None
 
 
 def is_sampled(distinct_id: str, share: float) -> bool:
-    """Whether a user is of the share that is kept; whoever is in 1 % is in 10 %."""
+    """Whether the share includes this user; who is in 1 % is also in 10 %."""
     digest = sha256(distinct_id.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7]) < share * 2**56
 
@@ -207,8 +207,8 @@ def _matches(pattern: str, names: Iterable[str]) -> bool:
 
 @cache
 def _matcher(pattern: str) -> re.Pattern[str]:
-    """Only `*` is special: names in Mixpanel have brackets.
+    """A pattern in which only `*` is special, for names in Mixpanel have brackets.
 
-    Translated so that no type, however long, makes the matcher go back over it.
+    `translate` uses atomic groups, so that no event type, however long, backtracks.
     """
     return re.compile(translate(re.sub(r"[\[?]", r"[\g<0>]", pattern)))

@@ -1,0 +1,186 @@
+"""Send mapped events to Mixpanel in calls of up to 2,000, and act on each answer."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from bridge.currents.decode.record import read
+from bridge.currents.delivery.batch import Batch
+from bridge.currents.delivery.circuit_breaker import WINDOW_RECORDS
+from bridge.currents.delivery.prepare import key_of
+from bridge.currents.delivery.warm_state import WarmState
+from bridge.errors import RetryableError, TooLarge
+from bridge.mixpanel.import_api import EVENTS_PER_CALL, Failure, ImportReply
+from bridge.observability import plain_name
+
+SECONDS_FOR_A_CALL = 15.0
+"""Once a call has succeeded, no other begins with less time than this."""
+
+REJECTED = "rejected"
+"""The reason of an event that Mixpanel rejects."""
+
+
+class ImportClient(Protocol):
+    """The part of `MixpanelClient` that delivery needs."""
+
+    def import_events(self, lines: Sequence[bytes]) -> ImportReply:
+        """See `MixpanelClient.import_events`."""
+
+
+class BreakerOpen(RetryableError):
+    """Too many records are rejected for the events to be at fault: a person decides."""
+
+
+type Pending = tuple[bytes, str, int, int]
+"""An event to send: its line, its counted type, its record's number, its index there.
+
+A plain tuple, always unpacked: a NamedTuple took 2 to 4 % more instructions an event.
+"""
+
+
+class Sender:
+    """The pending events of a batch, and the calls that send them.
+
+    With `breaker` a mass rejection stops the batch instead of being quarantined.
+    """
+
+    def __init__(
+        self,
+        client: ImportClient,
+        batch: Batch,
+        time_left: Callable[[], float],
+        warm_state: WarmState,
+        *,
+        breaker: bool,
+    ) -> None:
+        self.pending: list[Pending] = []
+        self._client = client
+        self._batch = batch
+        self._time_left = time_left
+        self._warm_state = warm_state
+        self._breaker = breaker
+        self._bytes = 0
+        self._has_sent = False
+        # By number of the record; a fault of ours counts as an attempt and a rejection.
+        self._attempted: Counter[int] = Counter()
+        self._rejected: Counter[int] = Counter()
+
+    @property
+    def pending_types(self) -> list[str]:
+        """The types that the pending events are counted under."""
+        return [event_type for _, event_type, _, _ in self.pending]
+
+    @property
+    def first_rejected(self) -> int:
+        """The number of the first record with a rejected event."""
+        return min(self._rejected)
+
+    def add(self, line: bytes, event_type: str, record: int, index: int) -> None:
+        """Add an event, after sending the pending ones if it no longer fits their call.
+
+        Raises as `flush`, and the event is then not added.
+        """
+        size = self._bytes + len(line)
+        if size > self._warm_state.call_bytes or len(self.pending) == EVENTS_PER_CALL:
+            self.flush()
+        self.pending.append((line, event_type, record, index))
+        self._bytes += len(line) + 1
+
+    def count_fault(self, record: int) -> None:
+        """Count an event that met a fault of ours for the circuit breaker."""
+        self._attempted[record] += 1
+        self._rejected[record] += 1
+
+    def flush(self) -> None:
+        """Send the pending events, in parts where Mixpanel does not name the culprit.
+
+        Raises `RetryableError` with the unfinished events still pending.
+        """
+        sizes = [len(self.pending)] if self.pending else []
+        while sizes:
+            # The first call is made however short the time, or no run would progress.
+            if self._has_sent and self._time_left() < SECONDS_FOR_A_CALL:
+                raise RetryableError("out_of_time", "the rest follows in the next run")
+            size = sizes.pop()
+            rejected = self._send([line for line, _, _, _ in self.pending[:size]])
+            if rejected is None:
+                sizes += [size - size // 2, size // 2]
+            else:
+                self._finish(size, rejected)
+        self._bytes = 0
+
+    def check_breaker(self) -> None:
+        """Note every attempted record; raises `BreakerOpen` if the breaker opens."""
+        if self._rejected:
+            self._note(self._attempted)
+
+    def _send(
+        self, lines: Sequence[bytes], *, is_repeated: bool = False
+    ) -> Mapping[int, Failure] | None:
+        """The rejected events by index; None if only halving can identify them."""
+        is_single = len(lines) == 1
+        try:
+            reply = self._client.import_events(lines)
+        except TooLarge:
+            self._warm_state.too_large(sum(map(len, lines)))
+            if not is_single:
+                return None
+            # No event is that large, so a 413 for one may be an accident: repeat it.
+            too_large = Failure("", "the event is too large for Mixpanel")
+            return (
+                {0: too_large} if is_repeated else self._send(lines, is_repeated=True)
+            )
+        if not reply.vague:
+            return reply.rejected
+        # For a single event the status decides, whether or not a list names the event.
+        whole = Failure(
+            "", reply.error or "Mixpanel did not take it and gave no reason"
+        )
+        return {0: reply.rejected.get(0, whole)} if is_single else None
+
+    def _finish(self, size: int, rejected: Mapping[int, Failure]) -> None:
+        """Account for the first `size` pending events, which Mixpanel has answered."""
+        part = self.pending[:size]
+        del self.pending[:size]
+        for at, failure in rejected.items():
+            line, _, number, index = part[at]
+            self._rejected[number] += 1
+            event = read(self._batch.original(number, index))
+            self._batch.quarantine(
+                number, index, event, REJECTED, failure, key_of(line)
+            )
+        delivered = Counter(
+            [
+                event_type
+                for at, (_, event_type, _, _) in enumerate(part)
+                if at not in rejected
+            ]
+        )
+        self._batch.outcome.deliver(delivered)
+        records = [record for _, _, record, _ in part]
+        self._attempted.update(records)
+        self._has_sent = True
+        self._note(dict.fromkeys(records))
+
+    def _note(self, records: Iterable[int]) -> None:
+        """Note these records; raises `BreakerOpen` if the breaker opens."""
+        breaker = self._warm_state.breaker
+        # The breaker would forget any that precede the last ones again.
+        for number in [*records][-WINDOW_RECORDS:]:
+            breaker.note(
+                self._batch.records[number].position,
+                self._attempted[number],
+                self._rejected[number],
+            )
+        if self._breaker and self._rejected and breaker.open:
+            fields = Counter(
+                plain_name(item.field)
+                for items in self._batch.outcome.quarantined.values()
+                for item in items
+            )
+            ((most_common, _),) = fields.most_common(1)
+            raise BreakerOpen(
+                "mass_rejection",
+                f"events of {breaker.rejected} records are rejected, "
+                f"most for {most_common}",
+            )
