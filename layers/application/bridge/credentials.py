@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_va
 from bridge.aws import clients
 from bridge.errors import CredentialsRejected, RetryableError
 from bridge.observability import register_secret
+from bridge.validation import describe
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -199,12 +200,9 @@ class Secret[T: SecretModel]:
         try:
             value = self._model.model_validate_json(self._text)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip()
-                for item in error.errors(include_input=False, include_url=False)
-            )
             raise RetryableError(
-                "secret_unusable", f"The secret {self._arn} is not usable: {wrong}"
+                "secret_unusable",
+                f"The secret {self._arn} is not usable: {describe(error)}",
             ) from None
         _register(value)
         return value

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from bridge.errors import BridgeError
+from bridge.validation import problems
 
 
 class SettingsError(BridgeError):
@@ -144,8 +145,7 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             wrong = "; ".join(
-                f"{str(item['loc'][0]).upper()}: {item['msg']}"
-                for item in error.errors(include_input=False, include_url=False)
+                f"{field.upper()}: {message}" for field, message in problems(error)
             )
             raise SettingsError("settings", f"environment: {wrong}") from None
 

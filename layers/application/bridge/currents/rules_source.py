@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from bridge.aws.clients import answering, error_code
+from bridge.aws.clients import answering
+from bridge.aws.objects import read_object
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.mapping.rules import Rules, RulesUnusable, read_rules
 from bridge.currents.mapping.transform import Mapper
@@ -41,13 +40,7 @@ class RulesFile:
         if not self._key:
             return None
         with answering("rules"):
-            try:
-                found = self._s3.get_object(Bucket=self._bucket, Key=self._key)
-                content = found["Body"].read()
-            except ClientError as error:
-                if error_code(error) != "NoSuchKey":
-                    raise
-                content = None
+            content = read_object(self._s3, self._bucket, self._key)
         if content is None:
             text = f"there is no s3://{self._bucket}/{self._key}"
             raise RulesUnusable("rules_missing", text)

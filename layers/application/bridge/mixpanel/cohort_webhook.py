@@ -132,10 +132,8 @@ def parse(body: bytes) -> Postback:
     try:
         return Postback.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        wrong = f"{field}: {first['msg']}"
-        raise MalformedInput("envelope", wrong, field=field) from None
+        field, message = validation.problems(error)[0]
+        raise MalformedInput("envelope", f"{field}: {message}", field=field) from None
 
 
 def action_of(body: bytes) -> str | None:
