@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.currents.delivery.conclude import MAX_DRIFT_NAMES
 from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import RetryableError
 from functions.currents_importer import app
@@ -344,7 +345,7 @@ def test_drift_is_bounded_and_tells_names_alone(
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     (drift,) = [each for each in lines if "unknown" in each["message"]]
     assert "(no plain name)" in drift["names"]
-    assert len(drift["names"]) == app.DRIFT_NAMES
+    assert len(drift["names"]) == MAX_DRIFT_NAMES
     assert "canary" not in logged.getvalue()
 
 

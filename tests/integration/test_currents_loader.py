@@ -137,7 +137,7 @@ class Clock(Context):
 
     def get_remaining_time_in_millis(self) -> int:
         self.chunks -= 1
-        return 600_000 if self.chunks > 0 else app.MARGIN_SECONDS * 1000 - 1
+        return 600_000 if self.chunks > 0 else app.SECONDS_FOR_CHUNK * 1000 - 1
 
 
 def many(count: int) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 from bridge.aws import http_api
 from bridge.currents.decode.avro import read_events
 from bridge.currents.decode.record import decode
-from bridge.currents.intake.checkpoint import Progress
+from bridge.currents.intake.checkpoint import Checkpoint
 from bridge.errors import MalformedInput, RetryableError
 from bridge.quarantine import Quarantine
 from functions.currents_importer import app as importer
@@ -65,7 +65,7 @@ def steps(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Steps:
         held.cache_clear()
     noted = Steps(monkeypatch)
     noted.watch(Quarantine, "put", "copy")
-    noted.watch(Progress, "save", "forget")
+    noted.watch(Checkpoint, "save", "forget")
     noted.watch(loader.loader().stream, "put")
     noted.watch(receiver.receiver().stream, "put")
     return noted
@@ -82,7 +82,7 @@ class Clock(Context):
     """Time runs out after the first chunk of a file."""
 
     def get_remaining_time_in_millis(self) -> int:
-        return loader.MARGIN_SECONDS * 1000 - 1
+        return loader.SECONDS_FOR_CHUNK * 1000 - 1
 
 
 def load(context: Context) -> bool:
@@ -122,11 +122,11 @@ def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
 ) -> None:
     put_file(stack)
     assert not load(Clock())
-    assert steps.taken == ["Quarantine.put", "Progress.save"]
+    assert steps.taken == ["Quarantine.put", "Checkpoint.save"]
     steps.taken.clear()
     assert load(Context(600))
     assert set(steps.taken[:-1]) == {"Stream.put"}
-    assert steps.taken[-1] == "Progress.forget"
+    assert steps.taken[-1] == "Checkpoint.forget"
 
 
 def test_the_loader_forgets_its_position_last_even_of_a_damaged_file(
@@ -136,14 +136,14 @@ def test_the_loader_forgets_its_position_last_even_of_a_damaged_file(
     assert not load(Clock())
     steps.taken.clear()
     assert load(Context(600))
-    assert steps.taken[-2:] == ["Quarantine.copy", "Progress.forget"]
+    assert steps.taken[-2:] == ["Quarantine.copy", "Checkpoint.forget"]
 
 
 @pytest.mark.parametrize(
     "failing",
     [
         *("Stream.put", "Quarantine.put", "Quarantine.copy"),
-        *("Progress.save", "Progress.forget"),
+        *("Checkpoint.save", "Checkpoint.forget"),
     ],
 )
 def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
@@ -183,10 +183,10 @@ def receive() -> int:
 def test_the_receiver_answers_2xx_when_all_is_stored(
     stack: Stack, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps.watch(http_api, "answer")
+    steps.watch(http_api, "write_answer")
     assert receive() == 200
     assert sorted(steps.taken[:2]) == ["Quarantine.put", "Stream.put"]
-    assert steps.taken[2:] == ["bridge.aws.http_api.answer"]
+    assert steps.taken[2:] == ["bridge.aws.http_api.write_answer"]
 
 
 @pytest.mark.parametrize("failing", ["Quarantine.put", "Stream.put"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.partner_cohorts import server
-from bridge.braze.partner_cohorts.server import Change, Changes, Naming
+from bridge.braze.partner_cohorts.server import CohortChange, CohortChanges, Naming
 from bridge.errors import MalformedInput
 
 NAMING = {"cohort_id": "7", "name": "Trial", "created_at": "2031-04-05T06:07:08Z"}
@@ -59,12 +59,12 @@ def test_all_kinds_and_both_directions_are_read() -> None:
         {"aliases": alias, "should_remove": True},
         {"user_ids": [], "should_remove": False},
     )
-    assert server.read_changes(told) == Changes(
+    assert server.read_changes(told) == CohortChanges(
         "7",
         [
-            Change(True, ["u"], ["d"], [("a", "l")]),
-            Change(False, [], [], [("a", "l")]),
-            Change(True, [], [], []),
+            CohortChange(True, ["u"], ["d"], [("a", "l")]),
+            CohortChange(False, [], [], [("a", "l")]),
+            CohortChange(True, [], [], []),
         ],
     )
 

@@ -4,13 +4,13 @@ import io
 
 import pytest
 
-from bridge.currents.intake.checkpoint import Progress
+from bridge.currents.intake.checkpoint import Checkpoint
 from bridge.errors import RetryableError
 from tests.unit.scripted_aws import Refusal, ScriptedAws
 
 
-def progress(aws: ScriptedAws, version: str = "v1") -> Progress:
-    return Progress(aws.client, "data", "currents/x.avro", version)
+def checkpoint(aws: ScriptedAws, version: str = "v1") -> Checkpoint:
+    return Checkpoint(aws.client, "data", "currents/x.avro", version)
 
 
 def kept(position: bytes) -> ScriptedAws:
@@ -18,20 +18,20 @@ def kept(position: bytes) -> ScriptedAws:
 
 
 def test_a_file_without_a_mark_is_read_from_its_start() -> None:
-    assert progress(ScriptedAws("s3", Refusal("NoSuchKey"))).read() == 0
+    assert checkpoint(ScriptedAws("s3", Refusal("NoSuchKey"))).read() == 0
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "NoSuchBucket"])
 def test_a_mark_that_cannot_be_read_is_not_taken_for_none(code: str) -> None:
     """From its start again: Mixpanel would forget the repeats, but we would not end."""
     with pytest.raises(RetryableError) as caught:
-        progress(ScriptedAws("s3", Refusal(code))).read()
+        checkpoint(ScriptedAws("s3", Refusal(code))).read()
     assert caught.value.reason == "progress_unavailable"
 
 
 def test_the_mark_is_read_and_written_and_removed_at_one_place() -> None:
     aws = kept(b"4200")
-    mark = progress(aws)
+    mark = checkpoint(aws)
     assert mark.read() == 4200
     mark.save(5000)
     mark.forget()
@@ -51,14 +51,14 @@ def test_a_file_that_was_replaced_has_a_mark_of_its_own() -> None:
     asked = []
     for version in ("v1", "v2"):
         aws = kept(b"1")
-        progress(aws, version).read()
+        checkpoint(aws, version).read()
         asked.append(aws.requests("GetObject")[0]["Key"])
     assert asked[0] != asked[1]
 
 
 def test_a_mark_that_was_never_kept_is_not_removed() -> None:
     aws = ScriptedAws("s3", Refusal("NoSuchKey"))
-    mark = progress(aws)
+    mark = checkpoint(aws)
     mark.read()
     mark.forget()
     assert aws.requests("DeleteObject") == []
@@ -66,5 +66,5 @@ def test_a_mark_that_was_never_kept_is_not_removed() -> None:
 
 def test_a_mark_that_cannot_be_written_is_told() -> None:
     with pytest.raises(RetryableError) as caught:
-        progress(ScriptedAws("s3", Refusal("SlowDown"))).save(1)
+        checkpoint(ScriptedAws("s3", Refusal("SlowDown"))).save(1)
     assert caught.value.reason == "progress_unavailable"
