@@ -37,7 +37,7 @@ from bridge.errors import (
     PermanentError,
     RetryableError,
 )
-from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.observability import Metric, count, log_fault, logger, observed
 from bridge.quarantine import Quarantine, QuarantinedItem
 from bridge.settings import CohortConsumerSettings, CohortRoute
 from bridge.transport import Transport
@@ -170,7 +170,7 @@ def _report(done: Pushed) -> None:
     )
 
 
-@metrics.log_metrics
+@observed
 def handler(
     event: dict[str, Any], context: LambdaContext
 ) -> PartialItemFailureResponse:
