@@ -20,7 +20,6 @@ from tests.integration.stack import Context, Stack, logged, sample, stack
 __all__ = ["logged", "mixpanel", "stack"]
 
 FIRST, SECOND = "first-invocation", "second-invocation"
-CANARY = "canary-person@example.com"
 
 
 def unreadable_message() -> dict[str, Any]:
@@ -70,13 +69,3 @@ def test_every_line_of_a_warm_process_carries_the_id_of_its_own_invocation(
         lines = [json.loads(line) for line in logged.getvalue().splitlines()]
         assert lines, "the function logs something"
         assert {line.get("function_request_id") for line in lines} == {request_id}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_event_is_not_logged_even_if_powertools_is_told_to(
-    name: str, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
-    handler, event = FUNCTIONS[name]
-    handler({**event(), "canary": CANARY}, Invocation(FIRST))
-    assert CANARY not in logged.getvalue()
