@@ -61,7 +61,7 @@ def load_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise MalformedInput(
             "not_json",
-            "the body is not JSON that we take: a key stands twice, a number is too "
+            "the body is not JSON that we take: a key occurs twice, a number is too "
             "long, or NaN or Infinity is used",
         ) from None
     if not isinstance(data, dict):
@@ -73,7 +73,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Reject repeated keys: if the last one won, an add could become a removal."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return result
 
 

@@ -1,7 +1,7 @@
-"""The rules as they stand in S3, read again every few minutes.
+"""The customer's rules in S3, read again every few minutes.
 
-A file that is named must be there and be right: events wait for it. Sending what a rule
-would hold back cannot be undone, and waiting loses nothing for six days.
+If the rules are missing or unusable, events wait. Sending what a rule would filter
+cannot be undone, and waiting loses nothing for six days.
 """
 
 import time
@@ -19,13 +19,13 @@ from bridge.settings import AnonymousUsers
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SECONDS = 180.0
+CACHE_SECONDS = 180.0
 MIN_KEY_LENGTH = 16
-"""Characters of `hmac_key`: e-mail addresses are soon guessed under a short one."""
+"""Characters of `hmac_key`: under a short key, e-mail addresses are soon guessed."""
 
 
 class RulesFile:
-    """One document in a bucket; an empty key means that there are no rules."""
+    """One document in a bucket; with an empty key there are no rules."""
 
     def __init__(self, s3: "S3Client", bucket: str, key: str) -> None:
         self._s3 = s3
@@ -48,7 +48,7 @@ class RulesFile:
 
 
 class CachedMapper:
-    """The mapper under the newest rules; it stays, with its plans, while they do."""
+    """The mapper under the newest rules; it is replaced only when they change."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class CachedMapper:
         self._clock = clock
         self._read_at = float("-inf")
         self._mapper: Mapper | None = None
-        self._of: tuple[Rules | None, str] = (None, "")
+        self._made_with: tuple[Rules | None, str] = (None, "")
 
     def get(self) -> Mapper:
-        """Raises what `RulesFile.read` raises, and counts rules that are unusable."""
-        if self._mapper and self._clock() - self._read_at < SECONDS:
+        """The mapper; raises as `RulesFile.read`, and counts unusable rules."""
+        if self._mapper and self._clock() - self._read_at < CACHE_SECONDS:
             return self._mapper
         try:
             rules = self._file.read() if self._file else None
@@ -75,15 +75,18 @@ class CachedMapper:
         except RulesUnusable:
             count(Metric.RULES_UNUSABLE)
             raise
-        if self._mapper is None or self._of != (rules, key):
-            self._of = (rules, key)
+        if self._mapper is None or self._made_with != (rules, key):
+            self._made_with = (rules, key)
             self._mapper = Mapper(self._anonymous, rules, key)
         self._read_at = self._clock()
         return self._mapper
 
 
 def hashing_key(rules: Rules | None, secret: Secret[MixpanelCredentials]) -> str:
-    """The key that the rules need, or none; raises `RulesUnusable`."""
+    """The key with which the rules hash, empty if they do not.
+
+    Raises `RulesUnusable` if the secret has no such key, or a short one.
+    """
     if rules is None or not rules.hashes:
         return ""
     key = secret.get().hmac_key.get_secret_value()

@@ -1,4 +1,4 @@
-"""Pages of cohorts in S3, one object a page."""
+"""The pages of cohort syncs in S3, one object a page."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

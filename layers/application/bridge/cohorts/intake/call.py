@@ -23,7 +23,7 @@ class Call:
     quarantine: Quarantine
 
     def quarantine_body(self, original: bytes, error: MalformedInput) -> None:
-        """Keep a refused body, which must hold no keys any more, with the reason."""
+        """Quarantine a refused body, from which all keys have been struck."""
         item = QuarantinedItem(
             original=original,
             reason=error.reason,
