@@ -14,7 +14,7 @@ import pytest
 
 from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS
 from bridge.credentials import CACHE_SECONDS, REFRESH_SECONDS
-from bridge.currents.rules_source import CACHE_SECONDS
+from bridge.currents.rules_source import RULES_CACHE_SECONDS
 from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer
@@ -119,7 +119,7 @@ def test_rules_that_break_while_warm_make_events_wait_until_they_are_mended(
         stack.s3.delete_object(Bucket=stack.bucket, Key=RULES)
     else:
         ruled(broken)
-    clock.now += CACHE_SECONDS - 1
+    clock.now += RULES_CACHE_SECONDS - 1
     assert deliver(CLICK, OPEN), "they are not looked at yet"
     clock.now += 1
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_events_wait_while_the_rules_cannot_be_read_again(
     clock: Clock,
     ruled: Callable[[Any], None],
 ) -> None:
-    clock.now += CACHE_SECONDS
+    clock.now += RULES_CACHE_SECONDS
     stack.s3.delete_object(Bucket=stack.bucket, Key=RULES)
     stack.s3.delete_bucket(Bucket=stack.bucket)
     assert not deliver(CLICK)

@@ -30,6 +30,6 @@ def by_size[T](
 
 
 def halves[T](items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """Cut in two: repeated, it finds an item that a vendor rejects but does not name."""
+    """Cut in two: repeated, it finds the item that a vendor rejects but never names."""
     middle = len(items) // 2
     return items[:middle], items[middle:]

@@ -94,9 +94,10 @@ def count(metric: Metric, value: int = 1) -> None:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
 
 
-def observed[Event, Answer](
-    handler: Callable[[Event, LambdaContext], Answer],
-) -> Callable[[Event, Any], Answer]:
+type _Handler = Callable[[dict[str, Any], LambdaContext], Any]
+
+
+def observed(handler: _Handler) -> Callable[[dict[str, Any], Any], Any]:
     """Put the request id into the handler's log lines; write its metrics when it ends.
 
     Powertools' `inject_lambda_context` would add the id too, but it logs the whole
@@ -104,12 +105,11 @@ def observed[Event, Answer](
     """
 
     @wraps(handler)
-    def identified(event: Event, context: LambdaContext) -> Answer:
+    def identified(event: dict[str, Any], context: LambdaContext) -> Any:
         logger.append_keys(function_request_id=context.aws_request_id)
         return handler(event, context)
 
-    with_metrics: Callable[[Event, Any], Answer] = metrics.log_metrics(identified)
-    return with_metrics
+    return metrics.log_metrics(identified)
 
 
 def plain_name(name: str) -> str:

@@ -19,7 +19,7 @@ from bridge.settings import AnonymousUsers
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CACHE_SECONDS = 180.0
+RULES_CACHE_SECONDS = 180.0
 MIN_KEY_LENGTH = 16
 """Characters of `hmac_key`: under a short key, e-mail addresses are soon guessed."""
 
@@ -67,7 +67,7 @@ class CachedMapper:
 
     def get(self) -> Mapper:
         """The mapper; raises as `RulesFile.read`, and counts unusable rules."""
-        if self._mapper and self._clock() - self._read_at < CACHE_SECONDS:
+        if self._mapper and self._clock() - self._read_at < RULES_CACHE_SECONDS:
             return self._mapper
         try:
             rules = self._file.read() if self._file else None
