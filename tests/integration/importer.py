@@ -51,7 +51,7 @@ def failed(answer: dict[str, Any]) -> list[str]:
 
 
 def kept(stack: Stack) -> list[QuarantinedItem]:
-    """What was put aside, in the order of its positions."""
+    """What was quarantined, in the order of its positions."""
     pages = stack.s3.get_paginator("list_objects_v2").paginate(
         Bucket=stack.bucket, Prefix="quarantine/currents/"
     )

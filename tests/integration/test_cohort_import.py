@@ -108,8 +108,8 @@ def test_odd_ids_are_skipped_and_counted_and_refuse_nobody_else(
 ) -> None:
     alias = {"alias_name": "a", "alias_label": "l" * 237}
     odd = ["", "unknown", "x" * 988, "\ud800"]
-    told = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
-    assert call(USERS, cohort_changes=told) == SUCCESS
+    changes = [{"user_ids": [*odd, "u-1"], "aliases": [alias], "device_ids": ["null"]}]
+    assert call(USERS, cohort_changes=changes) == SUCCESS
     assert kept_pages(stack) == {("e:u-1",), ()}
     (sync,) = ledger(stack).cohort(KEY).syncs
     assert Counter(ledger(stack).skipped(KEY, sync.seq)) == {

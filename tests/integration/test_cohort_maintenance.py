@@ -13,7 +13,7 @@ __all__ = ["stack"]
 
 
 def accept_and_lose(stack: Stack) -> str:
-    """A page whose webhook died before it sent the message; the message."""
+    """Accept a page whose message is lost; the message."""
     webhook.webhook.cache_clear()
     assert webhook.handler(sample("cohort_webhook"), Context())["statusCode"] == 200
     (record,) = stack.messages()

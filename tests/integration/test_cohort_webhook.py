@@ -1,4 +1,4 @@
-"""The function cohort_webhook on moto: what is accepted, refused, put off, and kept."""
+"""The function cohort_webhook on moto: what it accepts, refuses, defers and stores."""
 
 import base64
 import io

@@ -98,7 +98,7 @@ def test_a_passing_fault_is_overcome(
         *("no list", "no error"),
     ],
 )
-def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
+def test_in_every_dialect_of_the_400_the_refused_event_alone_is_quarantined(
     stack: Stack, mixpanel: MixpanelStandIn, dialect: str
 ) -> None:
     made = source()
@@ -115,7 +115,7 @@ def test_in_every_dialect_of_the_400_the_refused_event_alone_is_put_aside(
     assert item.reason == "rejected"
 
 
-def test_an_outage_gives_the_batch_back_from_its_first_record(
+def test_an_outage_defers_the_batch_from_its_first_record(
     stack: Stack, mixpanel: MixpanelStandIn
 ) -> None:
     mixpanel.faults.rates = {"503": 1.0}
@@ -128,7 +128,7 @@ def test_an_outage_gives_the_batch_back_from_its_first_record(
     assert len(mixpanel.visible()) == 2
 
 
-def test_refused_credentials_wait_and_put_nothing_aside(
+def test_refused_credentials_wait_and_quarantine_nothing(
     stack: Stack, mixpanel: MixpanelStandIn, logged: io.StringIO
 ) -> None:
     good = json.dumps({"project_token": PROJECT_TOKEN})
@@ -166,7 +166,7 @@ def test_r13_a_service_account_goes_with_its_project(
 @pytest.mark.parametrize(
     ("broken", "from_where"), [("secret", "1000"), ("quarantine", "1001")]
 )
-def test_a_store_that_fails_gives_back_what_needs_it(
+def test_a_store_that_fails_defers_what_needs_it(
     stack: Stack, mixpanel: MixpanelStandIn, broken: str, from_where: str
 ) -> None:
     if broken == "secret":
@@ -191,7 +191,7 @@ def test_unequal_accounts_are_retried_and_counted(
     assert '"AccountsUnbalanced":[1.0]' in capsys.readouterr().out
 
 
-def test_a_quarantine_that_fails_half_way_gives_back_from_there(
+def test_a_quarantine_that_fails_half_way_defers_from_there(
     stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, puts = app.importer().quarantine.put, count()
@@ -310,7 +310,7 @@ def test_the_operator_can_let_a_mass_rejection_pass(
     assert len(kept(stack)) == 24
 
 
-def test_data_that_is_no_base64_is_put_aside(
+def test_data_that_is_no_base64_is_quarantined(
     stack: Stack, mixpanel: MixpanelStandIn
 ) -> None:
     event = batch(source().event(), b"x")
@@ -365,7 +365,7 @@ def test_no_secret_and_no_user_is_logged(
 
 
 @pytest.mark.parametrize("text", ["QQ", "QQ=Q", "Q Q==", "QQ==QQ==", "é", "QQ==\n"])
-def test_data_that_are_no_base64_are_put_aside_as_they_came(
+def test_data_that_are_no_base64_are_quarantined_as_they_came(
     stack: Stack, mixpanel: MixpanelStandIn, text: str
 ) -> None:
     event = batch(b"")

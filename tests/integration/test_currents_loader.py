@@ -90,7 +90,7 @@ def test_a_large_file_goes_in_records_of_bounded_size(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"Obj\x01", b"no Avro at all", FILE[:200], FILE[:-30]]
 )
-def test_a_file_that_is_damaged_is_put_aside_byte_for_byte(
+def test_a_file_that_is_damaged_is_quarantined_byte_for_byte(
     stack: Stack, content: bytes
 ) -> None:
     put(stack, content)
@@ -125,7 +125,7 @@ def test_the_same_notification_twice_is_harmless(stack: Stack) -> None:
     assert len(set(ids)) == 5, "Mixpanel shows each once"
 
 
-# Broken off and gone on with
+# Interrupted and resumed
 
 
 class Clock(Context):
@@ -146,7 +146,7 @@ def many(count: int) -> bytes:
     return avro_file(kind, [source.event(kind) for _ in range(count)])
 
 
-def progress(stack: Stack) -> list[bytes]:
+def checkpoints(stack: Stack) -> list[bytes]:
     return stack.kept("progress/")
 
 
@@ -158,13 +158,13 @@ def test_when_time_runs_short_the_next_run_goes_on_where_it_stopped(
         app.handler(announced(), Clock(1))
     first = len(stored(stack))
     assert 0 < first < 9_000
-    assert progress(stack) == [str(first).encode()]
+    assert checkpoints(stack) == [str(first).encode()]
     with pytest.raises(RetryableError):
         app.handler(announced(), Clock(2))
     app.handler(announced(), Clock(100))
     ids = [event["id"] for event in stored(stack)]
     assert len(ids) == len(set(ids)) == 9_000, "nothing twice, nothing left out"
-    assert progress(stack) == []
+    assert checkpoints(stack) == []
 
 
 def test_a_file_that_was_replaced_is_read_from_its_start(stack: Stack) -> None:
@@ -207,7 +207,7 @@ def test_a_notification_that_comes_twice_gives_the_same_records(stack: Stack) ->
     assert stack.stream_records()[len(first) :] == first
 
 
-def test_an_event_that_fits_nowhere_is_put_aside_alone(stack: Stack) -> None:
+def test_an_event_that_fits_nowhere_is_quarantined_alone(stack: Stack) -> None:
     import random
 
     source = CurrentsSource(["u"], 1)

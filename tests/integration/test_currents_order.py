@@ -1,7 +1,7 @@
 """The order of the steps of the Currents functions, and what holds if one fails once.
 
-What cannot go on is kept before anything says that it is done with: the answer to
-Braze, the checkpoint of the stream, the position in a file.
+The quarantine is written before anything confirms the events: the answer to Braze, the
+checkpoint of the stream, the checkpoint of a file.
 """
 
 import io
@@ -34,7 +34,7 @@ KEY = "a.avro"
 
 
 class Steps:
-    """Notes the calls of methods, in their order; the named one fails when told to."""
+    """Records the calls of methods, in order; the one named `failing` fails once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken: list[str] = []
@@ -86,7 +86,7 @@ class Clock(Context):
 
 
 def load(context: Context) -> bool:
-    """Whether the file is done."""
+    """Whether the file is finished."""
     event = sample("currents_loader")
     event["Records"][0]["s3"]["object"]["key"] = KEY
     try:
@@ -107,7 +107,7 @@ def large_file() -> bytes:
 
 
 def put_file(stack: Stack, *, damaged: bool = False) -> set[str]:
-    """The large file, perhaps with its end cut off; the ids that it is to give."""
+    """Store the large file, perhaps without its end; the ids that it must give."""
     content = large_file()[: -30 if damaged else None]
     stack.s3.put_object(Bucket="currents", Key=KEY, Body=content)
     ids: list[str] = []
@@ -117,7 +117,7 @@ def put_file(stack: Stack, *, damaged: bool = False) -> set[str]:
     return set(ids[1:])
 
 
-def test_the_loader_keeps_what_it_puts_aside_before_it_notes_how_far_it_is(
+def test_the_loader_writes_its_quarantine_before_its_checkpoint(
     stack: Stack, steps: Steps
 ) -> None:
     put_file(stack)
@@ -152,7 +152,7 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
     expected = put_file(stack, damaged=True)
     steps.failing = failing
     assert not load(Clock())
-    # As Lambda does: until it is done, and twice at the most.
+    # As Lambda does: until it succeeds, and twice at most.
     assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
@@ -203,7 +203,7 @@ def test_whichever_step_of_the_receiver_fails_once_braze_comes_again(
 # The importer
 
 
-def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_put_aside(
+def test_the_importer_moves_the_checkpoint_when_all_is_sent_and_quarantined(
     stack: Stack, steps: Steps, mixpanel: MixpanelStandIn
 ) -> None:
     steps.watch(importer.importer().transport, "post")

@@ -79,7 +79,7 @@ def test_both_tokens_open_during_a_rotation(call: Call, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("body", ["not JSON", '{"events": [{"a": ]}', "7"])
-def test_a_body_that_is_none_is_put_aside_and_never_400(
+def test_a_body_that_is_none_is_quarantined_and_never_400(
     call: Call, stack: Stack, body: str
 ) -> None:
     status, _ = call(sample("currents_receiver") | {"body": body})
@@ -90,7 +90,7 @@ def test_a_body_that_is_none_is_put_aside_and_never_400(
     assert stack.stream_records() == []
 
 
-def test_one_broken_line_is_put_aside_and_the_others_go_on(
+def test_one_broken_line_is_quarantined_and_the_others_go_on(
     call: Call, stack: Stack
 ) -> None:
     body = '{"id": "1"}\n{"broken\n{"id": "2"}'
@@ -148,7 +148,7 @@ def test_no_token_and_no_user_is_logged(
         assert canary not in logs
 
 
-def test_an_event_that_fits_nowhere_is_put_aside_alone(
+def test_an_event_that_fits_nowhere_is_quarantined_alone(
     call: Call, stack: Stack
 ) -> None:
     import random
@@ -172,7 +172,7 @@ def test_of_a_body_that_is_cut_off_the_whole_events_go_on(
     assert (status, answer["events"], answer["quarantined"]) == (200, 4, 1)
 
 
-def test_a_gzipped_body_is_taken_and_a_bomb_is_put_aside(
+def test_a_gzipped_body_is_taken_and_a_bomb_is_quarantined(
     call: Call, stack: Stack
 ) -> None:
     event = sample("currents_receiver")

@@ -136,7 +136,7 @@ def test_rules_are_read_once_in_a_few_minutes(
     second = mapper.get()
     assert second.version != first.version
     now[0] = 2 * RULES_CACHE_SECONDS + 2
-    assert mapper.get() is second, "the plans stay while the rules do"
+    assert mapper.get() is second, "compiled mappings stay while the rules do"
 
 
 def test_without_a_key_no_rules_are_looked_for(

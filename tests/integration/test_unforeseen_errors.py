@@ -1,4 +1,4 @@
-"""An error that nobody foresaw, in any function: nothing is lost, and nothing is told.
+"""An unforeseen error in any function: nothing is lost, and nothing is disclosed.
 
 Each function is broken deep inside, where its work is half done. What the sender, the
 stream, the queue or Lambda is told must make it come again, in the shape it expects;
@@ -16,7 +16,7 @@ import pytest
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.errors import BridgeError, CredentialsRejected, RetryableError
 from functions.cohort_consumer import app as consumer
-from functions.cohort_maintenance import app as sweeper
+from functions.cohort_maintenance import app as maintenance
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer
 from functions.currents_loader import app as loader
@@ -32,7 +32,7 @@ DEFERRED = "not accepted just now, try again"
 
 type Raise = Callable[..., Never]
 type Case = Callable[[Stack, pytest.MonkeyPatch, Raise], str]
-"""Breaks a function, calls it, and returns all that its caller is told."""
+"""Breaks a function, calls it, and returns all that its caller sees."""
 
 
 @pytest.fixture(autouse=True)
@@ -119,8 +119,8 @@ def the_consumer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> 
     assert failed(answer) == [broken_one["messageId"]]
     assert braze.members == {"cust-9"}, "the other cohort goes on"
     assert stack.kept("quarantine/") == []
-    again = consumer.handler({"Records": [broken_one]}, Context())
-    assert failed(again) == []
+    repeated = consumer.handler({"Records": [broken_one]}, Context())
+    assert failed(repeated) == []
     assert braze.members == {"cust-9", "page-of-the-broken"}
     return json.dumps(answer)
 
@@ -145,9 +145,9 @@ def the_loader(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> st
     return raised(lambda: loader.handler(event, Context(600)))
 
 
-def the_sweeper(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
+def the_maintenance(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
     monkeypatch.setattr(DynamoLedger, "cohorts", fail)
-    return raised(lambda: sweeper.handler({}, Context()))
+    return raised(lambda: maintenance.handler({}, Context()))
 
 
 CASES: list[Case] = [
@@ -158,7 +158,7 @@ CASES: list[Case] = [
     the_importer,
     the_consumer,
     the_loader,
-    the_sweeper,
+    the_maintenance,
 ]
 each_function = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
@@ -180,13 +180,13 @@ def test_a_foreign_error_makes_the_caller_come_again_and_shows_nowhere(
     case: Case,
     foreign: type[Exception],
 ) -> None:
-    told = case(stack, monkeypatch, raising(foreign(CANARY)))
+    answer = case(stack, monkeypatch, raising(foreign(CANARY)))
     printed = capsys.readouterr()
-    said = told + logged.getvalue() + printed.out + printed.err
+    said = answer + logged.getvalue() + printed.out + printed.err
     assert foreign.__name__ in logged.getvalue(), "an operator sees what it was"
     assert '"Faults":[1.0]' in printed.out
     assert CANARY not in said
-    assert foreign.__name__ not in told
+    assert foreign.__name__ not in answer
 
 
 @each_function

@@ -186,7 +186,7 @@ def call_receiver(token: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "held_removal", "call", "old", "secret"),
+    ("name", "function", "call", "old", "secret"),
     [
         ("webhook", webhook.webhook, call_webhook, PASSWORD, "password"),
         ("currents", receiver.receiver, call_receiver, TOKEN, "token"),
@@ -198,7 +198,7 @@ def test_a_warm_door_takes_a_new_password_at_once_and_the_old_one_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
     clock: Clock,
     name: str,
-    held: Any,
+    function: Any,
     call: Callable[[str], int],
     old: str,
     secret: str,
@@ -207,8 +207,8 @@ def test_a_warm_door_takes_a_new_password_at_once_and_the_old_one_not_for_long(
         changed = json.dumps({"username": "mixpanel", secret: password})
         stack.secrets.put_secret_value(SecretId=name, SecretString=changed)
 
-    held.cache_clear()
-    monkeypatch.setattr(held().secret, "_clock", clock)
+    function.cache_clear()
+    monkeypatch.setattr(function().secret, "_clock", clock)
     assert call(old) == 200
     rotate("second-password")
     clock.now += CACHE_SECONDS - 1
