@@ -32,7 +32,7 @@ from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import PermanentError, RetryableError
-from bridge.observability import Metric, count, log_deferred, logger, metrics
+from bridge.observability import Metric, count, log_deferred, logger, observed
 from bridge.quarantine import Quarantine, QuarantinedItem
 from bridge.settings import CohortConsumerSettings, CohortRoute
 from bridge.transport import Transport
@@ -117,7 +117,7 @@ class Consumer:
 consumer = cache(Consumer)
 
 
-@metrics.log_metrics
+@observed
 def handler(
     event: dict[str, Any], context: LambdaContext
 ) -> PartialItemFailureResponse:

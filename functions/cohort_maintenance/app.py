@@ -1,6 +1,6 @@
 """Runs every ten minutes over all cohorts; see bridge.cohorts.maintenance.
 
-It raises when it breaks off, so that Lambda and the alarm on errors see it.
+It raises when a run is incomplete, so that Lambda's error metric and its alarm show it.
 """
 
 import time
@@ -12,35 +12,42 @@ from bridge.aws import clients
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.maintenance import run_maintenance
+from bridge.cohorts.maintenance import MaintenanceRun, run_maintenance
 from bridge.errors import BridgeError, RetryableError
-from bridge.observability import Metric, count, log_fault, logger, metrics
+from bridge.observability import Metric, count, log_fault, logger, observed
 from bridge.settings import CohortMaintenanceSettings
 
+_LATER = "the next run catches up"
 
-@metrics.log_metrics
+
+def _run() -> MaintenanceRun:
+    """One run. It is too rare for clients to be worth holding between runs."""
+    settings = CohortMaintenanceSettings.load()
+    now = time.time()
+    return run_maintenance(
+        DynamoLedger(Table(clients.create("dynamodb"), settings.ledger_table), now),
+        SqsQueue(clients.create("sqs"), settings.cohort_queue_url),
+        int(now * 1000),
+        settings.reassert_days,
+    )
+
+
+@observed
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """One run; there is too little of it to keep anything between runs."""
+    """Maintain all cohorts; raises `RetryableError` when the run is incomplete."""
     count(Metric.MAINTENANCE_RUNS)
     try:
-        settings = CohortMaintenanceSettings.load()
-        now = time.time()
-        run = run_maintenance(
-            DynamoLedger(Table(clients.create("dynamodb"), settings.ledger_table), now),
-            SqsQueue(clients.create("sqs"), settings.cohort_queue_url),
-            int(now * 1000),
-            settings.reassert_days,
-        )
+        run = _run()
     except BridgeError as error:
-        logger.error("sweep broke off", reason=error.reason, why=str(error))
-        raise RetryableError(error.reason, "the next run makes it good") from None
+        logger.error("maintenance incomplete", reason=error.reason, why=str(error))
+        raise RetryableError(error.reason, _LATER) from None
     except Exception as error:
-        log_fault("sweep broke off", error)
-        raise RetryableError("fault", "the next run makes it good") from None
+        log_fault("maintenance incomplete", error)
+        raise RetryableError("fault", _LATER) from None
     count(Metric.PAGES_RESENT, run.resent)
     count(Metric.COHORTS_SILENT, run.silent)
     logger.info(
-        "swept",
+        "maintenance complete",
         resent=run.resent,
         reasserted=run.reasserted,
         silent=run.silent,

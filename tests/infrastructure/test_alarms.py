@@ -1,5 +1,6 @@
 """Every alarm in one table: what it looks at, whose, and when it rings."""
 
+import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from bridge.observability import METRICS_NAMESPACE, Metric
 from tests.infrastructure.resources import FUNCTIONS, Template, meant, of_type
 
-APPS = Path(__file__).parents[2] / "functions"
+ROOT = Path(__file__).parents[2]
+APPS, PACKAGES = ROOT / "functions", ROOT / "layers" / "application"
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,29 @@ def test_of_every_metric_it_is_decided_whether_it_wakes_somebody() -> None:
     assert not WAKING & QUIET
 
 
+def imported(source: Path) -> set[Path]:
+    """The modules of the package that a module names in its imports."""
+    names = {
+        name
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in (
+            node.module,
+            *(f"{node.module}.{each.name}" for each in node.names),
+        )
+    }
+    files = {PACKAGES / f"{name.replace('.', '/')}.py" for name in names}
+    return {file for file in files if file.is_file()}
+
+
 def counted(app: Path) -> set[Metric]:
-    return {Metric[name] for name in re.findall(r"Metric\.(\w+)", app.read_text())}
+    """What a function counts, itself or in any module that it reaches by imports."""
+    found, unread = set[Path](), {app}
+    while unread:
+        found |= unread
+        unread = set().union(*map(imported, unread)) - found
+    text = "".join(source.read_text() for source in found)
+    return {Metric[name] for name in re.findall(r"Metric\.([A-Z_]+)", text)}
 
 
 def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it() -> (
@@ -190,8 +213,6 @@ def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it()
         for app in APPS.glob("*/app.py")
         for metric in counted(app) & WAKING
     }
-    # The package counts this one, for the only function that reads rules.
-    waking.add((Metric.RULES_UNUSABLE.value, "currents_importer"))
     assert ringing == waking
 
 

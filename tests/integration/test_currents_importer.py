@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.currents.delivery.conclude import MAX_DRIFT_NAMES
 from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import RetryableError
 from functions.currents_importer import app
@@ -109,7 +110,7 @@ def test_in_every_dialect_of_the_400_only_the_rejected_event_is_quarantined(
     assert item.reason == "rejected"
 
 
-def test_an_outage_gives_the_batch_back_from_its_first_record(
+def test_an_outage_defers_the_batch_from_its_first_record(
     stack: Stack, mixpanel: MixpanelStandIn
 ) -> None:
     mixpanel.faults.rates = {"503": 1.0}
@@ -160,7 +161,7 @@ def test_r13_a_service_account_goes_with_its_project(
 @pytest.mark.parametrize(
     ("broken", "from_where"), [("secret", "1000"), ("quarantine", "1001")]
 )
-def test_a_store_that_fails_gives_back_what_needs_it(
+def test_a_store_that_fails_defers_what_needs_it(
     stack: Stack, mixpanel: MixpanelStandIn, broken: str, from_where: str
 ) -> None:
     if broken == "secret":
@@ -343,7 +344,7 @@ def test_drift_is_bounded_and_tells_names_alone(
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     (drift,) = [each for each in lines if "unknown" in each["message"]]
     assert "(no plain name)" in drift["names"]
-    assert len(drift["names"]) == app.DRIFT_NAMES
+    assert len(drift["names"]) == MAX_DRIFT_NAMES
     assert "canary" not in logged.getvalue()
 
 

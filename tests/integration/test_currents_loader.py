@@ -123,7 +123,7 @@ def test_the_same_notification_twice_is_harmless(stack: Stack) -> None:
     assert len(set(ids)) == 5, "Mixpanel shows each once"
 
 
-# Broken off and gone on with
+# Interrupted and resumed
 
 
 class Clock(Context):
@@ -135,7 +135,7 @@ class Clock(Context):
 
     def get_remaining_time_in_millis(self) -> int:
         self.chunks -= 1
-        return 600_000 if self.chunks > 0 else app.MARGIN_SECONDS * 1000 - 1
+        return 600_000 if self.chunks > 0 else app.SECONDS_FOR_CHUNK * 1000 - 1
 
 
 def many(count: int) -> bytes:

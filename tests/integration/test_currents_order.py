@@ -16,7 +16,7 @@ import pytest
 from bridge.aws import http_api
 from bridge.currents.decode.avro import read_events
 from bridge.currents.decode.record import decode
-from bridge.currents.intake.checkpoint import Progress
+from bridge.currents.intake.checkpoint import Checkpoint
 from bridge.errors import MalformedInput, RetryableError
 from bridge.quarantine import Quarantine
 from functions.currents_importer import app as importer
@@ -63,7 +63,7 @@ def steps(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Steps:
         cached.cache_clear()
     noted = Steps(monkeypatch)
     noted.watch(Quarantine, "put", "copy")
-    noted.watch(Progress, "save", "forget")
+    noted.watch(Checkpoint, "save", "forget")
     noted.watch(loader.loader().stream, "put")
     noted.watch(receiver.receiver().stream, "put")
     return noted
@@ -80,11 +80,11 @@ class Clock(Context):
     """Time runs out after the first chunk of a file."""
 
     def get_remaining_time_in_millis(self) -> int:
-        return loader.MARGIN_SECONDS * 1000 - 1
+        return loader.SECONDS_FOR_CHUNK * 1000 - 1
 
 
 def load(context: Context) -> bool:
-    """Whether the file is done."""
+    """Whether the file is finished."""
     event = sample("currents_loader")
     event["Records"][0]["s3"]["object"]["key"] = KEY
     try:
@@ -105,7 +105,7 @@ def large_file() -> bytes:
 
 
 def put_file(stack: Stack, *, damaged: bool = False) -> set[str]:
-    """The large file, perhaps with its end cut off; the ids that it is to give."""
+    """Store the large file, perhaps without its end; the ids that it must give."""
     content = large_file()[: -30 if damaged else None]
     stack.s3.put_object(Bucket="currents", Key=KEY, Body=content)
     ids: list[str] = []
@@ -120,11 +120,11 @@ def test_the_loader_quarantines_before_it_saves_its_checkpoint(
 ) -> None:
     put_file(stack)
     assert not load(Clock())
-    assert steps.taken == ["Quarantine.put", "Progress.save"]
+    assert steps.taken == ["Quarantine.put", "Checkpoint.save"]
     steps.taken.clear()
     assert load(Context(600))
     assert set(steps.taken[:-1]) == {"Stream.put"}
-    assert steps.taken[-1] == "Progress.forget"
+    assert steps.taken[-1] == "Checkpoint.forget"
 
 
 def test_the_loader_deletes_its_checkpoint_last_even_of_a_damaged_file(
@@ -134,14 +134,14 @@ def test_the_loader_deletes_its_checkpoint_last_even_of_a_damaged_file(
     assert not load(Clock())
     steps.taken.clear()
     assert load(Context(600))
-    assert steps.taken[-2:] == ["Quarantine.copy", "Progress.forget"]
+    assert steps.taken[-2:] == ["Quarantine.copy", "Checkpoint.forget"]
 
 
 @pytest.mark.parametrize(
     "failing",
     [
         *("Stream.put", "Quarantine.put", "Quarantine.copy"),
-        *("Progress.save", "Progress.forget"),
+        *("Checkpoint.save", "Checkpoint.forget"),
     ],
 )
 def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
@@ -150,7 +150,7 @@ def test_whichever_step_of_the_loader_fails_once_nothing_of_a_file_is_lost(
     expected = put_file(stack, damaged=True)
     steps.failing = failing
     assert not load(Clock())
-    # As Lambda does: until it is done, and twice at the most.
+    # As Lambda does: until it succeeds, and twice at most.
     assert load(Context(600)) or load(Context(600))
     assert steps.failing == ""
     assert {event["id"] for event in stored(stack)} == expected
@@ -181,10 +181,10 @@ def receive() -> int:
 def test_the_receiver_answers_2xx_when_all_is_stored(
     stack: Stack, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps.watch(http_api, "answer")
+    steps.watch(http_api, "write_answer")
     assert receive() == 200
     assert sorted(steps.taken[:2]) == ["Quarantine.put", "Stream.put"]
-    assert steps.taken[2:] == ["bridge.aws.http_api.answer"]
+    assert steps.taken[2:] == ["bridge.aws.http_api.write_answer"]
 
 
 @pytest.mark.parametrize("failing", ["Quarantine.put", "Stream.put"])

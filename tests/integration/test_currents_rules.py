@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.currents.rules_source import SECONDS
+from bridge.currents.rules_source import RULES_CACHE_SECONDS
 from functions.currents_importer import app
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.importer import CLICK, NONE_FAILED, OPEN
@@ -116,13 +116,13 @@ def test_rules_are_read_once_in_a_few_minutes(
     monkeypatch.setattr(mapper, "_clock", lambda: now[0])
     first = mapper.get()
     put(stack, {"exclude": [CLICK]})
-    now[0] = SECONDS - 1
+    now[0] = RULES_CACHE_SECONDS - 1
     assert mapper.get() is first
-    now[0] = SECONDS + 1
+    now[0] = RULES_CACHE_SECONDS + 1
     second = mapper.get()
     assert second.version != first.version
-    now[0] = 2 * SECONDS + 2
-    assert mapper.get() is second, "the plans stay while the rules do"
+    now[0] = 2 * RULES_CACHE_SECONDS + 2
+    assert mapper.get() is second, "compiled mappings stay while the rules do"
 
 
 def test_without_a_key_no_rules_are_looked_for(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.credentials import CACHE_SECONDS
-from bridge.currents.rules_source import SECONDS
+from bridge.currents.rules_source import RULES_CACHE_SECONDS
 from functions.currents_importer import app as importer
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.clock import Clock
@@ -67,7 +67,7 @@ def test_rules_that_break_while_warm_defer_events_until_they_are_mended(
         stack.s3.delete_object(Bucket=stack.bucket, Key=RULES)
     else:
         ruled(broken)
-    clock.now += SECONDS - 1
+    clock.now += RULES_CACHE_SECONDS - 1
     assert deliver(CLICK, OPEN), "they are not looked at yet"
     clock.now += 1
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_events_wait_while_the_rules_cannot_be_read_again(
     clock: Clock,
     ruled: Callable[[Any], None],
 ) -> None:
-    clock.now += SECONDS
+    clock.now += RULES_CACHE_SECONDS
     stack.s3.delete_object(Bucket=stack.bucket, Key=RULES)
     stack.s3.delete_bucket(Bucket=stack.bucket)
     assert not deliver(CLICK)

@@ -1,19 +1,30 @@
 """Who may call us: Basic credentials, bearer tokens or keys, each from a list.
 
 Both sides are hashed before they are compared, so that the comparison takes the same
-time for any input and cannot stumble over its characters, and every credential of the
-list is compared, so that the answer does not tell which one was near.
+time for any input and accepts any characters. Every credential of the list is compared,
+so that timing does not reveal which of them matched.
 """
 
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 from pydantic import SecretStr
 
-from bridge.credentials import BasicCredential
+from bridge.credentials import BasicCredential, Secret, SecretModel
+
+
+def admits[T: SecretModel](
+    secret: Secret[T], matches: Callable[[T], bool], *, presented: bool = True
+) -> bool:
+    """Whether the presented credentials match the secret, if need be after rereading.
+
+    A mismatch may mean that the secret was rotated a moment ago. A caller who presents
+    nothing does not have it read again.
+    """
+    return matches(secret.get()) or (presented and matches(secret.refreshed()))
 
 
 def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) -> bool:
@@ -43,7 +54,7 @@ def bearer_matches(header: str | None, tokens: Iterable[SecretStr]) -> bool:
 
 
 def key_matches(given: object, keys: Iterable[SecretStr]) -> bool:
-    """Whether a value, of whatever type it came, is one of the keys."""
+    """Whether a value of any JSON type is one of the keys."""
     try:
         presented = given.encode() if isinstance(given, str) else b""
     except UnicodeEncodeError:
@@ -54,5 +65,5 @@ def key_matches(given: object, keys: Iterable[SecretStr]) -> bool:
 
 def _same(given: bytes, expected: str) -> bool:
     digests = sha256(given).digest(), sha256(expected.encode()).digest()
-    # An empty secret opens nothing.
+    # An empty credential matches nothing.
     return hmac.compare_digest(*digests) and bool(expected)

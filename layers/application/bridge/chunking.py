@@ -14,7 +14,7 @@ def by_size[T](
 ) -> Iterator[list[T]]:
     """Yield lists of at most `count` items whose `measure`s sum to at most `size`.
 
-    An item larger than `size` comes alone: whether it is refused is the vendor's say.
+    An item larger than `size` is yielded alone: only the vendor can reject it.
     """
     chunk: list[T] = []
     total = 0
@@ -30,6 +30,6 @@ def by_size[T](
 
 
 def halves[T](items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """Cut in two, the way to a culprit that the vendor does not name."""
+    """Cut in two: repeated, it finds the item that a vendor rejects but never names."""
     middle = len(items) // 2
     return items[:middle], items[middle:]

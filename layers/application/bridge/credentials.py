@@ -1,8 +1,8 @@
 """Secrets Manager → typed credentials, cached for five minutes.
 
-A refusal may mean that the secret was rotated a moment ago, so `refreshed` reads it
-again at once, but not more often than every 30 seconds: a stream of wrong passwords
-must not become a stream of calls to Secrets Manager.
+A mismatch may mean that the secret was rotated a moment ago, so `refreshed` reads it
+again at once, but at most every 30 seconds: a stream of wrong passwords must not become
+a stream of calls to Secrets Manager.
 """
 
 import time
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_va
 from bridge.aws import clients
 from bridge.errors import CredentialsRejected, RetryableError
 from bridge.observability import register_secret
+from bridge.validation import describe
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -26,9 +27,9 @@ CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts"
 
 
 class SecretModel(BaseModel):
-    """Base of the credentials; unknown keys are ignored so that they can be added.
+    """Base of the credentials; unknown keys are ignored, so that keys can be added.
 
-    Each function needs one of them only, which `Secret` then builds.
+    A function needs only one of these models, and `Secret` builds it when needed.
     """
 
     model_config = ConfigDict(
@@ -46,8 +47,8 @@ class BasicCredential(SecretModel):
 class WebhookCredentials(SecretModel):
     """All credentials that open the cohort webhook; several during a rotation.
 
-    A custom webhook sends one of `credentials`; a sender that speaks Braze's cohort
-    import sends one of `partner_api_keys` and one of `data_import_keys`.
+    A custom webhook presents one of `credentials`; a sender of Braze's cohort import
+    presents one of `partner_api_keys` and one of `data_import_keys`.
     """
 
     credentials: tuple[BasicCredential, ...]
@@ -83,8 +84,8 @@ class CurrentsCredentials(SecretModel):
 class BrazeCredentials(SecretModel):
     """The REST key for the attribute route, the other two for the partner route.
 
-    The REST key's least permissions are users.track and users.export.ids. The partner
-    key is Braze's to give, the data import key the customer's.
+    The REST key needs the permissions users.track and users.export.ids. Braze issues
+    the partner key; the customer creates the data import key.
     """
 
     rest_api_key: SecretStr = SecretStr("")
@@ -92,7 +93,7 @@ class BrazeCredentials(SecretModel):
     data_import_key: SecretStr = SecretStr("")
 
     def need(self, name: str) -> str:
-        """One of the keys; raises `CredentialsRejected` saying which is wanting."""
+        """One of the keys; raises `CredentialsRejected` if the secret lacks it."""
         key: SecretStr = getattr(self, name)
         if not key.get_secret_value():
             raise CredentialsRejected("no_key", f"The Braze secret has no {name}")
@@ -102,8 +103,8 @@ class BrazeCredentials(SecretModel):
 class MixpanelCredentials(SecretModel):
     """A service account with its project, a project token, or the older API secret.
 
-    The first that is complete is used, in that order (requirement R13). The API secret
-    retires on 2027-03-03 (Mixpanel, "Project Secret").
+    The first complete one of these is used (requirement R13). The API secret retires
+    on 2027-03-03 (Mixpanel, "Project Secret").
     """
 
     service_account_username: str = ""
@@ -112,7 +113,7 @@ class MixpanelCredentials(SecretModel):
     project_token: SecretStr = SecretStr("")
     api_secret: SecretStr = SecretStr("")
     hmac_key: SecretStr = SecretStr("")
-    """For the rules that hash: not a login, but kept where the logins are."""
+    """Key of the rules that hash properties; not a login, but as secret as one."""
 
     @model_validator(mode="after")
     def _one_is_complete(self) -> "MixpanelCredentials":
@@ -137,17 +138,18 @@ class MixpanelCredentials(SecretModel):
 
     @property
     def query(self) -> dict[str, str]:
-        """`project_id` goes with a service account only (Mixpanel, "Import Events")."""
+        """Query parameters (Mixpanel, "Import Events"): a service account's project."""
         username, _ = self.basic_auth()
         is_account = username == self.service_account_username
         return {"project_id": self.project_id} if is_account else {}
 
 
 class Secret[T: SecretModel]:
-    """One secret of one type.
+    """One secret, read as one model.
 
     Raises `RetryableError` when Secrets Manager fails, or when the value is missing or
-    unusable: what is not known to be wrong must not be answered as if it were.
+    unusable: a caller whose credentials cannot be checked must not be told that they
+    are wrong.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class Secret[T: SecretModel]:
         return self._read()
 
     def refreshed(self) -> T:
-        """The credentials as they are now, unless they were refreshed just before."""
+        """The credentials as they are now, at most 30 seconds old."""
         now = self._clock()
         if now - self._refreshed_at < REFRESH_SECONDS:
             return self.get()
@@ -199,12 +201,9 @@ class Secret[T: SecretModel]:
         try:
             value = self._model.model_validate_json(self._text)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip()
-                for item in error.errors(include_input=False, include_url=False)
-            )
             raise RetryableError(
-                "secret_unusable", f"The secret {self._arn} is not usable: {wrong}"
+                "secret_unusable",
+                f"The secret {self._arn} is not usable: {describe(error)}",
             ) from None
         _register(value)
         return value

@@ -1,18 +1,21 @@
 """Logger, metrics, and the names of the metrics, which the template's alarms share.
 
-Every secret that was ever read is registered here and struck from each log line just
-before it is written: Braze echoes keys in its refusals, and a traceback of a foreign
-library may hold anything.
+Every secret that a process has read is registered here and struck from each log line
+just before it is written: Braze echoes keys in its error messages, and the text of a
+foreign exception may hold anything.
 """
 
 import json
 import re
 import traceback
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bridge.errors import BridgeError, CredentialsRejected
 
@@ -52,7 +55,7 @@ class Metric(StrEnum):
     EVENTS_QUARANTINED = "EventsQuarantined"
     EVENTS_DEFERRED = "EventsDeferred"
     MASS_REJECTIONS = "MassRejections"
-    # Both; each of these wakes somebody
+    # Both; each of these raises an alarm
     UNAUTHORIZED = "Unauthorized"
     CREDENTIALS_REJECTED = "CredentialsRejected"
     RULES_UNUSABLE = "RulesUnusable"
@@ -62,18 +65,18 @@ class Metric(StrEnum):
 
 
 MIN_SECRET_LENGTH = 6
-"""Shorter values are no keys, and striking them would make logs unreadable."""
+"""Characters. Shorter values are not keys, and striking them would garble the logs."""
 
 
 def register_secret(value: str) -> None:
-    """Strike this value from all that is logged from now on."""
+    """Strike this value from every log line from now on."""
     if len(value) >= MIN_SECRET_LENGTH:
-        # As JSON writes it, for that is the form in which it would show.
+        # Escaped as JSON, the form in which a log line would hold it.
         _secrets.add(json.dumps(value)[1:-1])
 
 
 def redact(text: str) -> str:
-    """Replace every registered secret; longest first, as one may hold another."""
+    """Replace every registered secret, the longest first: one may contain another."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return text
@@ -88,20 +91,38 @@ metrics = Metrics(namespace=METRICS_NAMESPACE)
 
 
 def count(metric: Metric, value: int = 1) -> None:
-    """Add to a counter; zero is not written, so that silence stays cheap."""
+    """Add to a counter; zero adds nothing, so that an idle metric costs nothing."""
     if value:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
 
 
+type _Handler = Callable[[dict[str, Any], LambdaContext], Any]
+
+
+def observed(handler: _Handler) -> Callable[[dict[str, Any], Any], Any]:
+    """Put the request id into the handler's log lines; write its metrics when it ends.
+
+    Powertools' `inject_lambda_context` would add the id too, but it logs the whole
+    event, members included, if an environment variable asks for that.
+    """
+
+    @wraps(handler)
+    def identified(event: dict[str, Any], context: LambdaContext) -> Any:
+        logger.append_keys(function_request_id=context.aws_request_id)
+        return handler(event, context)
+
+    return metrics.log_metrics(identified)
+
+
 def plain_name(name: str) -> str:
-    """A name that came from outside, if it is one: any other text might be a value."""
+    """The name, if it looks like one: any other text from outside might be a value."""
     return name if _PLAIN_NAME.fullmatch(name) else "(no plain name)"
 
 
 def log_fault(what: str, error: BaseException) -> None:
-    """Log a fault of ours: its type and where it arose, but not its message.
+    """Log a fault of ours: its type and its stack, but not its message.
 
-    The message of a foreign exception may quote what was being worked on.
+    The message of a foreign exception may quote the data that it choked on.
     """
     count(Metric.FAULTS)
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,8 +1,8 @@
-"""What cannot be delivered, kept in S3 with its original bytes and the reason.
+"""The quarantine in S3: what cannot be processed, as it came, and the reason.
 
-One object holds the lines of one batch as newline-separated JSON, so that `aws s3 cp`,
-`jq` and `base64 -d` are all one needs; the key is derived from the position of the
-batch, so that a batch that is tried again writes the same object and not a second one.
+One object is one batch as newline-separated JSON: `aws s3 cp`, `jq` and `base64 -d` are
+all it takes to read it. The key is derived from the position of the batch, so a batch
+that is tried again overwrites its object.
 """
 
 import base64
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_FIELD, MAX_MESSAGE = 255, 1_000
-"""Characters; what a vendor says is kept in reason."""
+"""Characters; longer texts of a vendor are cut."""
 
 type Key = tuple[str, str, int, str]
-"""Event name, distinct id, time and `$insert_id`: what Mixpanel de-duplicates by."""
+"""Event name, distinct id, time and `$insert_id`, by which Mixpanel de-duplicates."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedItem:
-    """One item: its bytes as they came, why it is here and where it came from.
+    """One item: its original bytes, the reason, and where it came from.
 
-    `kind` is its event type or action, as far as it could be read, `mapping` the
-    version of the mapping that it met, `key` the event that made of it if it made one.
-    `arrived` is when it came in, in epoch seconds. `message` is often the vendor's and
-    may quote the item: it belongs here and never into a log.
+    `kind` is its event type, if it could be read; `mapping` is the version of the
+    mapping that was applied, `key` identifies the event that it was mapped to, if any.
+    `arrived` is in epoch seconds. `message` is often the vendor's and may quote the
+    item, so it is never logged.
     """
 
     original: bytes
@@ -85,10 +85,11 @@ class Quarantine:
         self._flow = flow
 
     def put(self, name: str, at: datetime, items: Sequence[QuarantinedItem]) -> str:
-        """Keep the items under a date-partitioned key and return the key.
+        """Write the items under a date-partitioned key and return the key.
 
         `name` is the position of the batch, `at` its time of arrival. Raises
-        `RetryableError` when S3 fails: what is not kept must not be passed over.
+        `RetryableError` when S3 fails: items that are not stored must be delivered
+        again.
         """
         key = f"quarantine/{self._flow}/date={at:%Y-%m-%d}/hour={at:%H}/{name}.ndjson"
         with answering("quarantine"):
@@ -103,12 +104,15 @@ class Quarantine:
     def copy(
         self, name: str, at: datetime, bucket: str, key: str, error: PermanentError
     ) -> str:
-        """Keep a whole file as it is, with the reason in its metadata."""
-        kept = f"quarantine/{self._flow}/date={at:%Y-%m-%d}/hour={at:%H}/{name}.file"
+        """Copy a whole file unchanged, with the reason in its metadata; return its key.
+
+        Raises `RetryableError` when S3 fails.
+        """
+        target = f"quarantine/{self._flow}/date={at:%Y-%m-%d}/hour={at:%H}/{name}.file"
         with answering("quarantine"):
             self._s3.copy_object(
                 Bucket=self._bucket,
-                Key=kept,
+                Key=target,
                 CopySource={"Bucket": bucket, "Key": key},
                 MetadataDirective="REPLACE",
                 Metadata={
@@ -117,4 +121,4 @@ class Quarantine:
                     "position": quote(f"{bucket}/{key}")[:1500],
                 },
             )
-        return kept
+        return target

@@ -1,7 +1,7 @@
 """The environment as one frozen model per function; the only reader of os.environ.
 
 A mistake shows at the first invocation as one error that names every wrong variable,
-not as a failure deep in a run. Secrets never come this way: see `credentials`.
+not as a failure deep in a run. Secrets are never in the environment: see `credentials`.
 """
 
 import os
@@ -21,14 +21,15 @@ from pydantic import (
 )
 
 from bridge.errors import BridgeError
+from bridge.validation import problems
 
 
 class SettingsError(BridgeError):
-    """The environment of a function is not usable; the message lists why."""
+    """The environment of a function is unusable; the message lists every mistake."""
 
 
 class MixpanelRegion(StrEnum):
-    """Data residency of the Mixpanel project; another region's host loses the data."""
+    """Data residency of the Mixpanel project; another region's host loses events."""
 
     US = "US"
     EU = "EU"
@@ -49,28 +50,28 @@ class AnonymousUsers(StrEnum):
 
 
 class MassRejection(StrEnum):
-    """What becomes of a stream of which Mixpanel refuses too much."""
+    """What happens when Mixpanel rejects too many events: wait, or quarantine them."""
 
     WAIT = "wait"
     QUARANTINE = "quarantine"
 
 
 class CohortValue(StrEnum):
-    """What stands for a cohort in the user's attribute in Braze."""
+    """What the user's attribute in Braze contains of a cohort."""
 
     ID = "id"
     NAME = "name"
 
 
 class CohortForm(StrEnum):
-    """How the attribute route writes membership: one array, or a boolean a cohort."""
+    """How the attribute route writes membership: one array, or a boolean per cohort."""
 
     ARRAY = "array"
     BOOLEAN = "boolean"
 
 
 class CohortRoute(StrEnum):
-    """By which of Braze's interfaces cohorts are written."""
+    """Which of Braze's interfaces cohorts are written through."""
 
     ATTRIBUTE = "attribute"
     PARTNER = "partner"
@@ -85,11 +86,11 @@ RESERVED_ATTRIBUTES = frozenset(
     marked_email_as_spam_at image_url facebook twitter
     """.split()
 )
-"""Names of an attributes object that mean something else (Braze, "User attributes
-object"): under one of these, membership would change who is meant, or a profile."""
+"""Fields of an attributes object that Braze defines (Braze, "User attributes object"):
+written under one of these names, membership would change the user's id or profile."""
 
 MAX_ATTRIBUTE_PREFIX = 150
-"""With a cohort id of 100 characters a name keeps within Braze's 255."""
+"""Characters: with a cohort id of 100 the name stays within Braze's 255."""
 
 
 def _custom_attribute(name: str) -> str:
@@ -105,13 +106,13 @@ def _is_loopback(url: str) -> bool:
     return bool(_LOOPBACK.fullmatch(url))
 
 
-# As the template has it; an URL parser and an HTTP client may read an odd one apart.
+# As in the template. Not parsed: a URL parser and the HTTP client may disagree.
 _BRAZE_HOST = re.compile(r"https://rest\.[a-z0-9-]+\.braze\.(com|eu)/?")
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1(:[0-9]{1,5})?/?")
 
 
 def _braze_endpoint(url: str) -> str:
-    """Keys go only to Braze's own hosts, or to a stand-in on this machine."""
+    """Keys are sent only to Braze's own hosts, or to a stand-in on this machine."""
     if not (_BRAZE_HOST.fullmatch(url) or _is_loopback(url)):
         raise ValueError("must be https://rest.<instance>.braze.com or .braze.eu")
     return url.rstrip("/")
@@ -124,9 +125,9 @@ def _loopback(url: str) -> str:
 
 
 class Settings(BaseModel):
-    """Base: fields are environment variables in lower case.
+    """Base: fields are named as environment variables, in lower case.
 
-    A function builds its own model only, when it loads it.
+    A model is built when it is loaded, so a function builds only its own.
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -144,8 +145,7 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             wrong = "; ".join(
-                f"{str(item['loc'][0]).upper()}: {item['msg']}"
-                for item in error.errors(include_input=False, include_url=False)
+                f"{field.upper()}: {message}" for field, message in problems(error)
             )
             raise SettingsError("settings", f"environment: {wrong}") from None
 
@@ -187,7 +187,7 @@ class CohortConsumerSettings(Settings):
         if form is CohortForm.BOOLEAN and len(prefix) > MAX_ATTRIBUTE_PREFIX:
             raise ValueError(
                 f"boolean needs a COHORT_ATTRIBUTE of at most {MAX_ATTRIBUTE_PREFIX} "
-                "characters, for the cohort's id follows it"
+                "characters, because the cohort's id follows it"
             )
         return form
 
@@ -228,5 +228,5 @@ class CurrentsImporterSettings(Settings):
 
     @property
     def ingestion_url(self) -> str:
-        """Where events go: the region's host, or the stand-in of a test."""
+        """Base URL of the Import API: the region's host, or the stand-in of a test."""
         return self.mixpanel_url or self.mixpanel_region.ingestion_url

@@ -1,16 +1,47 @@
-"""JSON as we take it from senders: what could be read in two ways is refused (pure)."""
+"""Checks of what comes from outside: strict JSON, and what a model finds wrong (pure).
+
+No message quotes a value: senders' bodies hold personal data, and ours hold secrets.
+"""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from bridge.errors import MalformedInput
 
 
-def load_object(body: bytes) -> dict[str, Any]:
-    """Read a body that is one JSON object.
+class Problem(NamedTuple):
+    """One thing that a model finds wrong; `field` is a dotted path, empty for all."""
 
-    Raises `MalformedInput` with a message that a customer can act on and that never
-    quotes the body, which holds personal data.
+    field: str
+    message: str
+
+
+def problems(error: ValidationError) -> list[Problem]:
+    """Everything that pydantic found wrong, in order; at least one."""
+    return [
+        Problem(".".join(map(str, item["loc"])), item["msg"])
+        for item in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def describe(error: ValidationError, whole: str = "") -> str:
+    """Everything that pydantic found wrong, as one line of text.
+
+    `whole` names the input where no single field is at fault.
+    """
+    return "; ".join(
+        ": ".join(filter(None, (field or whole, message)))
+        for field, message in problems(error)
+    )
+
+
+def load_object(body: bytes) -> dict[str, Any]:
+    """Read a body that must be one JSON object.
+
+    What two readers could read differently is malformed: a repeated key, NaN, Infinity.
+    Raises `MalformedInput` with a message that a customer can act on.
     """
     try:
         data = json.loads(
@@ -30,7 +61,7 @@ def load_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise MalformedInput(
             "not_json",
-            "the body is not JSON that we take: a key stands twice, a number is too "
+            "the body is not JSON that we take: a key occurs twice, a number is too "
             "long, or NaN or Infinity is used",
         ) from None
     if not isinstance(data, dict):
@@ -39,10 +70,10 @@ def load_object(body: bytes) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse doubled keys: the last one winning can turn an add into a removal."""
+    """Reject repeated keys: if the last one won, an add could become a removal."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return result
 
 

@@ -2,14 +2,21 @@
 
 import base64
 import hmac
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bridge.authentication import basic_matches, bearer_matches, key_matches
-from bridge.credentials import BasicCredential
+from bridge.authentication import (
+    admits,
+    basic_matches,
+    bearer_matches,
+    key_matches,
+)
+from bridge.credentials import BasicCredential, CurrentsCredentials, Secret
+from tests.unit.scripted_aws import ScriptedAws
 
 CREDENTIALS = [
     BasicCredential(username="mixpanel", password=SecretStr("with:colon")),
@@ -92,3 +99,33 @@ def test_each_token_of_the_list_opens() -> None:
     assert not bearer_matches("Bearer dG9rZW4", TOKENS)
     assert not bearer_matches("dG9rZW4=", TOKENS)
     assert not bearer_matches("Bearer \ud800", TOKENS)
+
+
+def rotated() -> tuple[Secret[CurrentsCredentials], ScriptedAws]:
+    """A secret that is cached as it was before it was rotated."""
+    aws = ScriptedAws(
+        "secretsmanager",
+        *({"SecretString": json.dumps({"token": token})} for token in ("old", "new")),
+    )
+    secret = Secret("arn:secret", CurrentsCredentials, client=aws.client)
+    secret.get()
+    return secret, aws
+
+
+def test_a_caller_with_the_cached_credentials_costs_no_reading() -> None:
+    secret, aws = rotated()
+    assert admits(secret, lambda known: key_matches("old", known.tokens))
+    assert len(aws.asked) == 1
+
+
+def test_a_mismatch_reads_the_secret_again_for_it_may_have_been_rotated() -> None:
+    secret, aws = rotated()
+    assert admits(secret, lambda known: key_matches("new", known.tokens))
+    assert len(aws.asked) == 2
+    assert not admits(secret, lambda known: key_matches("neither", known.tokens))
+
+
+def test_a_caller_who_presents_nothing_costs_no_reading() -> None:
+    secret, aws = rotated()
+    assert not admits(secret, lambda _: False, presented=False)
+    assert len(aws.asked) == 1

@@ -1,4 +1,4 @@
-"""What is put aside says why and where it came from, and stands where it expires."""
+"""A quarantined item has its reason and its origin, and is stored where it expires."""
 
 import json
 from collections.abc import Callable

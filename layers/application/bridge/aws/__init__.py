@@ -1,1 +1,1 @@
-"""AWS: clients, and the shapes of its services that we use."""
+"""AWS: its clients, and its services as far as we use them."""

@@ -1,8 +1,8 @@
-"""DynamoDB's attribute values, of the kinds that we keep (pure).
+"""DynamoDB's attribute values, of the types that the ledger stores (pure).
 
-Text, whole numbers, booleans, sets of text or of numbers, and maps of all these.
-Source: DynamoDB API, "AttributeValue". boto3 has this for every kind, but brings its
-whole resource and transfer machinery into each cold start (decision 0041).
+Strings, whole numbers, booleans, sets of strings or of numbers, and maps of all these.
+Source: DynamoDB API, "AttributeValue". boto3 converts every type, but adds its resource
+and transfer modules to each cold start (decision 0041).
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def serialize(value: Any) -> dict[str, Any]:
-    """As DynamoDB's API takes it; raises `TypeError` for what we do not keep."""
+    """A Python value as DynamoDB's API has it; raises `TypeError` for other types."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -29,7 +29,7 @@ def serialize(value: Any) -> dict[str, Any]:
 
 
 def deserialize(value: Mapping[str, Any]) -> Any:
-    """As Python has it; raises `TypeError` for what we do not keep."""
+    """The inverse of `serialize`; raises `TypeError` for other types."""
     ((kind, content),) = value.items()
     match kind:
         case "BOOL" | "S":
@@ -42,4 +42,4 @@ def deserialize(value: Mapping[str, Any]) -> Any:
             return set(content)
         case "NS":
             return {int(item) for item in content}
-    raise TypeError(f"attribute values of the kind {kind} are not ours")
+    raise TypeError(f"attribute values of type {kind} are not stored here")

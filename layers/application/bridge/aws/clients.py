@@ -1,10 +1,10 @@
-"""AWS clients with short time-outs, and one meaning for all their failures.
+"""AWS clients with short time-outs, and one error for all their failures.
 
-An AWS service that fails is a fault of ours that heals: the sender gets 503, the stream
-or the queue delivers again. botocore's own message stays out of ours, for it may quote
-what was sent.
+When an AWS service fails, the caller tries again: the sender gets a 503, the stream or
+the queue delivers again. botocore's message stays out of ours, because it may quote the
+request.
 
-Clients come from botocore itself, in one session and with a loader of our own, for that
+Clients come from botocore itself, in one session and with a loader of our own, which
 halves what they add to a cold start (decision 0041).
 """
 
@@ -32,10 +32,10 @@ CONFIG = Config(
 
 
 class _Files(JSONFileLoader):
-    """botocore's descriptions of the services, read by a faster parser."""
+    """Reads botocore's service descriptions with a faster JSON parser."""
 
     def load_file(self, file_path: str) -> Any:
-        """As the original; None where there is no such file."""
+        """As the base class; None if there is no such file."""
         for ending, opened in ((".json", open), (".json.gz", gzip.open)):
             with suppress(FileNotFoundError), opened(file_path + ending, "rb") as file:
                 return orjson.loads(file.read())
@@ -43,11 +43,11 @@ class _Files(JSONFileLoader):
 
 
 class _Descriptions(Loader):
-    """Takes each folder for a service, where the original looks into all 400."""
+    """Takes each folder for a service; the base class looks into all 400."""
 
     @instance_cache
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
-        """Names that may be asked for; one without a file still has no client."""
+        """The names of all folders; one without a description still has no client."""
         return [place.name for place in os.scandir(self.BUILTIN_DATA_PATH)]
 
 
@@ -59,12 +59,12 @@ def _session() -> Session:
 
 
 def create(service: str, config: Config = CONFIG) -> Any:
-    """A client of one AWS service; callers annotate it with its stub type."""
+    """A client of one AWS service; the caller annotates its type."""
     return _session().create_client(service, config=config)
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's name of the error, a fixed word."""
+    """AWS's code for the error, such as `NoSuchKey`."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 

@@ -1,7 +1,7 @@
 """DynamoDB as the ledger uses it: plain items in and out, batches, update expressions.
 
-Every failure is `RetryableError`, but for a condition that does not hold: that is an
-answer, for it says that somebody was faster or that the thing was done before.
+Every failure is a `RetryableError`, except a condition that does not hold. That is an
+answer: another writer was faster, or the write was made before.
 """
 
 import time
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 READ_ITEMS = 100
 WRITE_ITEMS = 25
-"""DynamoDB's limits of BatchGetItem and BatchWriteItem."""
+"""DynamoDB's limits for one BatchGetItem and one BatchWriteItem."""
 
 BATCH_TRIES = 8
 CONFLICT_TRIES = 6
@@ -29,17 +29,17 @@ type Item = dict[str, Any]
 
 
 def pack(item: Mapping[str, Any]) -> Any:
-    """Python values to DynamoDB's."""
+    """An item with DynamoDB's attribute values."""
     return {name: serialize(value) for name, value in item.items()}
 
 
 def unpack(item: Mapping[str, Any]) -> Item:
-    """DynamoDB's values to Python's."""
+    """An item with Python's values."""
     return {name: deserialize(value) for name, value in item.items()}
 
 
 class Update:
-    """The pieces of one UpdateExpression."""
+    """Builds one update: its expression, its names and values, its condition."""
 
     def __init__(self, pk: str, sk: str) -> None:
         self._key = {"pk": pk, "sk": sk}
@@ -59,32 +59,32 @@ class Update:
         self._clauses["ADD"].append(f"{name} {placeholder}")
 
     def delete(self, attribute: str, value: Set[int]) -> None:
-        """Take out of a set."""
+        """Remove from a set of numbers."""
         name, placeholder = self._name(attribute), self._value(value)
         self._clauses["DELETE"].append(f"{name} {placeholder}")
 
     def only_if_exists(self, exists: bool) -> None:
-        """Only if the item is there, or only if it is not."""
+        """Update only if the item exists, or only if it does not."""
         function = "attribute_exists" if exists else "attribute_not_exists"
         self._condition = f"{function}(pk)"
 
     def only_if_equal(self, attribute: str, value: Any) -> None:
-        """Only if an attribute has this value."""
+        """Update only if an attribute has this value."""
         self._condition = f"{self._name(attribute)} = {self._value(value)}"
 
     def only_without(self, attribute: str) -> None:
-        """Only if the item has no such attribute, or is not there."""
+        """Update only if the item lacks this attribute, or does not exist."""
         self._condition = f"attribute_not_exists({self._name(attribute)})"
 
     def unless_contains(self, attribute: str, value: str) -> None:
-        """Only if the item is there and a set of it does not hold this value."""
+        """Update only if the item exists and one of its sets lacks this value."""
         name, placeholder = self._name(attribute), self._value(value)
         self._condition = (
             f"attribute_exists(pk) AND NOT contains({name}, {placeholder})"
         )
 
     def arguments(self, table: str) -> Any:
-        """As UpdateItem and TransactWriteItems take it."""
+        """The arguments that UpdateItem and TransactWriteItems take."""
         expression = " ".join(
             f"{verb} {', '.join(parts)}"
             for verb, parts in self._clauses.items()
@@ -129,7 +129,7 @@ class Table:
         self._sleep = sleep
 
     def get(self, keys: Iterable[tuple[str, str]]) -> list[Item]:
-        """Read items consistently; those that do not exist are left out."""
+        """Read items consistently; items that do not exist are omitted."""
         unique = [pack({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
         items: list[Item] = []
         for chunk in by_count(unique, READ_ITEMS):
@@ -155,7 +155,7 @@ class Table:
             )
         items: list[Item] = []
         start: Any = {}
-        # An answer ends at 1 MB, however many were asked for.
+        # One answer ends at 1 MB, whatever its limit.
         while len(items) < limit:
             with answering("ledger"):
                 answer = self._client.query(
@@ -173,7 +173,7 @@ class Table:
         return items
 
     def query_all(self, pk: str, prefix: str = "") -> list[Item]:
-        """All items of a partition whose `sk` begins so."""
+        """All items of a partition whose `sk` begins with `prefix`."""
         condition, values = "pk = :pk", {":pk": pk}
         if prefix:
             condition += " AND begins_with(sk, :prefix)"
@@ -188,7 +188,7 @@ class Table:
             return [unpack(item) for page in pages for item in page["Items"]]
 
     def put_all(self, items: Iterable[Item]) -> None:
-        """Write items whole, whatever stood there."""
+        """Write whole items, replacing any that exist."""
         puts = [{"PutRequest": {"Item": pack(item)}} for item in items]
         for chunk in by_count(puts, WRITE_ITEMS):
             waiting: Any = {self._name: list(chunk)}
@@ -202,7 +202,7 @@ class Table:
                 raise RetryableError("ledger_throttled", "the ledger is throttled")
 
     def update(self, update: Update) -> bool:
-        """Carry out one update; False where its condition does not hold."""
+        """Make one update; False if its condition does not hold."""
         arguments = update.arguments(self._name)
         for attempt in range(CONFLICT_TRIES):
             with answering("ledger"):
@@ -215,12 +215,12 @@ class Table:
                         raise
                 else:
                     return True
-            # The other side registers a page of the same sync; that is soon over.
+            # A transaction is registering a page of the same sync; it will soon end.
             self._sleep(0.02 * 2**attempt)
-        raise RetryableError("ledger_contention", "an item is written all the time")
+        raise RetryableError("ledger_contention", "an item is always being written")
 
     def transact(self, updates: Iterable[Update]) -> bool:
-        """Updates, all or none; False where somebody was faster."""
+        """Make all updates or none; False if another writer was faster."""
         writes: Any = [{"Update": u.arguments(self._name)} for u in updates]
         with answering("ledger"):
             try:

@@ -6,16 +6,18 @@ Source: API Gateway, "Working with AWS Lambda proxy integrations for HTTP APIs".
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from bridge.errors import MalformedInput
+from bridge.errors import BridgeError, MalformedInput
+from bridge.observability import Metric, count, log_fault, logger
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: raw body, lower-case headers, and the server's clock in ms.
+    """One call: encoded body, lower-case headers, and the API's clock in ms.
 
     `route` is the template's, such as `POST /partners/{partner}/cohorts`.
     """
@@ -30,7 +32,7 @@ class Request:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Request":
-        """Read the event of the function; a missing part is empty."""
+        """Read the function's event; missing parts are empty."""
         context = event.get("requestContext", {})
         return cls(
             id=str(context.get("requestId", "")),
@@ -47,8 +49,13 @@ class Request:
         """The Authorization header."""
         return self.headers.get("authorization")
 
+    @property
+    def arrived(self) -> datetime:
+        """When the API received the call, in UTC."""
+        return datetime.fromtimestamp(self.arrived_ms / 1000, UTC)
+
     def body(self) -> bytes:
-        """The bytes of the body; raises `MalformedInput`."""
+        """The bytes of the body; raises `MalformedInput` if they cannot be decoded."""
         try:
             if self.is_base64:
                 return base64.b64decode(self.encoded, validate=True)
@@ -56,11 +63,50 @@ class Request:
         except (binascii.Error, UnicodeEncodeError):
             raise MalformedInput("body", "the body cannot be decoded") from None
 
+    def original(self) -> bytes:
+        """The bytes of the body or, if they cannot be decoded, the encoded text."""
+        try:
+            return self.body()
+        except MalformedInput:
+            return self.encoded.encode("utf-8", "surrogatepass")
 
-def answer(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The function's answer."""
+
+class Answer(NamedTuple):
+    """Status and JSON body of an answer."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+def write_answer(answer: Answer) -> dict[str, Any]:
+    """The answer as the function returns it."""
     return {
-        "statusCode": status,
+        "statusCode": answer.status,
         "headers": {"content-type": "application/json"},
-        "body": json.dumps(body),
+        "body": json.dumps(answer.body),
     }
+
+
+def serve(
+    event: Mapping[str, Any],
+    respond: Callable[[Request], Answer],
+    *,
+    failure: str,
+    deferred: Metric,
+    unavailable: Callable[[str], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Answer one call with what `respond` returns, or 503 for whatever it raises.
+
+    A 503 counts as `deferred` and is logged as `failure`, without a foreign exception's
+    message; `unavailable` is given the route and makes its body.
+    """
+    try:
+        answer = respond(Request.from_event(event))
+    except BridgeError as error:
+        logger.error(failure, reason=error.reason, why=str(error))
+    except Exception as error:  # noqa: BLE001 - a sender must never see another status
+        log_fault(failure, error)
+    else:
+        return write_answer(answer)
+    count(deferred)
+    return write_answer(Answer(503, unavailable(str(event.get("routeKey")))))

@@ -4,13 +4,13 @@ Messages of one cohort share a FIFO group, so that one writer at a time works on
 cohort and a cohort in trouble holds up no other.
 """
 
-import hashlib
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bridge.cohorts.rules.model import RegisteredPage
+from bridge.digest import digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -38,7 +38,7 @@ class CohortKey(BaseModel):
     @property
     def group(self) -> str:
         """FIFO group id: any ids, in the 128 characters that SQS allows."""
-        return _hash(self.project, self.cohort)
+        return digest(self.project, self.cohort)
 
 
 class PageMessage(BaseModel):
@@ -60,7 +60,9 @@ class PageMessage(BaseModel):
     @property
     def deduplication_id(self) -> str:
         """Covers the content: a restart sends other members under the same numbers."""
-        return _hash(self.key.group, str(self.seq), self.action, self.page, self.digest)
+        return digest(
+            self.key.group, str(self.seq), self.action, self.page, self.digest
+        )
 
 
 class RescanMessage(BaseModel):
@@ -87,7 +89,7 @@ class RescanMessage(BaseModel):
         cause = (
             f"{self.baseline} {self.aborted} {self.day} {self.days} {self.destination}"
         )
-        return _hash(self.key.group, "rescan", cause, str(self.shard), self.after)
+        return digest(self.key.group, "rescan", cause, str(self.shard), self.after)
 
 
 class MeasureRemovalMessage(BaseModel):
@@ -107,7 +109,7 @@ class MeasureRemovalMessage(BaseModel):
     def deduplication_id(self) -> str:
         """One per step of one measurement."""
         step = str(self.shard), self.after
-        return _hash(self.key.group, "measure_removal", str(self.seq), *step)
+        return digest(self.key.group, "measure_removal", str(self.seq), *step)
 
 
 class ReleaseMessage(BaseModel):
@@ -122,7 +124,7 @@ class ReleaseMessage(BaseModel):
     @property
     def deduplication_id(self) -> str:
         """One per sync: releasing it twice changes nothing."""
-        return _hash(self.key.group, "release", str(self.seq))
+        return digest(self.key.group, "release", str(self.seq))
 
 
 type Message = PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage
@@ -145,11 +147,6 @@ def read(text: str) -> Message:
 def write(message: Message) -> str:
     """Write a message as ASCII: SQS refuses control characters."""
     return _adapter.dump_json(message, ensure_ascii=True).decode("ascii")
-
-
-def _hash(*parts: str) -> str:
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def message_of(key: CohortKey, seq: int, page: RegisteredPage) -> PageMessage:

@@ -1,16 +1,15 @@
-"""The rules as they stand in S3, read again every few minutes.
+"""The customer's rules in S3, read again every few minutes.
 
-A file that is named must be there and be right: events wait for it. Sending what a rule
-would hold back cannot be undone, and waiting loses nothing for six days.
+If the rules are missing or unusable, events wait. Sending what a rule would filter
+cannot be undone, and waiting loses nothing for six days.
 """
 
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from bridge.aws.clients import answering, error_code
+from bridge.aws.clients import answering
+from bridge.aws.objects import read_object
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.mapping.rules import Rules, RulesUnusable, read_rules
 from bridge.currents.mapping.transform import Mapper
@@ -20,13 +19,13 @@ from bridge.settings import AnonymousUsers
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SECONDS = 180.0
+RULES_CACHE_SECONDS = 180.0
 MIN_KEY_LENGTH = 16
-"""Characters of `hmac_key`: e-mail addresses are soon guessed under a short one."""
+"""Characters of `hmac_key`: under a short key, e-mail addresses are soon guessed."""
 
 
 class RulesFile:
-    """One document in a bucket; an empty key means that there are no rules."""
+    """One document in a bucket; with an empty key there are no rules."""
 
     def __init__(self, s3: "S3Client", bucket: str, key: str) -> None:
         self._s3 = s3
@@ -41,13 +40,7 @@ class RulesFile:
         if not self._key:
             return None
         with answering("rules"):
-            try:
-                found = self._s3.get_object(Bucket=self._bucket, Key=self._key)
-                content = found["Body"].read()
-            except ClientError as error:
-                if error_code(error) != "NoSuchKey":
-                    raise
-                content = None
+            content = read_object(self._s3, self._bucket, self._key)
         if content is None:
             text = f"there is no s3://{self._bucket}/{self._key}"
             raise RulesUnusable("rules_missing", text)
@@ -55,7 +48,7 @@ class RulesFile:
 
 
 class CachedMapper:
-    """The mapper under the newest rules; it stays, with its plans, while they do."""
+    """The mapper under the newest rules; it is replaced only when they change."""
 
     def __init__(
         self,
@@ -70,11 +63,11 @@ class CachedMapper:
         self._clock = clock
         self._read_at = float("-inf")
         self._mapper: Mapper | None = None
-        self._of: tuple[Rules | None, str] = (None, "")
+        self._made_with: tuple[Rules | None, str] = (None, "")
 
     def get(self) -> Mapper:
-        """Raises what `RulesFile.read` raises, and counts rules that are unusable."""
-        if self._mapper and self._clock() - self._read_at < SECONDS:
+        """The mapper; raises as `RulesFile.read`, and counts unusable rules."""
+        if self._mapper and self._clock() - self._read_at < RULES_CACHE_SECONDS:
             return self._mapper
         try:
             rules = self._file.read() if self._file else None
@@ -82,15 +75,18 @@ class CachedMapper:
         except RulesUnusable:
             count(Metric.RULES_UNUSABLE)
             raise
-        if self._mapper is None or self._of != (rules, key):
-            self._of = (rules, key)
+        if self._mapper is None or self._made_with != (rules, key):
+            self._made_with = (rules, key)
             self._mapper = Mapper(self._anonymous, rules, key)
         self._read_at = self._clock()
         return self._mapper
 
 
 def hashing_key(rules: Rules | None, secret: Secret[MixpanelCredentials]) -> str:
-    """The key that the rules need, or none; raises `RulesUnusable`."""
+    """The key with which the rules hash, empty if they do not.
+
+    Raises `RulesUnusable` if the secret has no such key, or a short one.
+    """
     if rules is None or not rules.hashes:
         return ""
     key = secret.get().hmac_key.get_secret_value()

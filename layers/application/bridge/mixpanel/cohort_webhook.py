@@ -1,8 +1,8 @@
 """The wire of Mixpanel's cohort webhook: its request, its members, its answer (pure).
 
-Facts: Mixpanel docs, "Cohort Sync: Webhooks". The envelope is judged strictly, for a
-mistake there must reach a person; the members are judged one by one, because a 400 for
-one odd member would pause the whole sync.
+Source: Mixpanel docs, "Cohort Sync: Webhooks". The envelope is validated strictly,
+because a mistake there must reach a person. Members are validated one by one later,
+because a 400 for one odd member would pause the whole sync.
 """
 
 import json
@@ -24,7 +24,7 @@ from bridge import validation
 from bridge.errors import MalformedInput
 
 MEMBERS_PER_CALL = 1000
-"""Mixpanel's page size; a longer page is taken all the same."""
+"""Mixpanel's page size; a longer page is accepted too."""
 
 MAX_ID_LENGTH = 100
 MAX_PAGES = 100_000
@@ -32,7 +32,7 @@ MAX_NAME_LENGTH = 255
 
 
 class Action(StrEnum):
-    """What a page says of its members."""
+    """What a page says about its members."""
 
     FULL = "members"
     ADD = "add_members"
@@ -40,19 +40,19 @@ class Action(StrEnum):
 
     @property
     def present(self) -> bool:
-        """Whether the members of the page are in the cohort."""
+        """Whether the page's members are in the cohort."""
         return self is not Action.REMOVE
 
 
 def _as_text(value: object) -> object:
-    """Ids are strings in the docs; some senders write numbers."""
+    """The docs have ids as strings; some senders write numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value
 
 
 def _encodable(text: str) -> str:
-    """JSON can hold half a character, which no store takes."""
+    """JSON can contain a lone surrogate, which cannot be stored as UTF-8."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("holds half a character (a lone surrogate)")
     return text
@@ -67,12 +67,12 @@ Id = Annotated[
 
 
 def _readable(name: str) -> str:
-    """A name is for reading: a huge or broken one must not stop the sync."""
+    """A name is only displayed: a long or broken one must not stop the sync."""
     return name[:MAX_NAME_LENGTH].encode("utf-8", "replace").decode()
 
 
 class PageInfo(BaseModel):
-    """Which page of how many; `page_count` is the index of this page, from 1."""
+    """Which page of how many: `page_count` is this page's index, from 1."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -87,7 +87,7 @@ class PageInfo(BaseModel):
 
 
 class Parameters(BaseModel):
-    """The cohort and one page of its members; unknown keys are ignored."""
+    """The cohort, the session and the page; unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -101,7 +101,7 @@ class Parameters(BaseModel):
 class Postback(BaseModel):
     """One call of the webhook.
 
-    `members` stands inside `parameters`; one relayed capture shows it beside them.
+    `members` is inside `parameters`; one relayed capture has it beside them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -126,20 +126,18 @@ class Postback(BaseModel):
 def parse(body: bytes) -> Postback:
     """Read one call; raises `MalformedInput` whose message a customer can act on.
 
-    The message never quotes the body, which holds personal data.
+    The message never quotes the body, which contains personal data.
     """
     data = validation.load_object(body)
     try:
         return Postback.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        wrong = f"{field}: {first['msg']}"
-        raise MalformedInput("envelope", wrong, field=field) from None
+        field, message = validation.problems(error)[0]
+        raise MalformedInput("envelope", f"{field}: {message}", field=field) from None
 
 
 def action_of(body: bytes) -> str | None:
-    """The action of a call that `parse` refused, as far as it can be read."""
+    """The action of a call that is malformed, if it can be read."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -149,12 +147,12 @@ def action_of(body: bytes) -> str | None:
 
 
 def success(action: str) -> dict[str, Any]:
-    """The answer that lets Mixpanel go on."""
+    """The answer after which Mixpanel sends the next page."""
     return {"action": action, "status": "success"}
 
 
 def failure(action: str | None, code: int, message: str) -> dict[str, Any]:
-    """The answer that Mixpanel shows to its users: no secret, no member."""
+    """The answer that Mixpanel shows to its users, so without secrets and members."""
     return {
         "action": action,
         "status": "failure",

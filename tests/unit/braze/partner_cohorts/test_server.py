@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.partner_cohorts import server
-from bridge.braze.partner_cohorts.server import Change, Changes, Naming
+from bridge.braze.partner_cohorts.server import CohortChange, CohortChanges, Naming
 from bridge.errors import MalformedInput
 
 NAMING = {"cohort_id": "7", "name": "Trial", "created_at": "2031-04-05T06:07:08Z"}
 
 
-def changes(*told: Any, cohort_id: Any = "7") -> dict[str, Any]:
-    return {"cohort_id": cohort_id, "cohort_changes": list(told)}
+def changes(*listed: Any, cohort_id: Any = "7") -> dict[str, Any]:
+    return {"cohort_id": cohort_id, "cohort_changes": list(listed)}
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ def changes(*told: Any, cohort_id: Any = "7") -> dict[str, Any]:
     ["2031-04-05T06:07:08Z", "2031-04-05T06:07:08+02:00", "2031-04-05T06:07:08.123Z"],
 )
 def test_a_cohort_is_named(created_at: str) -> None:
-    told = NAMING | {"created_at": created_at}
-    assert server.read_naming(told) == Naming("7", "Trial")
+    call = NAMING | {"created_at": created_at}
+    assert server.read_naming(call) == Naming("7", "Trial")
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_a_wrong_name_is_refused_in_brazes_words(
 
 def test_all_kinds_and_both_directions_are_read() -> None:
     alias = {"alias_name": "a", "alias_label": "l"}
-    told = changes(
+    call = changes(
         {"user_ids": ["u"], "device_ids": ["d"], "aliases": [alias]},
         {"aliases": alias, "should_remove": True},
         {"user_ids": [], "should_remove": False},
     )
-    assert server.read_changes(told) == Changes(
+    assert server.read_changes(call) == CohortChanges(
         "7",
         [
-            Change(True, ["u"], ["d"], [("a", "l")]),
-            Change(False, [], [], [("a", "l")]),
-            Change(True, [], [], []),
+            CohortChange(True, ["u"], ["d"], [("a", "l")]),
+            CohortChange(False, [], [], [("a", "l")]),
+            CohortChange(True, [], [], []),
         ],
     )
 
@@ -98,10 +98,10 @@ def test_wrong_changes_are_refused_in_brazes_words(wrong: Any) -> None:
 def test_no_more_than_a_thousand_ids_of_all_kinds() -> None:
     ids = [f"u{n}" for n in range(998)]
     alias = {"alias_name": "a", "alias_label": "l"}
-    told = [{"user_ids": ids, "device_ids": ["d"]}, {"aliases": [alias]}]
-    server.read_changes(changes(*told))
+    call = [{"user_ids": ids, "device_ids": ["d"]}, {"aliases": [alias]}]
+    server.read_changes(changes(*call))
     with pytest.raises(MalformedInput) as caught:
-        server.read_changes(changes(*told, {"device_ids": ["e"]}))
+        server.read_changes(changes(*call, {"device_ids": ["e"]}))
     assert str(caught.value) == server.TOO_MANY
 
 
@@ -114,14 +114,14 @@ secrets = st.text(st.characters(exclude_categories=["Cs"]), min_size=12).filter(
 def test_what_is_kept_holds_no_key(
     partner_key: str, client_secret: str, ascii_only: bool, whole: bool
 ) -> None:
-    told = {
+    call = {
         "partner_api_key": partner_key,
         "client_secret": client_secret,
         "cohort_id": "7",
         "name": f"oddly {client_secret}",
     }
-    body = json.dumps(told, ensure_ascii=ascii_only).encode()
-    data = told if whole else None
+    body = json.dumps(call, ensure_ascii=ascii_only).encode()
+    data = call if whole else None
     kept = server.without_keys(body, data)
     assert b'"cohort_id": "7"' in kept
     for key in (partner_key, client_secret):

@@ -1,4 +1,4 @@
-"""A Currents file into the stream: in bounded memory, in steps, alike each time."""
+"""A Currents file into the stream: in bounded memory, in steps, the same each time."""
 
 import io
 import tracemalloc
@@ -29,7 +29,7 @@ SCHEMA: Any = {
 
 
 class Kinesis(Stream):
-    """Stands where the stream does; fails at the given calls."""
+    """A stream in memory; fails at the given calls."""
 
     def __init__(self, *failing: int, keep: bool = True) -> None:
         self.records: list[bytes] = []
@@ -72,7 +72,7 @@ def run(
     return loaded
 
 
-def test_a_file_that_is_broken_off_is_gone_on_with_where_it_stands() -> None:
+def test_an_unfinished_file_resumes_from_its_position() -> None:
     content = file_of(EVENTS_PER_RECORD * 3)
     whole, parts = Kinesis(), Kinesis()
     assert run(content, whole).finished
@@ -83,7 +83,7 @@ def test_a_file_that_is_broken_off_is_gone_on_with_where_it_stands() -> None:
             break
         assert loaded.position > position, "each run gets on"
         position, runs = loaded.position, runs + 1
-        assert runs <= len(whole.records), "what is loaded is loaded again"
+        assert runs <= len(whole.records), "events are loaded twice"
     assert runs == len(whole.records) > 3
     assert parts.records == whole.records
 
@@ -115,7 +115,9 @@ def test_a_position_behind_the_end_is_the_end() -> None:
     assert stream.records == []
 
 
-def test_an_event_that_no_record_holds_is_told_and_the_others_go() -> None:
+def test_an_event_that_fits_into_no_record_is_reported_and_the_others_are_stored() -> (
+    None
+):
     import random
 
     noise = random.Random(1).randbytes(1_500_000).hex()

@@ -2,7 +2,7 @@
 
 Source: Braze docs, "Cohort import": its paths, its texts, its limit. A sender that is
 set up with a data import key and a REST endpoint can be pointed at us unchanged. The
-envelope is judged as Braze does; ids are judged one by one elsewhere.
+envelope is validated as Braze validates it; identifiers are checked one by one later.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from bridge.errors import MalformedInput
 
 IDS_PER_CALL = 1000
-"""Over all kinds and all changes of one call."""
+"""Identifiers of all kinds, over all changes of one call."""
 
 MAX_COHORT_ID = 100
 MAX_NAME = 255
@@ -31,9 +31,10 @@ TOO_MANY = "Only 1,000 user_ids, device_ids, and aliases are allowed per request
 WRONG_NAME = "name must be a non-empty string"
 WRONG_TIME = "created_at must be a valid time as ISO-8601 string"
 
+IDENTIFIER_FIELDS = frozenset({"user_ids", "device_ids", "aliases"})
 SECRET_FIELDS = ("partner_api_key", "client_secret")
 STRUCK = "[secret]"
-# Possessive: it never goes back, for anybody can send megabytes that nearly match.
+# Possessive, so that it never backtracks: anybody can send megabytes that nearly match.
 _SECRET_FIELD = re.compile(
     rb'"(partner_api_key|client_secret)"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|$)',
     re.DOTALL,
@@ -44,7 +45,7 @@ type Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a call gives as its two keys, whatever its type."""
+    """What a call presents as its two keys; values may be of any JSON type."""
 
     partner_api_key: object = field(repr=False)
     client_secret: object = field(repr=False)
@@ -59,8 +60,8 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Some users who join or leave; an alias is (name, label)."""
+class CohortChange:
+    """Users who join, or who leave; an alias is (name, label)."""
 
     present: bool
     user_ids: Sequence[str] = ()
@@ -69,20 +70,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """A call that changes members, in the order in which it says so."""
+class CohortChanges:
+    """A call that changes members; its changes are in order."""
 
     cohort_id: str
-    changes: Sequence[Change]
+    changes: Sequence[CohortChange]
 
 
 def keys_of(data: Json) -> Keys:
-    """The keys in a body."""
+    """The keys in a body that was read."""
     return Keys(*(data.get(name) for name in SECRET_FIELDS))
 
 
 def keys_in(body: bytes) -> Keys:
-    """The keys in a body that is no JSON, as far as they can be read."""
+    """The keys in a body that is not JSON, as far as they can be found."""
     found: dict[str, object] = {}
     for name, value in _SECRET_FIELD.findall(body):
         try:
@@ -93,33 +94,33 @@ def keys_in(body: bytes) -> Keys:
 
 
 def without_keys(body: bytes, data: Json | None) -> bytes:
-    """A body fit to be kept: what was said, with both keys struck out.
+    """The body with both keys struck out, so that it may be stored.
 
-    `data` is the body's content; what is no JSON keeps its bytes but for the keys.
+    `data` is the body as it was read; if it is None, all bytes but the keys stay.
     """
-    given = keys_in(body) if data is None else keys_of(data)
+    keys = keys_in(body) if data is None else keys_of(data)
     if data is None:
-        kept = _SECRET_FIELD.sub(rb'"\1":"' + STRUCK.encode() + b'"', body)
+        text = _SECRET_FIELD.sub(rb'"\1":"' + STRUCK.encode() + b'"', body)
     else:
         struck = {name: STRUCK for name in SECRET_FIELDS if name in data}
-        kept = json.dumps({**data, **struck}).encode()
-    # A key may also have been put where it does not belong.
-    for key in (given.partner_api_key, given.client_secret):
+        text = json.dumps({**data, **struck}).encode()
+    # A key may also be in a field where it does not belong.
+    for key in (keys.partner_api_key, keys.client_secret):
         if isinstance(key, str) and key:
             for form in _forms(key):
-                kept = kept.replace(form, STRUCK.encode())
-    return kept
+                text = text.replace(form, STRUCK.encode())
+    return text
 
 
 def _forms(key: str) -> set[bytes]:
-    """A text as it may stand in JSON: escaped, half escaped, or as it is."""
+    """A key as JSON may spell it: escaped, escaped where it must be, or verbatim."""
     plain, escaped = json.dumps(key, ensure_ascii=False), json.dumps(key)
     texts = (key, plain[1:-1], escaped[1:-1])
     return {text.encode("utf-8", "surrogatepass") for text in texts}
 
 
 def read_naming(data: Json) -> Naming:
-    """Read a call that names; raises `MalformedInput` with Braze's text."""
+    """Read a call that names a cohort; raises `MalformedInput` with Braze's text."""
     cohort_id = _cohort_id(data)
     name = data.get("name")
     if not (isinstance(name, str) and name.strip() and _is_text(name)):
@@ -131,20 +132,20 @@ def read_naming(data: Json) -> Naming:
     return Naming(cohort_id, name[:MAX_NAME])
 
 
-def read_changes(data: Json) -> Changes:
+def read_changes(data: Json) -> CohortChanges:
     """Read a call that changes members; raises `MalformedInput` with Braze's text."""
     cohort_id = _cohort_id(data)
-    told = data.get("cohort_changes")
-    if not isinstance(told, list):
+    listed = data.get("cohort_changes")
+    if not isinstance(listed, list):
         raise _wrong_changes()
-    changes = [_change(each) for each in told]
+    changes = [_cohort_change(each) for each in listed]
     ids = sum(
         len(each.user_ids) + len(each.device_ids) + len(each.aliases)
         for each in changes
     )
     if ids > IDS_PER_CALL:
         raise MalformedInput("too_many_ids", TOO_MANY, field="cohort_changes")
-    return Changes(cohort_id, changes)
+    return CohortChanges(cohort_id, changes)
 
 
 def _cohort_id(data: Json) -> str:
@@ -154,31 +155,29 @@ def _cohort_id(data: Json) -> str:
     raise MalformedInput("cohort_id", WRONG_COHORT, field="cohort_id")
 
 
-def _change(told: object) -> Change:
-    if not isinstance(told, dict) or not {"user_ids", "device_ids", "aliases"} & {
-        *told
-    }:
+def _cohort_change(value: object) -> CohortChange:
+    if not isinstance(value, dict) or not IDENTIFIER_FIELDS & {*value}:
         raise _wrong_changes()
-    removes = told.get("should_remove", False)
+    removes = value.get("should_remove", False)
     if not isinstance(removes, bool):
         raise _wrong_changes()
-    return Change(
+    return CohortChange(
         not removes,
-        _texts(told.get("user_ids", [])),
-        _texts(told.get("device_ids", [])),
-        [*_aliases(told.get("aliases", []))],
+        _texts(value.get("user_ids", [])),
+        _texts(value.get("device_ids", [])),
+        [*_aliases(value.get("aliases", []))],
     )
 
 
-def _texts(told: object) -> list[str]:
-    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise _wrong_changes()
-    return told
+    return value
 
 
-def _aliases(told: object) -> Iterator[tuple[str, str]]:
-    """The docs say "an aliases object", senders write an array of them."""
-    aliases = [told] if isinstance(told, dict) else told
+def _aliases(value: object) -> Iterator[tuple[str, str]]:
+    """The docs say "an aliases object"; senders write an array of them."""
+    aliases = [value] if isinstance(value, dict) else value
     if not isinstance(aliases, list):
         raise _wrong_changes()
     for each in aliases:

@@ -1,11 +1,10 @@
-"""The page store on S3 and the queue on SQS."""
+"""The pages of cohort syncs in S3, one object a page."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from bridge.aws.clients import answering, error_code
+from bridge.aws.clients import answering
+from bridge.aws.objects import read_object
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import read_page
 from bridge.cohorts.rules.identifiers import Matched
@@ -32,15 +31,7 @@ class S3PageStore:
     def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
         """See `ports.PageStore.get`."""
         with answering("page_store"):
-            try:
-                answer = self._s3.get_object(
-                    Bucket=self._bucket, Key=_path(key, digest)
-                )
-                content = answer["Body"].read()
-            except ClientError as error:
-                if error_code(error) != "NoSuchKey":
-                    raise
-                content = None
+            content = read_object(self._s3, self._bucket, _path(key, digest))
         if content is None:
             raise PermanentError("page_expired", "the members of the page are gone")
         return read_page(content)

@@ -1,4 +1,4 @@
-"""The queue of messages on SQS FIFO."""
+"""The queue of messages on an SQS FIFO queue."""
 
 from typing import TYPE_CHECKING
 

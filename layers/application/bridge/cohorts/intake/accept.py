@@ -1,8 +1,8 @@
-"""Accept one page of a cohort sync: keep it, register it, enqueue it, in that order.
+"""Accept one page of a cohort sync: store it, register it, enqueue it, in that order.
 
-All three stand before the 2xx, because Mixpanel never sends a page again that was
-answered so. Order and completeness are learnt here and not in the consumer: a page that
-takes a detour through a retry would otherwise turn up in the wrong place.
+All three precede the 2xx, because Mixpanel never sends a page again after one. Pages
+are ordered here and not in the consumer, where a page that was retried would arrive out
+of order.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Action
 
 REGISTER_TRIES = 8
-"""Parallel pages of one session race to open its sync; the losers look again."""
+"""Parallel pages of one session race to open its sync; the losers try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a page: members kept, members skipped by reason, its sync."""
+    """What was accepted: members stored, members skipped by reason, the page's sync."""
 
     key: CohortKey
     seq: int
@@ -35,7 +35,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One page as it came in: its place in the session, who is on it, who is not."""
+    """One page as it arrived: its place in the session, members matched and skipped."""
 
     key: CohortKey
     name: str
@@ -50,7 +50,7 @@ class Arrival:
 def accept_page(
     arrival: Arrival, now_ms: int, *, ledger: Ledger, pages: PageStore, queue: Queue
 ) -> Accepted:
-    """Take one page, whatever protocol it came by; raises as `accept`."""
+    """Accept a page of either protocol; raises as `webhook.accept`."""
     key = arrival.key
     content = write_page(arrival.matched)
     page = Page(
@@ -79,7 +79,7 @@ def accept_page(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The sync of a page, whether the page stood there before, what it restarts."""
+    """The page's sync, whether it has the page already, and which sync it restarts."""
 
     seq: int
     repeats: bool
@@ -119,9 +119,10 @@ def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Fou
 def _inherit(
     ledger: Ledger, arrival: Arrival, found: _Found, now_ms: int
 ) -> list[RegisteredPage]:
-    """Register the unchanged pages of a restarted sync; see syncs.inherited.
+    """Register the unchanged pages of a restarted sync; see `placement.inherited`.
 
-    Returns what of the sync has no message yet, with what a crash left without one.
+    Returns all pages of the sync that have no message yet, also those that lack one
+    because an earlier call crashed.
     """
     key = arrival.key
     sync = ledger.sync(key, found.seq)

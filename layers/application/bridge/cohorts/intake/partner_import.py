@@ -1,28 +1,112 @@
-"""Accept calls that speak Braze's cohort import instead of Mixpanel's webhook.
+"""Braze's cohort import for partners, offered as a second way to send cohorts.
 
-Each call is a complete diff: one page that adds and one that removes, either perhaps
-empty. That protocol knows no sessions, so the id of the request stands for one.
+Each call is a complete diff: one page that adds and one that removes, and either may be
+empty. The protocol has no sessions, so the id of the request stands for one.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
-from bridge.braze.partner_cohorts.server import Changes, Naming
+from bridge.authentication import admits, key_matches
+from bridge.aws.http_api import Answer
+from bridge.braze.partner_cohorts import server
+from bridge.braze.partner_cohorts.server import CohortChanges, Keys, Naming
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
+from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.ports import Ledger, PageStore, Queue
 from bridge.cohorts.rules.identifiers import Identifier, Kind, Matched, identify
+from bridge.credentials import Secret, WebhookCredentials
+from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
+from bridge.observability import Metric, count, logger
+from bridge.validation import load_object
+
+ROUTES = "POST /partners/"
+"""What the template's routes of this protocol begin with."""
+
+MAX_PARTNER = 64
+"""Characters of a partner's name."""
 
 
-def accept_naming(partner: str, call: Naming, *, ledger: Ledger) -> None:
-    """Keep the name; raises `RetryableError` when that fails."""
-    ledger.rename(CohortKey(project=partner, cohort=call.cohort_id), call.name)
+def answer_import(call: Call) -> Answer:
+    """Authenticate, validate and accept one call; raises as `accept`.
+
+    Keys are checked before anything else, but they are in the body. So a body that is
+    not JSON is searched for them, and quarantined only if it shows the right ones.
+    """
+    if not admits(call.secret, lambda known: known.opens_import):
+        # No key could be right, so no body is worth reading.
+        return _unauthorized(server.WRONG_PARTNER_KEY)
+    body, data = b"", None
+    try:
+        body = call.request.body()
+        data = load_object(body)
+        if refusal := _refusal(server.keys_of(data), call.secret):
+            return _unauthorized(refusal)
+        _accept(call, data)
+    except MalformedInput as error:
+        if data is None and _refusal(server.keys_in(body), call.secret):
+            count(Metric.UNAUTHORIZED)
+        else:
+            call.quarantine_body(server.without_keys(body, data), error)
+        return Answer(400, {"message": str(error)})
+    count(Metric.IMPORT_CALLS)
+    return Answer(201, {"message": "success"})
+
+
+def _unauthorized(message: str) -> Answer:
+    count(Metric.UNAUTHORIZED)
+    return Answer(401, {"message": message})
+
+
+def _refusal(keys: Keys, secret: Secret[WebhookCredentials]) -> str | None:
+    """Why the keys do not open the cohort import, in Braze's words."""
+    refusal = _wrong_key(keys, secret.get())
+    # A key may have been added a moment ago.
+    return refusal and _wrong_key(keys, secret.refreshed())
+
+
+def _wrong_key(keys: Keys, known: WebhookCredentials) -> str | None:
+    partner = key_matches(keys.partner_api_key, known.partner_api_keys)
+    client = key_matches(keys.client_secret, known.data_import_keys)
+    if not partner:
+        return server.WRONG_PARTNER_KEY
+    return None if client else server.WRONG_IMPORT_KEY
+
+
+def _accept(call: Call, data: dict[str, Any]) -> None:
+    """Carry out a call that names a cohort, or one that changes its members."""
+    request = call.request
+    partner = request.path_parameters.get("partner", "")
+    if not 0 < len(partner) <= MAX_PARTNER:
+        raise MalformedInput("partner", "the partner's name is too long")
+    if not request.route.endswith("/users"):
+        naming = server.read_naming(data)
+        accept_naming(partner, naming, ledger=call.ledger)
+        logger.info("cohort named", project=partner, cohort=naming.cohort_id)
+        return
+    for accepted in accept_changes(
+        partner,
+        server.read_changes(data),
+        request.id,
+        request.arrived_ms,
+        ledger=call.ledger,
+        pages=call.pages,
+        queue=call.queue,
+    ):
+        report(accepted)
+
+
+def accept_naming(partner: str, naming: Naming, *, ledger: Ledger) -> None:
+    """Store the cohort's name; raises `RetryableError` when that fails."""
+    ledger.rename(CohortKey(project=partner, cohort=naming.cohort_id), naming.name)
 
 
 def accept_changes(
     partner: str,
-    call: Changes,
+    changes: CohortChanges,
     request_id: str,
     now_ms: int,
     *,
@@ -30,12 +114,12 @@ def accept_changes(
     pages: PageStore,
     queue: Queue,
 ) -> list[Accepted]:
-    """Take one call; raises as `accept`. A call that names nobody changes nothing."""
-    key = CohortKey(project=partner, cohort=call.cohort_id)
-    # Who stands twice in one call is what is said last.
+    """Accept one call as two pages, or none if it names nobody; raises as `accept`."""
+    key = CohortKey(project=partner, cohort=changes.cohort_id)
+    # For whoever is named twice in one call, the last change counts.
     members: dict[Identifier, bool] = {}
     skipped = {action: Counter[str]() for action in (Action.ADD, Action.REMOVE)}
-    for present, found in _identified(call):
+    for present, found in _identified(changes):
         if isinstance(found, Identifier):
             members[found] = present
         else:
@@ -56,13 +140,14 @@ def accept_changes(
     return accepted
 
 
-def _identified(call: Changes) -> Iterator[tuple[bool, Identifier | str]]:
-    for change in call.changes:
-        told = [
+def _identified(changes: CohortChanges) -> Iterator[tuple[bool, Identifier | str]]:
+    """Whether the user joins, and their identifier or the reason to skip them."""
+    for change in changes.changes:
+        users = [
             *((Kind.EXTERNAL_ID, user_id, "") for user_id in change.user_ids),
             *((Kind.DEVICE, device_id, "") for device_id in change.device_ids),
             *((Kind.ALIAS, name, label) for name, label in change.aliases),
         ]
-        for kind, value, label in told:
+        for kind, value, label in users:
             found = identify(kind, value, label)
             yield change.present, found or "no_identifier"

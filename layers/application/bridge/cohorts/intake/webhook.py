@@ -2,11 +2,49 @@
 
 from collections import Counter
 
+from bridge.authentication import admits, basic_matches
+from bridge.aws.http_api import Answer
+from bridge.braze.partner_cohorts.server import without_keys
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
+from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.ports import Ledger, PageStore, Queue
 from bridge.cohorts.rules.identifiers import Matched, Source, match_member
-from bridge.mixpanel.cohort_webhook import Postback
+from bridge.errors import MalformedInput
+from bridge.mixpanel.cohort_webhook import Postback, action_of, failure, parse, success
+from bridge.observability import Metric, count
+
+
+def answer_webhook(call: Call, sources: tuple[Source, ...]) -> Answer:
+    """Authenticate, validate and accept one call; raises as `accept`."""
+    request = call.request
+    header = request.authorization
+    if not admits(
+        call.secret,
+        lambda known: basic_matches(header, known.credentials),
+        presented=header is not None,
+    ):
+        count(Metric.UNAUTHORIZED)
+        wrong = "the user name or the password is wrong"
+        return Answer(401, failure(None, 401, wrong))
+    body = b""
+    try:
+        body = request.body()
+        postback = parse(body)
+    except MalformedInput as error:
+        # It may be a stray call of the cohort import, whose body holds keys.
+        call.quarantine_body(without_keys(request.original(), None), error)
+        return Answer(400, failure(action_of(body), 400, str(error)))
+    accepted = accept(
+        postback,
+        request.arrived_ms,
+        sources=sources,
+        ledger=call.ledger,
+        pages=call.pages,
+        queue=call.queue,
+    )
+    report(accepted)
+    return Answer(200, success(postback.action))
 
 
 def accept(
@@ -18,9 +56,10 @@ def accept(
     pages: PageStore,
     queue: Queue,
 ) -> Accepted:
-    """Take one page; `now_ms` is its arrival at the API in milliseconds.
+    """Accept one page; `now_ms` is its arrival at the API, in epoch milliseconds.
 
-    Raises `RetryableError` when the page is not yet safe: the sender has to come again.
+    Raises `RetryableError` when the page is not safe yet: the sender has to send it
+    again.
     """
     parameters = postback.parameters
     info = parameters.page_info

@@ -1,7 +1,8 @@
 """Identifies where the pushes of a route go, by a short digest."""
 
-import hashlib
 from typing import Protocol
+
+from bridge.digest import digest
 
 
 class Account(Protocol):
@@ -22,6 +23,4 @@ def fingerprint(client: Account, workspace: str, *parts: str) -> str:
     identifies it, since a key belongs to one workspace.
     """
     where = ("named", workspace) if workspace else ("key", client.account())
-    identity = (client.endpoint, *where, *parts)
-    text = "".join(f"{len(part)}:{part}" for part in identity)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return digest(client.endpoint, *where, *parts)[:12]

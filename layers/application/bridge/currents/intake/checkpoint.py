@@ -1,20 +1,20 @@
-"""How far a Currents file is loaded, kept beside the quarantine until it is done."""
+"""How far a Currents file has been loaded, stored in S3 until the file is finished."""
 
 import hashlib
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from bridge.aws.clients import answering, error_code
+from bridge.aws.clients import answering
+from bridge.aws.objects import read_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class Progress:
-    """The number of events of one file that are in the stream.
+class Checkpoint:
+    """How many events of one file are in the stream.
 
-    `version` is the file's ETag: a file that was replaced is read from its start.
+    `version` is the file's ETag: a file that was replaced is read from its start. Every
+    method raises `RetryableError` when S3 fails.
     """
 
     def __init__(self, s3: "S3Client", bucket: str, file: str, version: str) -> None:
@@ -22,29 +22,26 @@ class Progress:
         self._bucket = bucket
         name = hashlib.sha256(f"{file} {version}".encode()).hexdigest()[:32]
         self._key = f"progress/currents/{name}"
-        self._is_kept = False
+        self._exists = False
 
     def read(self) -> int:
-        """Where to go on; 0 for a file that is new. Raises `RetryableError`."""
+        """The number of events to skip; 0 for a file that has no checkpoint."""
         with answering("progress"):
-            try:
-                found = self._s3.get_object(Bucket=self._bucket, Key=self._key)
-                self._is_kept = True
-                return int(found["Body"].read())
-            except ClientError as error:
-                if error_code(error) != "NoSuchKey":
-                    raise
-        return 0
+            content = read_object(self._s3, self._bucket, self._key)
+        if content is None:
+            return 0
+        self._exists = True
+        return int(content)
 
     def save(self, position: int) -> None:
-        """Raises `RetryableError`: then what is stored is only stored again."""
+        """Store the number; if that fails, events are stored twice but none is lost."""
         with answering("progress"):
             self._s3.put_object(
                 Bucket=self._bucket, Key=self._key, Body=str(position).encode()
             )
 
     def forget(self) -> None:
-        """The file is done."""
-        if self._is_kept:
+        """Delete the checkpoint of a finished file, if there was one."""
+        if self._exists:
             with answering("progress"):
                 self._s3.delete_object(Bucket=self._bucket, Key=self._key)

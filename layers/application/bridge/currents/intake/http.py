@@ -1,67 +1,97 @@
 """Take one call of Braze's custom HTTP connector into the stream.
 
-Source: Braze docs, "Custom HTTP Connector". A single event that is answered 400 is
-dropped by Braze for good, and 401, 403 and 404 stop the connector; so a body is never
-refused for what is in it. The bad is put aside, the good goes on.
+Source: Braze docs, "Custom HTTP Connector". Braze drops a single event for good when it
+is answered 400, and 401, 403 and 404 stop the connector; so no body is refused for its
+content: what cannot be read is quarantined, and the rest is stored.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bridge.authentication import admits, bearer_matches
+from bridge.aws.http_api import Answer, Request
+from bridge.credentials import CurrentsCredentials, Secret
 from bridge.currents.decode.record import inflate, read, split
 from bridge.currents.stream.kinesis import Stream
 from bridge.currents.stream.pack import pack, too_large
 from bridge.errors import MalformedInput
-from bridge.quarantine import QuarantinedItem
+from bridge.observability import Metric, count, logger
+from bridge.quarantine import Quarantine, QuarantinedItem
 
-type QuarantineItems = Callable[[Sequence[QuarantinedItem]], None]
+
+def answer_call(
+    request: Request,
+    *,
+    secret: Secret[CurrentsCredentials],
+    stream: Stream,
+    quarantine: Quarantine,
+) -> Answer:
+    """Authenticate the caller and store the events.
+
+    Raises `RetryableError` when the events are not safe: Braze has to send them again.
+    """
+    header = request.authorization
+    if not admits(
+        secret,
+        lambda known: bearer_matches(header, known.tokens),
+        presented=header is not None,
+    ):
+        count(Metric.UNAUTHORIZED)
+        return Answer(401, {"message": "the token is wrong"})
+    body = request.original()
+    contents = sort_events(body, request.id)
+    if contents.quarantined:
+        key = quarantine.put(request.id, request.arrived, contents.quarantined)
+        count(Metric.EVENTS_QUARANTINED, len(contents.quarantined))
+        reasons = sorted({item.reason for item in contents.quarantined})
+        logger.warning("events quarantined", reasons=reasons, quarantine=key)
+    stream.put(contents.records)
+    count(Metric.CALLS_RECEIVED)
+    logger.info("call received", events=contents.events, bytes=len(body))
+    stored = {"events": contents.events, "quarantined": len(contents.quarantined)}
+    return Answer(200, {"message": "stored", **stored})
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """How many events were stored, and how many pieces put aside."""
+class Contents:
+    """The contents of one body: stream records of so many events, and the rest."""
 
-    events: int = 0
-    quarantine: int = 0
+    events: int
+    records: list[bytes]
+    quarantined: list[QuarantinedItem]
 
 
-def receive(
-    body: bytes, request: str, stream: Stream, quarantine: QuarantineItems
-) -> Received:
-    """Store the events of one body; an empty one is Braze's probe.
+def sort_events(body: bytes, request_id: str) -> Contents:
+    """Separate the events that can be stored from what must be quarantined (pure).
 
-    Raises `RetryableError` when the events are not safe: Braze has to come again.
+    A blank body is Braze's probe and contains nothing.
     """
     if not body.strip():
-        return Received()
+        return Contents(0, [], [])
     quarantined: list[QuarantinedItem] = []
 
-    def keep(original: bytes, problem: MalformedInput, at: str = "") -> None:
+    def reject(original: bytes, problem: MalformedInput, at: str = "") -> None:
         quarantined.append(
             QuarantinedItem(
                 original=original,
                 reason=problem.reason,
                 message=str(problem),
-                position=f"{request}{at}",
+                position=f"{request_id}{at}",
             )
         )
 
     events: list[bytes] = []
     try:
         for number, piece in enumerate(split(inflate(body))):
-            # One that is no JSON would spoil the record for its neighbours.
+            # A piece that is not JSON would make its whole record unreadable.
             problem = read(piece).problem
             if problem:
-                keep(piece, problem, f"/{number}")
+                reject(piece, problem, f"/{number}")
             else:
                 events.append(piece)
     except MalformedInput as error:
-        keep(body, error)
+        reject(body, error)
     too_long: list[bytes] = []
     records = list(pack(events, too_long.append))
     for number, event in enumerate(too_long):
-        keep(event, too_large(), f"/long/{number}")
-    if quarantined:
-        quarantine(quarantined)
-    stream.put(records)
-    return Received(len(events) - len(too_long), len(quarantined))
+        reject(event, too_large(), f"/long/{number}")
+    return Contents(len(events) - len(too_long), records, quarantined)

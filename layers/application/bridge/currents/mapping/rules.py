@@ -29,6 +29,7 @@ from bridge.currents.mapping.properties import (
     known_properties,
 )
 from bridge.errors import RetryableError
+from bridge.validation import describe
 
 MAX_NAME_LENGTH = 255
 """Mixpanel truncates longer names (Mixpanel docs, "Events and Properties")."""
@@ -182,11 +183,7 @@ def read_rules(content: bytes) -> Rules:
     try:
         return Rules.model_validate_json(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'the document'}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        )
-        raise RulesUnusable("rules_unusable", problems) from None
+        raise RulesUnusable("rules_unusable", describe(error, "the document")) from None
 
 
 def is_sampled(distinct_id: str, share: float) -> bool:

@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 
 
 RECORDS_PER_CALL = 500
-
-
 BYTES_PER_CALL = 4_500_000
-
+"""PutRecords' limits are 500 records and 5 MiB, partition keys included."""
 
 TRIES = 5
 
 
 class Stream:
-    """Writes records to Kinesis."""
+    """One Kinesis stream."""
 
     def __init__(
         self,
@@ -38,7 +36,7 @@ class Stream:
     def put(self, records: Iterable[bytes]) -> None:
         """Store all records; raises `RetryableError` if some are not stored.
 
-        PutRecords can fail for some records alone; these are sent again.
+        PutRecords may fail for some records only; those are sent again.
         """
         for call in by_size(records, RECORDS_PER_CALL, BYTES_PER_CALL, len):
             self._put(call)
@@ -56,7 +54,7 @@ class Stream:
                     StreamName=self._name, Records=entries
                 )
             results = zip(entries, answer["Records"], strict=True)
-            entries = [entry for entry, done in results if done.get("ErrorCode")]
+            entries = [entry for entry, result in results if result.get("ErrorCode")]
             if not entries:
                 return
         raise RetryableError("stream_throttled", "Kinesis did not take all records")

@@ -1,7 +1,7 @@
-"""Many events in one stream record, gzipped: a shard takes 1,000 records a second.
+"""Packs many events into one stream record, as a gzipped JSON array.
 
-The events' own bytes stand in a JSON array unchanged, so that what has to be put aside
-later is what Braze sent.
+A shard takes only 1,000 records a second. The events' bytes are unchanged in the array,
+so that what is quarantined later is what Braze sent.
 """
 
 import importlib
@@ -17,47 +17,49 @@ except ImportError:  # no wheel for this machine
 
 EVENTS_PER_RECORD = 5_000
 BYTES_PER_RECORD = 1_000_000
-"""Before compression: it bounds the importer's memory, and so Kinesis' 1 MiB too."""
+"""Before compression. It bounds the importer's memory, and keeps most records within
+Kinesis' 1 MiB."""
 
-MAX_RECORD = 1_048_576 - 256  # the partition key counts
+MAX_RECORD = 1_048_576 - 256
+"""Bytes; Kinesis counts the partition key as part of the record's 1 MiB."""
 
 
 def compress(content: bytes) -> bytes:
-    """Gzip at the level at which speed is cheapest; no time of day is in it."""
+    """Gzip at the fastest level, without a timestamp: equal input gives equal bytes."""
     return bytes(_gzip(content, 1, mtime=0))
 
 
-def _refuse(_: bytes) -> None:
+def _fail(_: bytes) -> None:
     raise too_large()
 
 
 def too_large() -> MalformedInput:
-    """Why an event is put aside that fits nowhere; Braze drops those above 900 KB."""
+    """Why an event that fits into no record is quarantined; Braze's limit is 900 KB."""
     return MalformedInput("too_large", "the event exceeds a Kinesis record")
 
 
 def pack(
-    events: Iterable[bytes], refused: Callable[[bytes], None] = _refuse
+    events: Iterable[bytes], reject: Callable[[bytes], None] = _fail
 ) -> Iterator[bytes]:
-    """Records of many events each; `refused` is told of an event that fits nowhere."""
+    """Records of many events each; `reject` is given each event that fits into none."""
     for chunk in chunks(events):
-        yield from records_of(chunk, refused)
+        yield from records_of(chunk, reject)
 
 
 def chunks(events: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The events of one record each, or of some if they do not compress."""
+    """The events in groups for one record, or for several if they compress badly."""
     return by_size(events, EVENTS_PER_RECORD, BYTES_PER_RECORD, len)
 
 
 def records_of(
-    chunk: Sequence[bytes], refused: Callable[[bytes], None]
+    chunk: Sequence[bytes], reject: Callable[[bytes], None]
 ) -> Iterator[bytes]:
-    """One record, or as many as it takes; the same events give the same bytes."""
+    """One record, or as many as are needed; the same events give the same records."""
     record = compress(b"[" + b",".join(chunk) + b"]")
     if len(record) <= MAX_RECORD:
         yield record
     elif len(chunk) == 1:
-        refused(chunk[0])
+        reject(chunk[0])
     else:
         for half in halves(chunk):
-            yield from records_of(half, refused)
+            yield from records_of(half, reject)

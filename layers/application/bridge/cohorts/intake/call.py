@@ -1,0 +1,53 @@
+"""What both protocols share: one call with all that answering it takes."""
+
+from dataclasses import dataclass
+
+from bridge.aws.http_api import Request
+from bridge.cohorts.intake.accept import Accepted
+from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.credentials import Secret, WebhookCredentials
+from bridge.errors import MalformedInput
+from bridge.observability import Metric, count, logger
+from bridge.quarantine import Quarantine, QuarantinedItem
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the HTTP API, the credentials that open it, and our stores."""
+
+    request: Request
+    secret: Secret[WebhookCredentials]
+    ledger: Ledger
+    pages: PageStore
+    queue: Queue
+    quarantine: Quarantine
+
+    def quarantine_body(self, original: bytes, error: MalformedInput) -> None:
+        """Quarantine a refused body, from which all keys have been struck."""
+        item = QuarantinedItem(
+            original=original,
+            reason=error.reason,
+            field=error.field,
+            message=str(error),
+            position=self.request.id,
+        )
+        key = self.quarantine.put(self.request.id, self.request.arrived, [item])
+        count(Metric.PAGES_REFUSED)
+        logger.warning("page refused", reason=error.reason, quarantine=key)
+
+
+def report(accepted: Accepted) -> None:
+    """Count and log an accepted page, without its members."""
+    skipped = accepted.skipped.total()
+    count(Metric.PAGES_ACCEPTED)
+    count(Metric.MEMBERS_RECEIVED, accepted.matched + skipped)
+    count(Metric.MEMBERS_SKIPPED, skipped)
+    logger.info(
+        "page accepted",
+        project=accepted.key.project,
+        cohort=accepted.key.cohort,
+        sync=accepted.seq,
+        repeated=accepted.repeated,
+        matched=accepted.matched,
+        skipped=dict(accepted.skipped),
+    )
