@@ -34,6 +34,7 @@ from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import PermanentError, RetryableError
 from bridge.observability import Metric, count, log_deferred, logger, observed
 from bridge.quarantine import Quarantine, QuarantinedItem
+from bridge.reasons import Reason
 from bridge.settings import CohortConsumerSettings, CohortRoute
 from bridge.transport import Transport
 
@@ -140,7 +141,7 @@ def handler(
             count(Metric.MESSAGES_DEFERRED)
             log_deferred("message deferred", error)
             # A foreign exception may quote members; it goes no further than here.
-            raise RetryableError("message_deferred") from None
+            raise RetryableError(Reason.MESSAGE_DEFERRED) from None
 
     answer = process_partial_response(event, handle, app.processor, context)
     failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}

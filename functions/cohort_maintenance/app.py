@@ -15,6 +15,7 @@ from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.maintenance import MaintenanceRun, run_maintenance
 from bridge.errors import BridgeError, RetryableError
 from bridge.observability import Metric, count, log_fault, logger, observed
+from bridge.reasons import Reason
 from bridge.settings import CohortMaintenanceSettings
 
 _LATER = "the next run catches up"
@@ -43,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         raise RetryableError(error.reason, _LATER) from None
     except Exception as error:
         log_fault("maintenance incomplete", error)
-        raise RetryableError("fault", _LATER) from None
+        raise RetryableError(Reason.FAULT, _LATER) from None
     count(Metric.PAGES_RESENT, run.resent)
     count(Metric.COHORTS_SILENT, run.silent)
     logger.info(

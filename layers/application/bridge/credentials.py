@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_va
 from bridge.aws import clients
 from bridge.errors import CredentialsRejected, RetryableError
 from bridge.observability import register_secret
+from bridge.reasons import Reason
 from bridge.validation import describe
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class BrazeCredentials(SecretModel):
         """One of the keys; raises `CredentialsRejected` if the secret lacks it."""
         key: SecretStr = getattr(self, name)
         if not key.get_secret_value():
-            raise CredentialsRejected("no_key", f"The Braze secret has no {name}")
+            raise CredentialsRejected(Reason.NO_KEY, f"The Braze secret has no {name}")
         return key.get_secret_value()
 
 
@@ -190,7 +191,7 @@ class Secret[T: SecretModel]:
             answer = self._client.get_secret_value(SecretId=self._arn)
         except (BotoCoreError, ClientError):
             raise RetryableError(
-                "secret_unavailable",
+                Reason.SECRET_UNAVAILABLE,
                 f"Secrets Manager gives no value for {self._arn}: is it set, and may "
                 "this function read it?",
             ) from None
@@ -202,7 +203,7 @@ class Secret[T: SecretModel]:
             value = self._model.model_validate_json(self._text)
         except ValidationError as error:
             raise RetryableError(
-                "secret_unusable",
+                Reason.SECRET_UNUSABLE,
                 f"The secret {self._arn} is not usable: {describe(error)}",
             ) from None
         _register(value)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from bridge.aws.clients import answering
 from bridge.errors import MalformedInput, PermanentError
+from bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,7 +74,7 @@ def from_lines(content: bytes) -> Iterator[QuarantinedItem]:
             values["key"] = tuple(values["key"]) if values.get("key") else None
             yield QuarantinedItem(**values)
         except (ValueError, TypeError, KeyError, binascii.Error):
-            raise MalformedInput("quarantine_line", f"line {number}") from None
+            raise MalformedInput(Reason.QUARANTINE_LINE, f"line {number}") from None
 
 
 class Quarantine:

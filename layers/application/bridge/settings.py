@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from bridge.errors import BridgeError
+from bridge.reasons import Reason
 from bridge.validation import problems
 
 
@@ -147,7 +148,7 @@ class Settings(BaseModel):
             wrong = "; ".join(
                 f"{field.upper()}: {message}" for field, message in problems(error)
             )
-            raise SettingsError("settings", f"environment: {wrong}") from None
+            raise SettingsError(Reason.SETTINGS, f"environment: {wrong}") from None
 
 
 class CohortWebhookSettings(Settings):

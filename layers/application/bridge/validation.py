@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 
 class Problem(NamedTuple):
@@ -50,22 +51,22 @@ def load_object(body: bytes) -> dict[str, Any]:
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError:
-        raise MalformedInput("not_utf8", "the body is not UTF-8 text") from None
+        raise MalformedInput(Reason.NOT_UTF8, "the body is not UTF-8 text") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise MalformedInput(
-            "not_json", f"the body is not JSON: {error.msg} at {where}"
+            Reason.NOT_JSON, f"the body is not JSON: {error.msg} at {where}"
         ) from None
     except RecursionError:
-        raise MalformedInput("too_deep", "the body is nested too deeply") from None
+        raise MalformedInput(Reason.TOO_DEEP, "the body is nested too deeply") from None
     except ValueError:
         raise MalformedInput(
-            "not_json",
+            Reason.NOT_JSON,
             "the body is not JSON that we take: a key occurs twice, a number is too "
             "long, or NaN or Infinity is used",
         ) from None
     if not isinstance(data, dict):
-        raise MalformedInput("not_an_object", "the body must be a JSON object")
+        raise MalformedInput(Reason.NOT_AN_OBJECT, "the body must be a JSON object")
     return data
 
 

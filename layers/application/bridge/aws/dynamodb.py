@@ -14,6 +14,7 @@ from bridge.aws.attribute_values import deserialize, serialize
 from bridge.aws.clients import answering, error_code
 from bridge.chunking import by_count
 from bridge.errors import RetryableError
+from bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -142,7 +143,7 @@ class Table:
                 if not waiting:
                     break
             else:
-                raise RetryableError("ledger_throttled", "the ledger is throttled")
+                raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
         return items
 
     def query(self, pk: str, after: str, limit: int) -> list[Item]:
@@ -199,7 +200,7 @@ class Table:
                 if not waiting:
                     break
             else:
-                raise RetryableError("ledger_throttled", "the ledger is throttled")
+                raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
 
     def update(self, update: Update) -> bool:
         """Make one update; False if its condition does not hold."""
@@ -217,7 +218,9 @@ class Table:
                     return True
             # A transaction is registering a page of the same sync; it will soon end.
             self._sleep(0.02 * 2**attempt)
-        raise RetryableError("ledger_contention", "an item is always being written")
+        raise RetryableError(
+            Reason.LEDGER_CONTENTION, "an item is always being written"
+        )
 
     def transact(self, updates: Iterable[Update]) -> bool:
         """Make all updates or none; False if another writer was faster."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from bridge.errors import BridgeError, MalformedInput
 from bridge.observability import Metric, count, log_fault, logger
+from bridge.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Request:
                 return base64.b64decode(self.encoded, validate=True)
             return self.encoded.encode()
         except (binascii.Error, UnicodeEncodeError):
-            raise MalformedInput("body", "the body cannot be decoded") from None
+            raise MalformedInput(Reason.BODY, "the body cannot be decoded") from None
 
     def original(self) -> bytes:
         """The bytes of the body or, if they cannot be decoded, the encoded text."""

@@ -12,6 +12,7 @@ from bridge.braze.partner_cohorts import requests
 from bridge.braze.users_track import TrackReply, read_export, read_reply
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import CredentialsRejected, RetryableError
+from bridge.reasons import Reason
 from bridge.transport import Reply, Transport
 
 HEADERS = {
@@ -103,7 +104,7 @@ class BrazeClient(_Client):
             bearer = f"Bearer {credentials.need(self.key)}".encode("latin-1")
         except UnicodeEncodeError:
             raise RetryableError(
-                "secret_unusable", "the Braze REST key holds odd characters"
+                Reason.SECRET_UNUSABLE, "the Braze REST key holds odd characters"
             ) from None
         return {"Authorization": bearer.decode("latin-1")}, body
 

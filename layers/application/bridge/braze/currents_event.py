@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 _RECORD_NAME = re.compile(r"^dataexport\.\w+\.inner\.(?P<type>.+)$")
 _EVENT_TYPE = re.compile(r"(?:^|/)event_type=(?P<type>[^/]+)/")
@@ -51,12 +52,12 @@ _NONE: Json = {}
 def read_event(event: object) -> CurrentsEvent:
     """Read an event of either form; raises `MalformedInput` naming the field."""
     if not isinstance(event, dict):
-        raise MalformedInput("not_an_object", "an event must be a JSON object")
+        raise MalformedInput(Reason.NOT_AN_OBJECT, "an event must be a JSON object")
     get = event.get
     event_type = get("event_type")
     if not isinstance(event_type, str) or not event_type:
         raise MalformedInput(
-            "no_event_type", "the event has no event_type", field="event_type"
+            Reason.NO_EVENT_TYPE, "the event has no event_type", field="event_type"
         )
     properties = get("properties")
     is_flat = not ("user" in event or isinstance(properties, dict))
@@ -67,7 +68,9 @@ def read_event(event: object) -> CurrentsEvent:
         properties = _NONE
     if not isinstance(user, dict) or not isinstance(properties, dict):
         field = "properties" if isinstance(user, dict) else "user"
-        raise MalformedInput("not_an_object", f"{field} must be an object", field=field)
+        raise MalformedInput(
+            Reason.NOT_AN_OBJECT, f"{field} must be an object", field=field
+        )
     others = _NONE
     if not is_flat and not (
         NESTED_KEYS.issuperset(event) and USER_KEYS.issuperset(user)
@@ -99,5 +102,7 @@ def event_type_of(key: str, record_name: str) -> str:
     by_name = _RECORD_NAME.match(record_name)
     named = by_key or by_name
     if not named:
-        raise MalformedInput("no_event_type", "neither key nor schema names a type")
+        raise MalformedInput(
+            Reason.NO_EVENT_TYPE, "neither key nor schema names a type"
+        )
     return named["type"]

@@ -14,6 +14,7 @@ from bridge.errors import (
     RetryableError,
     TooLarge,
 )
+from bridge.reasons import Reason
 from bridge.transport import Reply
 
 OBJECTS_PER_CALL = 75
@@ -67,14 +68,16 @@ def read_reply(
     if 200 <= reply.status < 300:
         message = body.get("message") or body.get("error")
         if isinstance(message, str) and message not in ACCEPTING_MESSAGES:
-            raise RetryableError("braze_message", "Braze answered 2xx with a failure")
+            raise RetryableError(
+                Reason.BRAZE_MESSAGE, "Braze answered 2xx with a failure"
+            )
         return track_reply
     if reply.status == 413 or body.get("message") == "Max Input Length Exceeded":
-        raise TooLarge("braze_too_large", "Braze rejects the size of the request")
+        raise TooLarge(Reason.BRAZE_TOO_LARGE, "Braze rejects the size of the request")
     if reply.status == 400 and track_reply.rejected and not track_reply.vague:
         return track_reply
     if reply.status == 400:
-        raise Rejected("braze_400", "Braze rejects the request (status 400)")
+        raise Rejected(Reason.BRAZE_400, "Braze rejects the request (status 400)")
     raise RetryableError(
         f"braze_{reply.status}", f"Braze answered with status {reply.status}"
     )
@@ -108,7 +111,7 @@ def _code(kind: object) -> str:
     """Braze's error code, fit for a metric; a fixed one if Braze sent a sentence."""
     text = kind if isinstance(kind, str) else ""
     is_code = text.isupper() and text.replace("_", "").isalnum() and len(text) <= 60
-    return f"braze_{text.lower()}" if is_code else "braze_rejected"
+    return f"braze_{text.lower()}" if is_code else Reason.BRAZE_REJECTED
 
 
 def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:
@@ -116,5 +119,5 @@ def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:
     read_reply(reply, 0)
     users = _body(reply.body).get("users")
     if not isinstance(users, list):
-        raise RetryableError("braze_export", "Braze answered without users")
+        raise RetryableError(Reason.BRAZE_EXPORT, "Braze answered without users")
     return [user for user in users if isinstance(user, dict)]

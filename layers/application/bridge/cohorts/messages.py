@@ -13,6 +13,7 @@ from bridge.cohorts.rules.model import RegisteredPage
 from bridge.digest import digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
+from bridge.reasons import Reason
 
 MAX_PLACE = 200
 """Characters; a sort key of DynamoDB and a key of S3 have a thousand for all."""
@@ -141,7 +142,7 @@ def read(text: str) -> Message:
     try:
         return _adapter.validate_json(text)
     except ValidationError:
-        raise MalformedInput("message", "the message is not one of ours") from None
+        raise MalformedInput(Reason.MESSAGE, "the message is not one of ours") from None
 
 
 def write(message: Message) -> str:

@@ -4,6 +4,7 @@ import json
 
 from bridge.cohorts.rules.identifiers import Identifier, Matched
 from bridge.errors import PermanentError
+from bridge.reasons import Reason
 
 
 def write_page(members: list[Matched]) -> bytes:
@@ -20,4 +21,6 @@ def read_page(content: bytes) -> list[Matched]:
             for distinct_id, key in json.loads(content)
         ]
     except (ValueError, TypeError):
-        raise PermanentError("page_unreadable", "a stored page is damaged") from None
+        raise PermanentError(
+            Reason.PAGE_UNREADABLE, "a stored page is damaged"
+        ) from None

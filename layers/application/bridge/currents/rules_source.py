@@ -14,6 +14,7 @@ from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.mapping.rules import Rules, RulesUnusable, read_rules
 from bridge.currents.mapping.transform import Mapper
 from bridge.observability import Metric, count
+from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RulesFile:
             content = read_object(self._s3, self._bucket, self._key)
         if content is None:
             text = f"there is no s3://{self._bucket}/{self._key}"
-            raise RulesUnusable("rules_missing", text)
+            raise RulesUnusable(Reason.RULES_MISSING, text)
         return read_rules(content)
 
 
@@ -92,7 +93,7 @@ def hashing_key(rules: Rules | None, secret: Secret[MixpanelCredentials]) -> str
     key = secret.get().hmac_key.get_secret_value()
     if len(key) < MIN_KEY_LENGTH:
         raise RulesUnusable(
-            "rules_unusable",
+            Reason.RULES_UNUSABLE,
             "hash_properties, personal: hashing needs an hmac_key of at least "
             f"{MIN_KEY_LENGTH} characters in the Mixpanel secret",
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.errors import CredentialsRejected, RetryableError
 from bridge.mixpanel.import_api import ImportReply, read_reply, write_body
+from bridge.reasons import Reason
 from bridge.transport import Reply, RetryPolicy, Transport
 
 POLICY = RetryPolicy(attempts=6, base=2.0, ceiling=60.0, jitter=(1.0, 5.0))
@@ -49,7 +50,7 @@ class MixpanelClient:
             "".join(login).encode("latin-1")
         except UnicodeEncodeError:
             raise RetryableError(
-                "secret_unusable", "the Mixpanel login holds odd characters"
+                Reason.SECRET_UNUSABLE, "the Mixpanel login holds odd characters"
             ) from None
         return self._transport.post(
             "/import",

@@ -22,6 +22,7 @@ from pydantic import (
 
 from bridge import validation
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 MEMBERS_PER_CALL = 1000
 """Mixpanel's page size; a longer page is accepted too."""
@@ -133,7 +134,9 @@ def parse(body: bytes) -> Postback:
         return Postback.model_validate(data)
     except ValidationError as error:
         field, message = validation.problems(error)[0]
-        raise MalformedInput("envelope", f"{field}: {message}", field=field) from None
+        raise MalformedInput(
+            Reason.ENVELOPE, f"{field}: {message}", field=field
+        ) from None
 
 
 def action_of(body: bytes) -> str | None:

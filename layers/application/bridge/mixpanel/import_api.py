@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from bridge.errors import CredentialsRejected, RetryableError, TooLarge
+from bridge.reasons import Reason
 from bridge.transport import Reply
 
 EVENTS_PER_CALL = 2_000
@@ -53,7 +54,9 @@ def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
     Raises `CredentialsRejected`, `TooLarge` or `RetryableError`.
     """
     if reply.status == 413:
-        raise TooLarge("mixpanel_too_large", "Mixpanel rejects the size of the request")
+        raise TooLarge(
+            Reason.MIXPANEL_TOO_LARGE, "Mixpanel rejects the size of the request"
+        )
     body = _body(reply.body)
     # A 403 in HTML comes from a proxy at the edge and says nothing about the login.
     if reply.status == 401 or (reply.status in {403, 404} and body):
@@ -87,7 +90,9 @@ def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
     """
     imported = body.get("num_records_imported")
     if not _is_count(imported):
-        raise RetryableError("mixpanel_unclear", "Mixpanel's 200 has no usable count")
+        raise RetryableError(
+            Reason.MIXPANEL_UNCLEAR, "Mixpanel's 200 has no usable count"
+        )
     return ImportReply(vague=imported < sent)
 
 

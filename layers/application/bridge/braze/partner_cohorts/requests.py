@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bridge.braze.users_track import read_reply as read_track_reply
 from bridge.errors import Rejected
+from bridge.reasons import Reason
 from bridge.transport import Reply
 
 type Json = dict[str, object]
@@ -62,4 +63,4 @@ def read_reply(reply: Reply) -> None:
     body that names no failure is one.
     """
     if read_track_reply(reply, 0, "the partner key, the data import key").vague:
-        raise Rejected("braze_rejected", "Braze rejects a part of the call")
+        raise Rejected(Reason.BRAZE_REJECTED, "Braze rejects a part of the call")

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 IDS_PER_CALL = 1000
 """Identifiers of all kinds, over all changes of one call."""
@@ -124,11 +125,13 @@ def read_naming(data: Json) -> Naming:
     cohort_id = _cohort_id(data)
     name = data.get("name")
     if not (isinstance(name, str) and name.strip() and _is_text(name)):
-        raise MalformedInput("name", WRONG_NAME, field="name")
+        raise MalformedInput(Reason.NAME, WRONG_NAME, field="name")
     try:
         datetime.fromisoformat(data.get("created_at") or "")
     except (TypeError, ValueError):
-        raise MalformedInput("created_at", WRONG_TIME, field="created_at") from None
+        raise MalformedInput(
+            Reason.CREATED_AT, WRONG_TIME, field="created_at"
+        ) from None
     return Naming(cohort_id, name[:MAX_NAME])
 
 
@@ -144,7 +147,7 @@ def read_changes(data: Json) -> CohortChanges:
         for each in changes
     )
     if ids > IDS_PER_CALL:
-        raise MalformedInput("too_many_ids", TOO_MANY, field="cohort_changes")
+        raise MalformedInput(Reason.TOO_MANY_IDS, TOO_MANY, field="cohort_changes")
     return CohortChanges(cohort_id, changes)
 
 
@@ -152,7 +155,7 @@ def _cohort_id(data: Json) -> str:
     value = data.get("cohort_id")
     if isinstance(value, str) and 0 < len(value) <= MAX_COHORT_ID and _is_text(value):
         return value
-    raise MalformedInput("cohort_id", WRONG_COHORT, field="cohort_id")
+    raise MalformedInput(Reason.COHORT_ID, WRONG_COHORT, field="cohort_id")
 
 
 def _cohort_change(value: object) -> CohortChange:
@@ -197,4 +200,4 @@ def _is_text(value: str) -> bool:
 
 
 def _wrong_changes() -> MalformedInput:
-    return MalformedInput("cohort_changes", WRONG_CHANGES, field="cohort_changes")
+    return MalformedInput(Reason.COHORT_CHANGES, WRONG_CHANGES, field="cohort_changes")

@@ -9,6 +9,7 @@ from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import read_page
 from bridge.cohorts.rules.identifiers import Matched
 from bridge.errors import PermanentError
+from bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,7 +34,9 @@ class S3PageStore:
         with answering("page_store"):
             content = read_object(self._s3, self._bucket, _path(key, digest))
         if content is None:
-            raise PermanentError("page_expired", "the members of the page are gone")
+            raise PermanentError(
+                Reason.PAGE_EXPIRED, "the members of the page are gone"
+            )
         return read_page(content)
 
 

@@ -12,6 +12,7 @@ from bridge.cohorts.messages import (
 from bridge.cohorts.rules.commit import MAX_ABORTS, Resolution, resolve
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import RetryableError
+from bridge.reasons import Reason
 
 COMMIT_TRIES = 8
 """The webhook writes to the cohort meanwhile; the loser of a race reads again."""
@@ -42,7 +43,7 @@ def commit(
         written = context.ledger.advance(key, cohort, resolution)
         if written and len(resolution.newly_aborted) < MAX_ABORTS:
             return resolution
-    raise RetryableError("ledger_contention", "the cohort changes all the time")
+    raise RetryableError(Reason.LEDGER_CONTENTION, "the cohort changes all the time")
 
 
 def _following(key: CohortKey, cohort: Cohort, resolution: Resolution) -> list[Message]:

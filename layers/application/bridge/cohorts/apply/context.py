@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bridge.cohorts.messages import Message
 from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
 from bridge.errors import RetryableError
+from bridge.reasons import Reason
 
 SECONDS_FOR_A_STEP = 20.0
 """No step begins with less time than this; the rest is deferred."""
@@ -57,7 +58,7 @@ class Context:
     def need_time(self) -> None:
         """Raises `RetryableError` when no further step fits."""
         if not self.has_time():
-            raise RetryableError("out_of_time", "the rest follows in the next run")
+            raise RetryableError(Reason.OUT_OF_TIME, "the rest follows in the next run")
 
 
 @dataclass(slots=True)

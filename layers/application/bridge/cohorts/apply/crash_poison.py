@@ -15,6 +15,7 @@ from bridge.cohorts.ports import PageProgress
 from bridge.cohorts.rules.identifiers import Matched
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.errors import BridgeError
+from bridge.reasons import Reason
 
 SUSPECT_RECEIPTS = 4
 """A page that was received this often is suspected of crashing its process."""
@@ -70,5 +71,5 @@ def _quarantine(work: PageWork, user: User, number: int) -> None:
             "reassert": True,
         }
     )
-    context.quarantine(alone, "crash_poison")
-    work.applied.rejected["crash_poison"] += 1
+    context.quarantine(alone, Reason.CRASH_POISON)
+    work.applied.rejected[Reason.CRASH_POISON] += 1

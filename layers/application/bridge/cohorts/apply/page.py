@@ -15,6 +15,7 @@ from bridge.cohorts.rules.identifiers import Identifier, Matched
 from bridge.cohorts.rules.membership import Member, prune, record_version
 from bridge.cohorts.rules.model import Cohort, Sync
 from bridge.errors import BridgeError, PermanentError, RetryableError
+from bridge.reasons import Reason
 
 MAX_PROFILE_BYTES = 200_000
 """Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
@@ -74,7 +75,7 @@ class PageWork:
             if distinct_id not in profiles:
                 size += _size(distinct_id)
                 if size > MAX_PROFILE_BYTES:
-                    self.applied.skipped["shared_identifier"] += 1
+                    self.applied.skipped[Reason.SHARED_IDENTIFIER] += 1
                     continue
             versions, pairs = record_version(
                 profiles.get(distinct_id, {}), message.seq, message.action.present
@@ -162,7 +163,7 @@ def _sync(context: Context, cohort: Cohort, message: PageMessage) -> Sync:
             return sync
     found = context.ledger.sync(message.key, message.seq)
     if found is None:
-        raise PermanentError("sync_unknown", "the ledger holds no such sync")
+        raise PermanentError(Reason.SYNC_UNKNOWN, "the ledger holds no such sync")
     return found
 
 

@@ -17,6 +17,7 @@ from bridge.cohorts.rules.model import Page, RegisteredPage
 from bridge.cohorts.rules.placement import Placement, failed_run_until, inherited, place
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Action
+from bridge.reasons import Reason
 
 REGISTER_TRIES = 8
 """Parallel pages of one session race to open its sync; the losers try again."""
@@ -113,7 +114,9 @@ def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Fou
         )
         if ledger.register(cohort, registration):
             return _Found(seq, repeats=False, restarts=restarts)
-    raise RetryableError("ledger_contention", "too many pages at once for one cohort")
+    raise RetryableError(
+        Reason.LEDGER_CONTENTION, "too many pages at once for one cohort"
+    )
 
 
 def _inherit(

@@ -21,6 +21,7 @@ from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 from bridge.observability import Metric, count, logger
+from bridge.reasons import Reason
 from bridge.validation import load_object
 
 ROUTES = "POST /partners/"
@@ -81,7 +82,7 @@ def _accept(call: Call, data: dict[str, Any]) -> None:
     request = call.request
     partner = request.path_parameters.get("partner", "")
     if not 0 < len(partner) <= MAX_PARTNER:
-        raise MalformedInput("partner", "the partner's name is too long")
+        raise MalformedInput(Reason.PARTNER, "the partner's name is too long")
     if not request.route.endswith("/users"):
         naming = server.read_naming(data)
         accept_naming(partner, naming, ledger=call.ledger)
@@ -150,4 +151,4 @@ def _identified(changes: CohortChanges) -> Iterator[tuple[bool, Identifier | str
         ]
         for kind, value, label in users:
             found = identify(kind, value, label)
-            yield change.present, found or "no_identifier"
+            yield change.present, found or Reason.NO_IDENTIFIER

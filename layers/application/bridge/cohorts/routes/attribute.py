@@ -22,6 +22,7 @@ from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import Reasons, send_halving
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import Rejected
+from bridge.reasons import Reason
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 MAX_VALUE_LENGTH = 255
@@ -63,7 +64,7 @@ class AttributeRoute(Route):
         reasons: Reasons = [None] * len(changes)
         attribute = self._attribute(cohort)
         if attribute in RESERVED_ATTRIBUTES:
-            return ["reserved_attribute"] * len(changes)
+            return [Reason.RESERVED_ATTRIBUTE] * len(changes)
         objects: list[tuple[int, Object]] = []
         for position, (identifier, present) in enumerate(changes):
             user = self._user(identifier)

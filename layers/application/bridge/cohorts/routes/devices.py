@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from bridge.braze.client import BrazeClient
+from bridge.reasons import Reason
 
 ANONYMOUS_SECONDS = 900.0
 OTHER_SECONDS = 300.0
@@ -47,9 +48,9 @@ class Devices:
 def _look_up(braze: BrazeClient, device: str) -> tuple[str, str]:
     found = braze.find_device(device)
     if any(user.get("external_id") for user in found):
-        return "", "device_identified"
+        return "", Reason.DEVICE_IDENTIFIED
     for user in found:
         braze_id = user.get("braze_id")
         if isinstance(braze_id, str) and braze_id:
             return braze_id, ""
-    return "", "device_unknown"
+    return "", Reason.DEVICE_UNKNOWN

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from bridge.braze.users_track import TrackReply
 from bridge.chunking import halves
 from bridge.errors import Rejected
+from bridge.reasons import Reason
 
 type Reasons = list[str | None]
 """Per change None, or the reason for which Braze rejects it."""
@@ -35,6 +36,6 @@ def send_halving[T](
             send_halving(half, send, reasons)
         return
     if reply.vague:
-        reasons[batch[0][0]] = "braze_rejected"
+        reasons[batch[0][0]] = Reason.BRAZE_REJECTED
     for index, reason in reply.rejected.items():
         reasons[batch[index][0]] = reason

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from bridge.errors import BridgeError
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX, is_placeholder
+from bridge.reasons import Reason
 
 MAX_EXTERNAL_ID_BYTES = 987
 MAX_ALIAS_BYTES = 236
@@ -101,7 +102,7 @@ def _source(entry: str) -> Source:
     named = kind in kinds and equals and name
     if not named or (kinds[kind] is Kind.ALIAS) != bool(label):
         raise IdentifiersError(
-            "identifiers",
+            Reason.IDENTIFIERS,
             f"IDENTIFIERS: {entry!r} is not external_id=PROPERTY, "
             "alias:LABEL=PROPERTY or device=PROPERTY",
         )
@@ -114,8 +115,8 @@ def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipp
     The reason of a `Skipped` is the last one met in the list.
     """
     if not isinstance(member, Mapping):
-        return Skipped("not_an_object")
-    reason = "no_identifier"
+        return Skipped(Reason.NOT_AN_OBJECT)
+    reason: str = Reason.NO_IDENTIFIER
     for source in sources:
         value = member.get(source.property)
         found = identify(source.kind, value, source.label)
@@ -132,20 +133,20 @@ def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | N
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        return "not_text"
+        return Reason.NOT_TEXT
     if kind is not Kind.ALIAS and value.startswith(DEVICE_PREFIX):
         # Simplified id merge: an anonymous profile's distinct id is its device.
         kind, value = Kind.DEVICE, value.removeprefix(DEVICE_PREFIX)
     if is_placeholder(value):
-        return "placeholder_identifier"
+        return Reason.PLACEHOLDER_IDENTIFIER
     limit = MAX_ALIAS_BYTES if kind is Kind.ALIAS else MAX_EXTERNAL_ID_BYTES
     label = label if kind is Kind.ALIAS else ""
     try:
         length, label_length = len(value.encode()), len(label.encode())
     except UnicodeEncodeError:
-        return "invalid_text"
+        return Reason.INVALID_TEXT
     if length > limit or label_length > MAX_ALIAS_BYTES:
-        return "identifier_too_long"
+        return Reason.IDENTIFIER_TOO_LONG
     return Identifier(kind, value, label)
 
 

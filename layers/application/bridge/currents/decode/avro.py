@@ -17,6 +17,7 @@ from fastavro import block_reader, schemaless_reader
 from bridge.braze.currents_event import event_type_of
 from bridge.currents.decode.avro_schema import check_schema
 from bridge.errors import BridgeError, MalformedInput
+from bridge.reasons import Reason
 
 MAGIC = b"Obj\x01"
 CODECS = frozenset({"null", "deflate", "snappy"})
@@ -52,7 +53,7 @@ def read_events(key: str, content: IO[bytes]) -> Iterator[dict[str, Any]]:
         if type(error).__module__.startswith(("botocore", "urllib3")):
             raise
         # fastavro has no error of its own: damage raises whatever it leads to.
-        raise MalformedInput("bad_avro", "the Avro container is damaged") from None
+        raise MalformedInput(Reason.BAD_AVRO, "the Avro container is damaged") from None
 
 
 def to_json(event: dict[str, Any]) -> bytes:
@@ -60,7 +61,9 @@ def to_json(event: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(event, default=_text)
     except (TypeError, RecursionError):
-        raise MalformedInput("bad_avro", "a record cannot be written as JSON") from None
+        raise MalformedInput(
+            Reason.BAD_AVRO, "a record cannot be written as JSON"
+        ) from None
 
 
 def check_size(content: bytes, limit: int) -> None:
@@ -103,7 +106,7 @@ class _Rewindable:
             self._beyond_head += len(rest)
             return head + rest
         if not 0 <= size <= MAX_HEADER - self._head.tell():
-            raise MalformedInput("bad_avro", "the header is too long")
+            raise MalformedInput(Reason.BAD_AVRO, "the header is too long")
         part = self._content.read(size)
         self._head.write(part)
         return part
@@ -128,20 +131,20 @@ def _checked(content: IO[bytes]) -> Any:
 def _records(block: Any) -> Iterator[dict[str, Any]]:
     # Any number of records can take no bytes at all, and would never end.
     if block.num_records > len(block.bytes_.getbuffer()):
-        raise MalformedInput("bad_avro", "a block has more records than bytes")
+        raise MalformedInput(Reason.BAD_AVRO, "a block has more records than bytes")
     for record in block:
         if not isinstance(record, dict):
-            raise MalformedInput("bad_avro", "the Avro file does not hold records")
+            raise MalformedInput(Reason.BAD_AVRO, "the Avro file does not hold records")
         yield record
 
 
 def _reject_size(limit: int) -> None:
-    raise MalformedInput("too_large", f"inflates to over {limit} bytes")
+    raise MalformedInput(Reason.TOO_LARGE, f"inflates to over {limit} bytes")
 
 
 def _inflated_size(codec: str, block: bytes, limit: int) -> int:
     if codec not in CODECS:
-        raise MalformedInput("bad_avro", "Currents writes no such codec")
+        raise MalformedInput(Reason.BAD_AVRO, "Currents writes no such codec")
     if codec == "deflate":
         stream, size = zlib.decompressobj(-15), 0
         while size <= limit and (part := stream.decompress(block, _STEP)):

@@ -9,6 +9,7 @@ import json
 from typing import Any, NamedTuple
 
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 MAX_DEPTH = 32
 """Levels of nesting, references followed; an event of Braze's has three."""
@@ -92,4 +93,4 @@ def _last(name: str) -> str:
 
 
 def _unsafe(why: str) -> MalformedInput:
-    return MalformedInput("bad_avro", f"the schema {why}")
+    return MalformedInput(Reason.BAD_AVRO, f"the schema {why}")

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 _DIGEST = 16
@@ -62,4 +63,4 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _damaged() -> MalformedInput:
-    return MalformedInput("bad_aggregate", "the aggregated record is damaged")
+    return MalformedInput(Reason.BAD_AGGREGATE, "the aggregated record is damaged")

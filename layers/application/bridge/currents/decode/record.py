@@ -19,6 +19,7 @@ import orjson
 from bridge.currents.decode import kpl
 from bridge.currents.decode.salvage import pieces_of
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 try:
     _gzip_file = importlib.import_module("isal.igzip").IGzipFile
@@ -120,11 +121,11 @@ def inflate(data: bytes) -> bytes:
                 size += len(part)
                 if size > MAX_INFLATED:
                     raise MalformedInput(
-                        "too_large", f"inflates to over {MAX_INFLATED} bytes"
+                        Reason.TOO_LARGE, f"inflates to over {MAX_INFLATED} bytes"
                     )
                 parts.append(part)
     except (OSError, EOFError, zlib.error, _damage):
-        raise MalformedInput("bad_gzip", "the gzip stream is damaged") from None
+        raise MalformedInput(Reason.BAD_GZIP, "the gzip stream is damaged") from None
     return b"".join(parts)
 
 
@@ -135,9 +136,11 @@ def split(content: bytes) -> Iterable[bytes]:
     """
     content = content.removeprefix(_BOM).strip()
     if not content:
-        raise MalformedInput("empty", "there are no bytes")
+        raise MalformedInput(Reason.EMPTY, "there are no bytes")
     if content[:1] not in {b"[", b"{"}:
-        raise MalformedInput("not_json", "the record is neither JSON nor Avro nor gzip")
+        raise MalformedInput(
+            Reason.NOT_JSON, "the record is neither JSON nor Avro nor gzip"
+        )
     if content.count(b",") + content.count(b"\n") > MAX_SEPARATORS:
         raise _too_many()
     whole = _split_whole(content)
@@ -149,7 +152,7 @@ def split(content: bytes) -> Iterable[bytes]:
 
 
 def _too_many() -> MalformedInput:
-    return MalformedInput("too_many", f"holds more than {MAX_EVENTS} events")
+    return MalformedInput(Reason.TOO_MANY, f"holds more than {MAX_EVENTS} events")
 
 
 def _split_whole(content: bytes) -> list[bytes] | None:
@@ -171,7 +174,7 @@ def read(raw: bytes) -> Decoded:
     try:
         event = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return Decoded(raw, problem=MalformedInput("not_json", "not JSON"))
+        return Decoded(raw, problem=MalformedInput(Reason.NOT_JSON, "not JSON"))
     return Decoded(raw, event)
 
 

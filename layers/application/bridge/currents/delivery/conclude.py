@@ -9,6 +9,7 @@ from bridge.currents.delivery.outcome import Outcome
 from bridge.errors import CredentialsRejected, RetryableError
 from bridge.observability import Metric, count, logger, plain_name
 from bridge.quarantine import Quarantine
+from bridge.reasons import Reason
 
 SECONDS_FOR_QUARANTINE = 6.0
 """Left by delivery for the quarantine: calls to Mixpanel end before."""
@@ -48,7 +49,9 @@ def write_quarantine(
     for written, number in enumerate(sorted(outcome.quarantined)):
         # The first is always written, so that every invocation makes progress.
         if written and time_left() < SECONDS_FOR_ANSWER:
-            late = RetryableError("out_of_time", "the rest is quarantined next time")
+            late = RetryableError(
+                Reason.OUT_OF_TIME, "the rest is quarantined next time"
+            )
             outcome.defer(number, late)
             return
         record = records[number]
@@ -74,7 +77,7 @@ def report(outcome: Outcome, drift: DriftLog) -> None:
     if error := outcome.error:
         if isinstance(error, CredentialsRejected):
             count(Metric.CREDENTIALS_REJECTED)
-        if error.reason == "mass_rejection":
+        if error.reason == Reason.MASS_REJECTION:
             count(Metric.MASS_REJECTIONS)
         logger.warning("batch deferred", reason=error.reason, why=str(error))
     drift.add(outcome.drift)
@@ -84,4 +87,6 @@ def require_closed(accounts: Accounts) -> None:
     """Raise `RetryableError` if an event was lost or counted twice."""
     if not accounts.closed:
         count(Metric.ACCOUNTS_UNBALANCED)
-        raise RetryableError("accounts", "events received and accounted for differ")
+        raise RetryableError(
+            Reason.ACCOUNTS, "events received and accounted for differ"
+        )

@@ -25,6 +25,7 @@ from bridge.currents.mapping.shared_ids import Earlier
 from bridge.currents.mapping.transform import Mapper
 from bridge.errors import MalformedInput, RetryableError
 from bridge.mixpanel.import_api import Failure
+from bridge.reasons import Reason
 
 RECORDS_PER_TIME_CHECK = 50
 """The clock is read once in so many records."""
@@ -34,7 +35,7 @@ class OutOfTime(RetryableError):
     """Everything before `record` is finished; that record and the rest is deferred."""
 
     def __init__(self, record: int) -> None:
-        super().__init__("out_of_time", "the rest follows in the next run")
+        super().__init__(Reason.OUT_OF_TIME, "the rest follows in the next run")
         self.record = record
 
 

@@ -17,8 +17,9 @@ from bridge.errors import MalformedInput
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
 from bridge.observability import log_fault
 from bridge.quarantine import Key
+from bridge.reasons import Reason
 
-FAULT = "fault"
+FAULT = Reason.FAULT
 """The reason of an event on which our own code failed."""
 
 
@@ -54,11 +55,13 @@ def prepare(
     except MalformedInput:
         raise
     except orjson.JSONEncodeError:
-        raise MalformedInput("not_text", "a value is no valid text") from None
+        raise MalformedInput(Reason.NOT_TEXT, "a value is no valid text") from None
     except Exception as error:  # noqa: BLE001 - see above
         raise _fault(error) from None
     if len(line) >= BYTES_PER_EVENT:
-        raise MalformedInput("too_large", f"Mixpanel takes less than {BYTES_PER_EVENT}")
+        raise MalformedInput(
+            Reason.TOO_LARGE, f"Mixpanel takes less than {BYTES_PER_EVENT}"
+        )
     return line, result
 
 

@@ -12,11 +12,12 @@ from bridge.currents.delivery.warm_state import WarmState
 from bridge.errors import RetryableError, TooLarge
 from bridge.mixpanel.import_api import EVENTS_PER_CALL, Failure, ImportReply
 from bridge.observability import plain_name
+from bridge.reasons import Reason
 
 SECONDS_FOR_A_CALL = 15.0
 """Once a call has succeeded, no other begins with less time than this."""
 
-REJECTED = "rejected"
+REJECTED = Reason.REJECTED
 """The reason of an event that Mixpanel rejects."""
 
 
@@ -100,7 +101,9 @@ class Sender:
         while sizes:
             # The first call is made however short the time, or no run would progress.
             if self._has_sent and self._time_left() < SECONDS_FOR_A_CALL:
-                raise RetryableError("out_of_time", "the rest follows in the next run")
+                raise RetryableError(
+                    Reason.OUT_OF_TIME, "the rest follows in the next run"
+                )
             size = sizes.pop()
             rejected = self._send([line for line, _, _, _ in self.pending[:size]])
             if rejected is None:
@@ -180,7 +183,7 @@ class Sender:
             )
             ((most_common, _),) = fields.most_common(1)
             raise BreakerOpen(
-                "mass_rejection",
+                Reason.MASS_REJECTION,
                 f"events of {breaker.rejected} records are rejected, "
                 f"most for {most_common}",
             )

@@ -21,6 +21,7 @@ from bridge.currents.stream.pack import chunks, records_of, too_large
 from bridge.errors import MalformedInput, RetryableError
 from bridge.observability import Metric, count, logger
 from bridge.quarantine import Quarantine, QuarantinedItem
+from bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -120,7 +121,7 @@ class FileLoader:
         if not loaded.finished:
             checkpoint.save(loaded.position)
             logger.info("file loaded in part", key=file.key, events=loaded.position)
-            late = RetryableError("out_of_time", "the next run resumes the file")
+            late = RetryableError(Reason.OUT_OF_TIME, "the next run resumes the file")
             raise failure or late
         checkpoint.forget()
         count(Metric.FILES_LOADED)

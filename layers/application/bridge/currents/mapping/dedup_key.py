@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import is_placeholder
+from bridge.reasons import Reason
 
 MIN_TIME = 1_262_304_000
 """2010-01-01 in epoch seconds; earlier events are filtered (requirement R7)."""
@@ -38,7 +39,7 @@ def event_time(value: object, arrived: float) -> int:
             pass
         else:
             return not_later(time, arrived) if time > arrived else time
-    raise MalformedInput("bad_time", "time must be epoch seconds", field="time")
+    raise MalformedInput(Reason.BAD_TIME, "time must be epoch seconds", field="time")
 
 
 def why_unidentified(user: object) -> str | None:
@@ -47,18 +48,18 @@ def why_unidentified(user: object) -> str | None:
     Raises `MalformedInput` for a value that cannot be an id at all.
     """
     if user is None:
-        return "no_external_id"
+        return Reason.NO_EXTERNAL_ID
     if not isinstance(user, str | int | float):
-        raise MalformedInput("bad_user", "an id must be a text", field="user")
+        raise MalformedInput(Reason.BAD_USER, "an id must be a text", field="user")
     if isinstance(user, float):
         # JSON integers beyond 64 bits are read as floats too, and many users as one.
-        return "numeric_external_id"
+        return Reason.NUMERIC_EXTERNAL_ID
     if user == REDACTED:
-        return "redacted_external_id"
+        return Reason.REDACTED_EXTERNAL_ID
     text = str(user)
     if is_placeholder(text):
-        return "placeholder_external_id"
-    return "no_external_id" if not text or text.isspace() else None
+        return Reason.PLACEHOLDER_EXTERNAL_ID
+    return Reason.NO_EXTERNAL_ID if not text or text.isspace() else None
 
 
 def insert_id(event_id: object, raw: bytes) -> str:

@@ -24,12 +24,13 @@ from bridge.currents.mapping.shared_ids import Earlier
 from bridge.currents.mapping.transform import Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
+from bridge.reasons import Reason
 
 type Line = tuple[bytes, str]
 """The event as JSON, and the name under which its type is counted."""
 
 _UNIDENTIFIED = PLACEHOLDERS | {"", REDACTED.lower()}
-_NO_ID = Filtered("no_external_id")
+_NO_ID = Filtered(Reason.NO_EXTERNAL_ID)
 _KEYS = len(NESTED_KEYS)
 
 

@@ -29,6 +29,7 @@ from bridge.currents.mapping.properties import (
     known_properties,
 )
 from bridge.errors import RetryableError
+from bridge.reasons import Reason
 from bridge.validation import describe
 
 MAX_NAME_LENGTH = 255
@@ -141,7 +142,7 @@ class Rules(Document):
         """The rule that filters such events; None if they are sent."""
         names = (event_type, name, family)
         if not any(_matches(pattern, names) for pattern in self.include):
-            return "not_included"
+            return Reason.NOT_INCLUDED
         for pattern in self.exclude:
             if _matches(pattern, names):
                 return f"exclude {pattern}"
@@ -183,7 +184,9 @@ def read_rules(content: bytes) -> Rules:
     try:
         return Rules.model_validate_json(content)
     except ValidationError as error:
-        raise RulesUnusable("rules_unusable", describe(error, "the document")) from None
+        raise RulesUnusable(
+            Reason.RULES_UNUSABLE, describe(error, "the document")
+        ) from None
 
 
 def is_sampled(distinct_id: str, share: float) -> bool:

@@ -29,6 +29,7 @@ from bridge.currents.mapping.shared_ids import Earlier, separate
 from bridge.currents.mapping.treatments import keyed_digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
+from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
 
 MAPPING_VERSION = "2"
@@ -82,7 +83,7 @@ class Mapper:
             return compiled.filtered
         time = event_time(currents.time, arrived)
         if time < MIN_TIME:
-            return Filtered("before_2010")
+            return Filtered(Reason.BEFORE_2010)
         # Rules for `device_id` also hold where it becomes the distinct id.
         device = _device_of(currents, compiled.properties)
         distinct_id = self._distinct_id(currents, compiled, device)
@@ -119,7 +120,9 @@ class Mapper:
         name = key if row is None or row.type == CUSTOM_EVENT else row.name
         if row is None and is_reserved(name):
             # `$merge`, for one, would join two users for good.
-            raise MalformedInput("reserved_type", "the type is reserved by Mixpanel")
+            raise MalformedInput(
+                Reason.RESERVED_TYPE, "the type is reserved by Mixpanel"
+            )
         properties = self._properties.get(event_type)
         if properties is None:
             known = row.type if row else event_type
@@ -162,7 +165,7 @@ def _custom_name(event: CurrentsEvent) -> str:
     name = event.properties.get("name")
     if not isinstance(name, str) or not name.strip():
         raise MalformedInput(
-            "no_event_name", "a custom event needs a name", field="properties.name"
+            Reason.NO_EVENT_NAME, "a custom event needs a name", field="properties.name"
         )
     return f"{CUSTOM_EVENT_PREFIX} {name}"
 

@@ -14,6 +14,7 @@ from bridge.currents.mapping.properties import OWN_PROPERTIES, PERSONAL
 from bridge.currents.mapping.rules import Personal, Rules
 from bridge.currents.mapping.values import Read, parse_json_text
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 LEFT_OUT = False
 """False rather than None, which `dict.get` returns for a name without a treatment."""
@@ -39,7 +40,9 @@ def keyed_digest(key: bytes) -> Digest:
             try:
                 content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
             except orjson.JSONEncodeError:
-                raise MalformedInput("not_text", "a value is no valid text") from None
+                raise MalformedInput(
+                    Reason.NOT_TEXT, "a value is no valid text"
+                ) from None
         return hmac.digest(key, content, "sha256").hex()
 
     return digest

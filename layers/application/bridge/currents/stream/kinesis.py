@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.aws.clients import answering
 from bridge.chunking import by_size
 from bridge.errors import RetryableError
+from bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -57,4 +58,6 @@ class Stream:
             entries = [entry for entry, result in results if result.get("ErrorCode")]
             if not entries:
                 return
-        raise RetryableError("stream_throttled", "Kinesis did not take all records")
+        raise RetryableError(
+            Reason.STREAM_THROTTLED, "Kinesis did not take all records"
+        )

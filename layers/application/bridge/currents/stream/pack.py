@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bridge.chunking import by_size, halves
 from bridge.errors import MalformedInput
+from bridge.reasons import Reason
 
 try:
     _gzip = importlib.import_module("isal.igzip").compress
@@ -35,7 +36,7 @@ def _fail(_: bytes) -> None:
 
 def too_large() -> MalformedInput:
     """Why an event that fits into no record is quarantined; Braze's limit is 900 KB."""
-    return MalformedInput("too_large", "the event exceeds a Kinesis record")
+    return MalformedInput(Reason.TOO_LARGE, "the event exceeds a Kinesis record")
 
 
 def pack(
