@@ -10,8 +10,8 @@ from bridge.cohorts.apply.dispatch import consume
 from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.intake.webhook import accept
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
-from bridge.cohorts.ports import Ledger
-from bridge.cohorts.rules.identifiers import Identifier, parse_sources
+from bridge.cohorts.ports import Change, Ledger, Pushed
+from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.mixpanel.cohort_webhook import Postback
 from tests.fakes.memory_ledger import MemoryLedger, MemoryPageStore, MemoryQueue
 
@@ -45,13 +45,13 @@ class Braze:
         self.names.append((cohort, name))
 
     def push(
-        self, cohort: str, name: str, changes: Sequence[tuple[Identifier, bool]]
-    ) -> Sequence[str | None]:
+        self, cohort: str, name: str, changes: Sequence[Change]
+    ) -> Sequence[Pushed]:
         self.before()
-        call = [(i.value, present) for i, present in changes]
+        call = [(i.value, present) for i, present, _ in changes]
         self.on_call(call)
         self.calls.append(call)
-        for identifier, present in changes:
+        for identifier, present, _ in changes:
             if identifier.value in self.refuse:
                 continue
             self.noops += (identifier.value in self.members) == present
@@ -60,7 +60,8 @@ class Braze:
             else:
                 self.members.discard(identifier.value)
         self.after()
-        return ["refused" if i.value in self.refuse else None for i, _ in changes]
+        refuse = self.refuse
+        return [Pushed("refused" if i.value in refuse else None) for i, *_ in changes]
 
 
 class World:

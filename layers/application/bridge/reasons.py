@@ -154,3 +154,17 @@ class ReasonPattern(_Explained):
     EXCLUDE = "exclude …", {Consequence.EVENT_FILTERED: "`exclude` of your [rules](configuration.md#rules) has this pattern."}
     SAMPLE = "sample …", {Consequence.EVENT_FILTERED: "The user is not in the sample that your [rules](configuration.md#rules) keep of these events."}
 # fmt: on
+
+
+_PASSING = frozenset(
+    {"", Reason.BRAZE_REJECTED, Reason.BRAZE_400, Reason.BRAZE_TOO_LARGE}
+)
+
+
+def is_lasting(rejected: str) -> bool:
+    """Whether a member was rejected for a reason that lies in its identifier for good.
+
+    Braze's own codes are such reasons (Braze docs, "POST: Track users", errors), and so
+    is a device that Braze does not know or that belongs to an identified user.
+    """
+    return rejected not in _PASSING

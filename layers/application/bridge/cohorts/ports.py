@@ -61,10 +61,24 @@ class IndexedCohort:
 
 
 class Change(NamedTuple):
-    """A user who joins the cohort, or leaves it."""
+    """A user who joins the cohort, or leaves it.
+
+    `braze_id` is the profile that a device was written by before, if it was.
+    """
 
     identifier: Identifier
     present: bool
+    braze_id: str = ""
+
+
+class Pushed(NamedTuple):
+    """What became of a change: done, or the reason for which it was rejected.
+
+    `braze_id` is the profile that a device was written by.
+    """
+
+    reason: str | None = None
+    braze_id: str = ""
 
 
 class SyncLog(Protocol):
@@ -194,5 +208,5 @@ class Route(Protocol):
 
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[str | None]:
-        """Write the changes; per change None, or the reason why it never will be."""
+    ) -> Sequence[Pushed]:
+        """Write the changes; what became of each, in order."""

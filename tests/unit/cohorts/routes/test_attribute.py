@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change
+from bridge.cohorts.ports import Change, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
 from bridge.cohorts.rules.identifiers import Identifier, Kind
@@ -49,6 +49,11 @@ def route(braze: Braze, **options: Any) -> AttributeRoute:
     defaults: dict[str, Any] = {"attribute": "mixpanel_cohorts", "devices": Devices()}
     client: Any = braze
     return AttributeRoute(client, **defaults | options)
+
+
+def why(results: Sequence[Pushed]) -> list[str | None]:
+    """The reason of each rejected change; None for the others."""
+    return [result.reason for result in results]
 
 
 def users(count: int) -> list[Change]:
@@ -104,11 +109,11 @@ def test_no_object_ever_has_two_primaries_or_creates_a_user(
     cohort: str,
 ) -> None:
     braze = Braze()
-    braze.devices = {c.value: [{"braze_id": "b"}] for c, _ in changes}
+    braze.devices = {c.value: [{"braze_id": "b"}] for c, *_ in changes}
     pushed = route(braze, form=form, value=value, attribute=attribute)
     results = pushed.push(cohort, "Trial", changes)
     sent = [each for call in braze.calls for each in call]
-    assert len(sent) == results.count(None)
+    assert len(sent) == why(results).count(None)
     for each in sent:
         (identifying,) = PRIMARY & set(each)
         (written,) = set(each) - {identifying, "_update_existing_only"}
@@ -128,7 +133,7 @@ def test_the_boolean_form_has_an_attribute_for_each_cohort() -> None:
 def test_a_cohort_whose_boolean_would_be_a_field_of_brazes_is_not_written() -> None:
     braze = Braze()
     odd = route(braze, form=CohortForm.BOOLEAN, attribute="external")
-    assert odd.push("id", "", users(2)) == ["reserved_attribute"] * 2
+    assert odd.push("id", "", users(2)) == [Pushed("reserved_attribute")] * 2
     assert braze.calls == []
 
 
@@ -153,7 +158,7 @@ def test_a_refused_object_is_reported_at_its_place() -> None:
         return TrackReply({ids.index("u80"): "braze_x"} if "u80" in ids else {})
 
     results = route(Braze(second)).push("7", "", users(100))
-    assert [n for n, result in enumerate(results) if result] == [80]
+    assert [n for n, result in enumerate(results) if result.reason] == [80]
 
 
 @pytest.mark.parametrize("how", ["vague", "rejected", "too large"])
@@ -167,7 +172,7 @@ def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> Non
 
     braze = Braze(refuses_u5)
     results = route(braze).push("7", "", users(75))
-    assert [n for n, result in enumerate(results) if result] == [5]
+    assert [n for n, result in enumerate(results) if result.reason] == [5]
     assert len(braze.calls) <= 15
 
 
@@ -180,7 +185,7 @@ def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> Non
     }
     devices = ["unknown", "anonymous", "identified", "odd"]
     changes = [Change(Identifier(Kind.DEVICE, device), True) for device in devices]
-    assert route(braze).push("7", "", changes) == [
+    assert why(route(braze).push("7", "", changes)) == [
         "device_unknown",
         None,
         "device_identified",
@@ -208,7 +213,7 @@ def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_or
     braze = Braze()
     braze.devices = {"d": found}
     changes = [Change(Identifier(Kind.DEVICE, "d"), True)]
-    assert route(braze).push("7", "", changes) == [told]
+    assert why(route(braze).push("7", "", changes)) == [told]
     assert [each["braze_id"] for call in braze.calls for each in call] == (
         [written_to] if written_to else []
     )
@@ -263,5 +268,5 @@ def test_a_device_that_braze_refuses_is_refused_alone() -> None:
             Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
         ],
     )
-    assert told == ["braze_400", None]
+    assert why(told) == ["braze_400", None]
     assert len(braze.calls) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change, Route
+from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
@@ -67,6 +67,11 @@ def partner(braze: Any, **options: Any) -> Route:
 ROUTES = pytest.mark.parametrize("make", [attribute, partner])
 
 
+def why(results: Sequence[Pushed]) -> list[str | None]:
+    """The reason of each rejected change; None for the others."""
+    return [result.reason for result in results]
+
+
 def user(name: str, present: bool = True) -> Change:
     return Change(Identifier(Kind.EXTERNAL_ID, name), present)
 
@@ -78,7 +83,7 @@ def test_a_call_holds_no_more_than_braze_takes_and_none_is_made_in_vain(
 ) -> None:
     braze = Braze()
     changes = [user(f"u{n}", present=n % 3 > 0) for n in range(count)]
-    assert list(make(braze).push("7", "Trial", changes)) == [None] * count
+    assert why(make(braze).push("7", "Trial", changes)) == [None] * count
     if make is attribute:
         sizes = [len(call) for call in braze.calls]
         cap = 75
@@ -101,8 +106,8 @@ def test_whom_braze_refuses_without_a_word_is_found_and_the_rest_is_written(
     changes = [user(f"u{n}") for n in range(70)]
     changes.insert(33, user("u-odd", present=False))
     results = make(braze).push("7", "Trial", changes)
-    assert [n for n, result in enumerate(results) if result] == [33]
-    assert results[33] == "braze_400"
+    assert [n for n, result in enumerate(results) if result.reason] == [33]
+    assert results[33].reason == "braze_400"
     assert len(braze.calls) <= 15
 
 

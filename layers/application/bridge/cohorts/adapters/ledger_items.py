@@ -96,7 +96,11 @@ def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
         "destination": member.destination,
         "pushed_at": member.pushed_at,
     }
-    if member.confirmed is Confirmed.OUT:
+    if member.rejected:
+        item["rejected"] = member.rejected
+    if member.braze_id:
+        item["braze_id"] = member.braze_id
+    if member.confirmed is Confirmed.OUT and not member.rejected:
         item["expires_at"] = expires_at
     return item
 
@@ -216,6 +220,8 @@ def read_member(item: Item) -> Member:
         confirmed=Confirmed(item["confirmed"]),
         destination=item["destination"],
         pushed_at=int(item["pushed_at"]),
+        rejected=item.get("rejected", ""),
+        braze_id=item.get("braze_id", ""),
     )
 
 

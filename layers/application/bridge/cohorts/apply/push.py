@@ -2,7 +2,9 @@
 
 Intent is written before each call to Braze and confirmation after it, so that a crash,
 a time-out or a lost answer in between leaves `unknown`, which is pushed again. What
-Braze already holds is never sent: there, every write is billed, changed or not.
+Braze already holds is never sent: there, every write is billed, changed or not. A
+rejection is no confirmation: the member is pushed again by the next sync that meets it,
+or by a reassertion alone where the reason lies in the identifier for good.
 """
 
 from collections import Counter
@@ -11,10 +13,11 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Change
+from bridge.cohorts.ports import Change, Pushed
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
+from bridge.reasons import is_lasting
 
 
 def push(
@@ -38,7 +41,9 @@ def push(
         confirmed = member.confirmed_at(destination)
         if confirmed is Confirmed.QUARANTINED and not is_replay:
             continue
-        if confirmed is not Confirmed.of(present) or (present and reassert(member)):
+        differs = confirmed is not Confirmed.of(present)
+        reasserted = present and reassert(member)
+        if reasserted or (differs and not is_lasting(member.rejected)):
             changes.append((member, present))
     if changes:
         _keep_apart(context, (member for member, _ in changes))
@@ -49,30 +54,43 @@ def push(
             confirmed=Confirmed.UNKNOWN,
             destination=destination,
             pushed_at=now,
+            rejected="",
         )
         for member, _ in changes
     }
     context.ledger.save(key, [intents.get(m.key, m) for m in members])
     if not changes:
         return Applied()
-    reasons = context.route.push(
+    results = context.route.push(
         key.cohort,
         cohort.first_name,
         [
-            Change(Identifier.from_key(member.key), present)
+            Change(Identifier.from_key(member.key), present, member.braze_id)
             for member, present in changes
         ],
     )
-    rejected = [reason for _, reason in zip(changes, reasons, strict=True) if reason]
     context.ledger.save(
         key,
         [
-            replace(intents[member.key], confirmed=Confirmed.of(present))
-            for member, present in changes
+            _concluded(intents[member.key], member, present, result)
+            for (member, present), result in zip(changes, results, strict=True)
         ],
     )
     # Counted only now: until the confirmations are saved, all of it is pushed again.
-    return Applied(len(changes) - len(rejected), Counter(rejected))
+    rejected = Counter(result.reason for result in results if result.reason)
+    return Applied(len(changes) - rejected.total(), rejected)
+
+
+def _concluded(intent: Member, before: Member, present: bool, result: Pushed) -> Member:
+    """The member after its call: a rejection leaves Braze with what it held before."""
+    intent = replace(intent, braze_id=result.braze_id or intent.braze_id)
+    if result.reason is None:
+        return replace(intent, confirmed=Confirmed.of(present))
+    return replace(
+        intent,
+        confirmed=before.confirmed_at(intent.destination),
+        rejected=result.reason,
+    )
 
 
 def _keep_apart(context: Context, members: Iterable[Member]) -> None:

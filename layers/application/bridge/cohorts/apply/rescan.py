@@ -18,6 +18,7 @@ from bridge.cohorts.messages import (
 )
 from bridge.cohorts.rules.membership import Confirmed, Member, prune
 from bridge.cohorts.rules.model import Cohort
+from bridge.reasons import is_lasting
 
 type Position = tuple[int, str]
 """Where the next step begins: the shard, and the key after which."""
@@ -89,10 +90,12 @@ def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
     """Whether Braze holds something else, or the member a version of an aborted sync.
 
     Those versions have to go before the abort is forgotten. Others that can matter no
-    more are dropped when the member is written for another reason.
+    more are dropped when the member is written for another reason. What Braze rejects
+    for good is left to a reassertion.
     """
     present = member.is_in(cohort.baseline, cohort.aborted)
     confirmed = member.confirmed_at(destination)
-    return confirmed not in {Confirmed.of(present), Confirmed.QUARANTINED} or any(
+    differs = confirmed not in {Confirmed.of(present), Confirmed.QUARANTINED}
+    return (differs and not is_lasting(member.rejected)) or any(
         not cohort.aborted.isdisjoint(versions) for versions in member.profiles.values()
     )

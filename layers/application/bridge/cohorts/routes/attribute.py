@@ -16,7 +16,7 @@ from bridge.braze.users_track import (
     attributes_object,
 )
 from bridge.chunking import by_count
-from bridge.cohorts.ports import Change, Route
+from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import Reasons, send_halving
@@ -59,14 +59,14 @@ class AttributeRoute(Route):
     @override
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[str | None]:
+    ) -> Sequence[Pushed]:
         # Each change is written once, in calls of 75.
         reasons: Reasons = [None] * len(changes)
         attribute = self._attribute(cohort)
         if attribute in RESERVED_ATTRIBUTES:
-            return [Reason.RESERVED_ATTRIBUTE] * len(changes)
+            return [Pushed(Reason.RESERVED_ATTRIBUTE)] * len(changes)
         objects: list[tuple[int, Object]] = []
-        for position, (identifier, present) in enumerate(changes):
+        for position, (identifier, present, _) in enumerate(changes):
             user = self._user(identifier)
             if isinstance(user, str):
                 reasons[position] = user
@@ -75,7 +75,7 @@ class AttributeRoute(Route):
                 objects.append((position, attributes_object(user, attribute, value)))
         for batch in by_count(objects, OBJECTS_PER_CALL):
             send_halving(batch, self.braze.track, reasons)
-        return reasons
+        return [*map(Pushed, reasons)]
 
     def _attribute(self, cohort: str) -> str:
         if self.form is CohortForm.BOOLEAN:

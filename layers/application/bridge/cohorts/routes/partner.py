@@ -14,7 +14,7 @@ from bridge.braze.partner_cohorts.requests import change
 from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import TrackReply
 from bridge.chunking import by_count
-from bridge.cohorts.ports import Change, Route
+from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import Reasons, send_halving
 from bridge.cohorts.rules.identifiers import Kind
@@ -41,7 +41,7 @@ class PartnerRoute(Route):
     @override
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[str | None]:
+    ) -> Sequence[Pushed]:
         # Joiners and leavers go together, in calls of 1,000.
         reasons: Reasons = [None] * len(changes)
 
@@ -52,7 +52,7 @@ class PartnerRoute(Route):
 
         for batch in by_count([*enumerate(changes)], IDS_PER_CALL):
             send_halving(batch, send, reasons)
-        return reasons
+        return [*map(Pushed, reasons)]
 
 
 def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object]:
@@ -60,7 +60,7 @@ def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object
     user_ids: list[str] = []
     device_ids: list[str] = []
     aliases: list[dict[str, str]] = []
-    for identifier, joins in changes:
+    for identifier, joins, _ in changes:
         if joins != present:
             continue
         match identifier.kind:

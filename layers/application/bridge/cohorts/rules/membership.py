@@ -36,7 +36,10 @@ type Versions = Mapping[int, bool]
 class Member:
     """One Braze user in one cohort; several Mixpanel profiles may resolve to it.
 
-    `confirmed` is true of `destination`, where the member was pushed at `pushed_at` ms.
+    `confirmed` is what `destination` holds, where the member was pushed at `pushed_at`
+    ms. `rejected` is the reason for which Braze rejected that push, if it did: then
+    `confirmed` is what it holds all the same. `braze_id` is the profile that a device
+    was written by.
     """
 
     key: str
@@ -44,6 +47,8 @@ class Member:
     confirmed: Confirmed = Confirmed.UNKNOWN
     destination: str = ""
     pushed_at: int = 0
+    rejected: str = ""
+    braze_id: str = ""
 
     def confirmed_at(self, destination: str) -> Confirmed:
         """What is known of the member there; of another destination nothing is."""
