@@ -55,6 +55,7 @@ def _cohort_table(rows: Iterable[CohortRow]) -> Table:
         title="Members of the cohort «Trial, day 10»",
         title_justify="left",
         box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("after the")
     for vendor in ("in Mixpanel", "in Braze"):
@@ -72,6 +73,7 @@ def _event_table(flows: Mapping[str, Flow]) -> Table:
         title_justify="left",
         show_footer=True,
         box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("Braze event", footer="all", no_wrap=True)
     for name in ("sent", "delivered", "filtered", "quarantined"):
