@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import override
 
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
-from bridge.cohorts.pages import read_page
+from bridge.cohorts.pages import Listed, read_page
 from bridge.cohorts.ports import (
     IndexedCohort,
     Ledger,
@@ -16,13 +16,13 @@ from bridge.cohorts.ports import (
     Registration,
 )
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.identifiers import Matched
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
 )
+from bridge.cohorts.rules.profiles import Places
 from bridge.errors import PermanentError
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -39,6 +39,7 @@ class _Stored:
     opened: int = 0
     reasserted: int = 0
     members: dict[str, Member] = field(default_factory=dict)
+    places: dict[str, frozenset[str]] = field(default_factory=dict)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
 
@@ -83,6 +84,17 @@ class MemoryLedger(Ledger):
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         stored = self._at(key).members
         return {each: stored[each] for each in ids if each in stored}
+
+    @override
+    def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:
+        stored = self._at(key).places
+        return {each: stored[each] for each in distinct_ids if each in stored}
+
+    @override
+    def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
+        at = self._at(key)
+        at.head = replace(at.head, has_index=True)
+        at.places.update(places)
 
     @override
     def scan(
@@ -259,7 +271,7 @@ class MemoryPageStore(PageStore):
         self._pages[key, digest] = content
 
     @override
-    def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
+    def get(self, key: CohortKey, digest: str) -> Sequence[Listed]:
         if (key, digest) not in self._pages:
             raise PermanentError("page_expired", "the members of the page are gone")
         return read_page(self._pages[key, digest])

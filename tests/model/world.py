@@ -1,6 +1,6 @@
 """The cohort flow on its ports in memory, with a Braze that can fail."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,14 @@ from tests.fakes.memory_ledger import MemoryLedger, MemoryPageStore, MemoryQueue
 
 KEY = CohortKey(project="1", cohort="7")
 SOURCES = parse_sources("external_id=mixpanel_distinct_id")
+
+
+type Person = str | Mapping[str, object]
+"""A distinct id, or a whole member of a page."""
+
+
+def member(person: Person) -> Mapping[str, object]:
+    return {"mixpanel_distinct_id": person} if isinstance(person, str) else person
 
 
 def crowd(first: int, last: int) -> list[str]:
@@ -82,7 +90,7 @@ class World:
     def call(
         self,
         action: str,
-        people: Iterable[str],
+        people: Iterable[Person],
         *,
         page: tuple[int, int] | None = (1, 1),
         session: str = "s1",
@@ -96,7 +104,7 @@ class World:
             "mixpanel_cohort_id": KEY.cohort,
             "mixpanel_cohort_name": name,
             "mixpanel_session_id": session,
-            "members": [{"mixpanel_distinct_id": person} for person in people],
+            "members": [*map(member, people)],
         }
         if page:
             number, total = page
@@ -162,12 +170,14 @@ class World:
         """Until Mixpanel's next sync, half an hour."""
         self.now += 1_800_000
 
-    def full(self, *people: str, session: str) -> None:
+    def full(self, *people: Person, session: str) -> None:
         self.wait()
         self.call("members", people, session=session)
         self.drain()
 
-    def diff(self, add: Iterable[str], remove: Iterable[str], *, session: str) -> None:
+    def diff(
+        self, add: Iterable[Person], remove: Iterable[Person], *, session: str
+    ) -> None:
         self.wait()
         self.call("add_members", add, session=session)
         self.call("remove_members", remove, session=session)

@@ -1,26 +1,45 @@
 """The members of one page as the webhook stores them and the consumer reads them."""
 
 import json
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from bridge.cohorts.rules.identifiers import Identifier, Matched
+from bridge.cohorts.rules.identifiers import Identifier
 from bridge.errors import PermanentError
 from bridge.reasons import Reason
 
 
-def write_page(members: list[Matched]) -> bytes:
+class Listed(NamedTuple):
+    """One Mixpanel profile of a page, and the identifier that it resolves to.
+
+    Without an identifier, `reason` says why there is none.
+    """
+
+    distinct_id: str
+    identifier: Identifier | None
+    reason: str = ""
+
+
+def write_page(members: Iterable[Listed]) -> bytes:
     """Only identifiers are kept of what Mixpanel sent."""
-    rows = [[member.distinct_id, member.identifier.key] for member in members]
+    rows = [
+        [each.distinct_id, each.identifier.key]
+        if each.identifier
+        else [each.distinct_id, "", each.reason]
+        for each in members
+    ]
     return json.dumps(rows, separators=(",", ":")).encode()
 
 
-def read_page(content: bytes) -> list[Matched]:
+def read_page(content: bytes) -> list[Listed]:
     """The inverse of `write_page`; raises `PermanentError`."""
     try:
-        return [
-            Matched(distinct_id, Identifier.from_key(key))
-            for distinct_id, key in json.loads(content)
-        ]
+        return [_read(*row) for row in json.loads(content)]
     except (ValueError, TypeError):
         raise PermanentError(
             Reason.PAGE_UNREADABLE, "a stored page is damaged"
         ) from None
+
+
+def _read(distinct_id: str, key: str, reason: str = "") -> Listed:
+    return Listed(distinct_id, Identifier.from_key(key) if key else None, reason)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
+from bridge.cohorts.pages import Listed
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.identifiers import Identifier, Matched
+from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import Placement
+from bridge.cohorts.rules.profiles import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,12 @@ class Members(Protocol):
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """Write whole members."""
 
+    def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:
+        """Where profiles stand that are in the index of profiles."""
+
+    def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
+        """Write them into the index; `is_first` where the cohort had none so far."""
+
     def scan(
         self, key: CohortKey, shard: int, after: str, limit: int
     ) -> Sequence[Member]:
@@ -182,7 +190,7 @@ class PageStore(Protocol):
     def put(self, key: CohortKey, digest: str, content: bytes) -> None:
         """Store the page."""
 
-    def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
+    def get(self, key: CohortKey, digest: str) -> Sequence[Listed]:
         """The members of a page; raises `PermanentError` when it is gone."""
 
 

@@ -16,6 +16,8 @@ from bridge.cohorts.adapters.ledger_items import (
     called_update,
     cohort_pk,
     head_update,
+    index_item,
+    index_pk,
     member_item,
     member_pk,
     numbers,
@@ -37,6 +39,7 @@ from bridge.cohorts.ports import IndexedCohort, Ledger, PageProgress, Registrati
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
+from bridge.cohorts.rules.profiles import Places
 
 
 class DynamoLedger(Ledger):
@@ -90,6 +93,21 @@ class DynamoLedger(Ledger):
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         items = self._table.get((member_pk(key, shard_of(sk)), sk) for sk in ids)
         return {item["sk"]: read_member(item) for item in items}
+
+    @override
+    def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:
+        items = self._table.get((index_pk(key, each), each) for each in distinct_ids)
+        return {item["sk"]: frozenset(item["places"]) - {""} for item in items}
+
+    @override
+    def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
+        if is_first:
+            head = Update(cohort_pk(key), "HEAD")
+            head.assign("has_index", True)
+            self._table.update(head)
+        self._table.put_all(
+            index_item(key, distinct_id, keys) for distinct_id, keys in places.items()
+        )
 
     @override
     def scan(

@@ -8,6 +8,7 @@ C#project#cohort            P#seq#action#page       a page's digest, arrival, se
 C#project#cohort            A#seq#action#page       progress of a page that crashed
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
+I#project#cohort#shard      distinct id             identifiers a profile stands under
 """
 
 import hashlib
@@ -105,6 +106,15 @@ def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
     return item
 
 
+def index_item(key: CohortKey, distinct_id: str, places: frozenset[str]) -> Item:
+    """A profile in the index; a row that says nothing more is kept empty."""
+    return {
+        "pk": index_pk(key, distinct_id),
+        "sk": distinct_id,
+        "places": places or {""},
+    }
+
+
 def head_update(
     cohort: Cohort, registration: Registration, sync: Sync | None
 ) -> Update | None:
@@ -157,6 +167,11 @@ def cohort_pk(key: CohortKey) -> str:
 def member_pk(key: CohortKey, shard: int) -> str:
     """Partition of one shard of its members."""
     return f"M#{cohort_pk(key)[2:]}#{shard:02d}"
+
+
+def index_pk(key: CohortKey, distinct_id: str) -> str:
+    """Partition of one shard of the index of profiles."""
+    return f"I#{cohort_pk(key)[2:]}#{shard_of(distinct_id):02d}"
 
 
 def shard_of(member: str) -> int:
@@ -248,6 +263,7 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
         published_name=head.get("published_name", ""),
         syncs=syncs,
         aborted=numbers(head.get("aborted")),
+        has_index=bool(head.get("has_index", False)),
         sends_empty=bool(head.get("sends_empty", False)),
         shares_sessions=bool(head.get("shares_sessions", False)),
     )

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from bridge.aws.clients import answering
 from bridge.aws.objects import read_object
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.pages import read_page
-from bridge.cohorts.rules.identifiers import Matched
+from bridge.cohorts.pages import Listed, read_page
 from bridge.errors import PermanentError
 from bridge.reasons import Reason
 
@@ -29,7 +28,7 @@ class S3PageStore:
                 Bucket=self._bucket, Key=_path(key, digest), Body=content
             )
 
-    def get(self, key: CohortKey, digest: str) -> Sequence[Matched]:
+    def get(self, key: CohortKey, digest: str) -> Sequence[Listed]:
         """See `ports.PageStore.get`."""
         with answering("page_store"):
             content = read_object(self._s3, self._bucket, _path(key, digest))

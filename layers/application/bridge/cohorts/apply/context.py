@@ -63,16 +63,21 @@ class Context:
 
 @dataclass(slots=True)
 class Applied:
-    """What a message brought about: members pushed, rejected (Braze), skipped (us)."""
+    """What a message brought about: members pushed, rejected (Braze), skipped (us).
+
+    `kept` are those who keep the identifier they stand under for want of one.
+    """
 
     pushed: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     held_removals: int = 0
+    kept: int = 0
 
     def __iadd__(self, other: "Applied") -> "Applied":
         self.pushed += other.pushed
         self.rejected += other.rejected
         self.skipped += other.skipped
         self.held_removals += other.held_removals
+        self.kept += other.kept
         return self

@@ -12,8 +12,7 @@ from dataclasses import replace
 from bridge.cohorts.apply.page import PageWork, User
 from bridge.cohorts.pages import write_page
 from bridge.cohorts.ports import PageProgress
-from bridge.cohorts.rules.identifiers import Matched
-from bridge.cohorts.rules.membership import Confirmed, Member
+from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import BridgeError
 from bridge.reasons import Reason
 
@@ -53,15 +52,13 @@ def _quarantine(work: PageWork, user: User, number: int) -> None:
 
     The ledger marks the member, so that no later rescan pushes it.
     """
-    identifier, distinct_ids = user
     context, message = work.context, work.message
-    known = context.ledger.members(message.key, [identifier.key])
-    member = work.recorded(
-        known.get(identifier.key, Member(identifier.key)), distinct_ids, set()
-    )
-    marked = replace(member, confirmed=Confirmed.QUARANTINED)
-    context.ledger.save(message.key, [marked])
-    content = write_page([Matched(each, identifier) for each in distinct_ids])
+    marked = [
+        replace(member, confirmed=Confirmed.QUARANTINED)
+        for member in work.record([user])
+    ]
+    context.ledger.save(message.key, marked)
+    content = write_page(user.profiles)
     digest = hashlib.sha256(content).hexdigest()[:32]
     context.pages.put(message.key, digest, content)
     alone = message.model_copy(

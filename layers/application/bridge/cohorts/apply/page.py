@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bridge.chunking import by_count
 from bridge.cohorts.apply.commit import commit_pages
@@ -10,25 +11,22 @@ from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.publish import publish
 from bridge.cohorts.apply.push import push
 from bridge.cohorts.messages import PageMessage
+from bridge.cohorts.pages import Listed
 from bridge.cohorts.rules.completeness import repetition_counts
-from bridge.cohorts.rules.identifiers import Identifier, Matched
-from bridge.cohorts.rules.membership import Member, prune, record_version
+from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.cohorts.rules.profiles import Ledgered, Statement, home
 from bridge.errors import BridgeError, PermanentError, RetryableError
-from bridge.reasons import Reason
-
-MAX_PROFILE_BYTES = 200_000
-"""Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
-and DynamoDB takes 400 KB an item."""
-
-VERSIONS_BYTES = 200
-"""About what the versions of one profile take."""
 
 FRESH_MS = 86_400_000
 """A full sync does not reassert members who were pushed within a day."""
 
-type User = tuple[Identifier, list[str]]
-"""A Braze user, and the profiles of the page that resolve to it."""
+
+class User(NamedTuple):
+    """The profiles of a page that resolve to one Braze user; `key` may be empty."""
+
+    key: str
+    profiles: list[Listed]
 
 
 @dataclass(slots=True)
@@ -43,48 +41,59 @@ class PageWork:
 
     def apply(self, users: Sequence[User]) -> None:
         """Apply the page to some of its users; safe to repeat."""
-        context, message = self.context, self.message
-        context.need_time()
-        keys = [identifier.key for identifier, _ in users]
-        known = context.ledger.members(message.key, keys)
-        members: list[Member] = []
-        repeats: set[tuple[int, int]] = set()
-        for key, (_, distinct_ids) in zip(keys, users, strict=True):
-            old = known.get(key, Member(key))
-            members.append(self.recorded(old, distinct_ids, repeats))
-        # Repeats first: they must be known before the page counts as processed.
-        self._mark(repeats)
+        self.context.need_time()
+        members = self.record(users)
         self.applied += push(
-            context,
-            message.key,
+            self.context,
+            self.message.key,
             self.cohort,
             members,
             reassert=self._reasserts(),
-            is_replay=message.reassert,
+            is_replay=self.message.reassert,
         )
 
-    def recorded(
-        self, member: Member, distinct_ids: Iterable[str], repeats: set[tuple[int, int]]
-    ) -> Member:
-        """The member with this page's version recorded; adds to `repeats`."""
-        message, cohort = self.message, self.cohort
-        open_syncs = [sync.seq for sync in cohort.syncs]
-        profiles = dict(member.profiles)
-        size = sum(map(_size, profiles))
-        for distinct_id in distinct_ids:
-            if distinct_id not in profiles:
-                size += _size(distinct_id)
-                if size > MAX_PROFILE_BYTES:
-                    self.applied.skipped[Reason.SHARED_IDENTIFIER] += 1
-                    continue
-            versions, pairs = record_version(
-                profiles.get(distinct_id, {}), message.seq, message.action.present
+    def record(self, users: Sequence[User]) -> list[Member]:
+        """Record what the page states of some users; the members that change by it."""
+        context, message, key = self.context, self.message, self.message.key
+        statements = [
+            Statement(
+                listed.distinct_id,
+                user.key,
+                message.seq,
+                message.action.present,
+                listed.reason,
             )
-            repeats |= pairs
-            profiles[distinct_id] = prune(
-                versions, cohort.baseline, cohort.aborted, open_syncs
-            )
-        return replace(member, profiles=profiles)
+            for user in users
+            for listed in user.profiles
+        ]
+        indexed = (
+            context.ledger.places(key, [each.distinct_id for each in statements])
+            if self.cohort.has_index
+            else {}
+        )
+        candidates = [
+            {home(each.distinct_id, each.key), each.key} - {""}
+            | indexed.get(each.distinct_id, frozenset())
+            for each in statements
+        ]
+        known = context.ledger.members(key, sorted(set().union(*candidates)))
+        destination = context.route.destination()
+        ledgered = Ledgered(dict(known), self.cohort, destination)
+        moved: dict[str, frozenset[str]] = {}
+        for statement, places in zip(statements, candidates, strict=True):
+            distinct_id = statement.distinct_id
+            stands = ledgered.record(statement, places)
+            elsewhere = frozenset(stands - {home(distinct_id, statement.key)})
+            if elsewhere != indexed.get(distinct_id, frozenset()):
+                moved[distinct_id] = elsewhere
+        # Repeats first: they must be known before the page counts as processed. The
+        # index before the members: no profile may stand where nobody looks for it.
+        self._mark(ledgered.repeats)
+        if moved:
+            context.ledger.save_places(key, moved, is_first=not self.cohort.has_index)
+        self.applied.skipped.update(ledgered.skipped)
+        self.applied.kept += ledgered.kept
+        return [ledgered.members[each] for each in ledgered.changed]
 
     def _mark(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Record which diffs repeat a change of an open one."""
@@ -131,8 +140,8 @@ def apply_page(
                 apply_users(work, users)
             except RetryableError:
                 # The page is delivered again; members that Braze rejected are not
-                # pushed again, so they are counted now. The error in hand is what has
-                # to be told, even if they cannot be.
+                # pushed again, so they are counted now. Should that fail as well, the
+                # error in hand matters more.
                 with suppress(BridgeError):
                     context.ledger.count_rejected(message, applied.rejected)
                 raise
@@ -147,14 +156,15 @@ def apply_in_steps(work: PageWork, users: Sequence[User]) -> None:
         work.apply(step)
 
 
-def by_user(members: Iterable[Matched]) -> list[User]:
-    """One entry a Braze user, with the profiles of the page that resolve to it."""
-    users: dict[Identifier, list[str]] = {}
-    for member in members:
-        profiles = users.setdefault(member.identifier, [])
-        if member.distinct_id not in profiles:
-            profiles.append(member.distinct_id)
-    return list(users.items())
+def by_user(listed: Iterable[Listed]) -> list[User]:
+    """One entry a Braze user; a profile without an identifier has one to itself."""
+    users: dict[str, User] = {}
+    for each in listed:
+        key = each.identifier.key if each.identifier else ""
+        user = users.setdefault(key or f"?{each.distinct_id}", User(key, []))
+        if each not in user.profiles:
+            user.profiles.append(each)
+    return list(users.values())
 
 
 def _sync(context: Context, cohort: Cohort, message: PageMessage) -> Sync:
@@ -163,9 +173,5 @@ def _sync(context: Context, cohort: Cohort, message: PageMessage) -> Sync:
             return sync
     found = context.ledger.sync(message.key, message.seq)
     if found is None:
-        raise PermanentError(Reason.SYNC_UNKNOWN, "the ledger holds no such sync")
+        raise PermanentError("sync_unknown", "the ledger holds no such sync")
     return found
-
-
-def _size(distinct_id: str) -> int:
-    return len(distinct_id.encode()) + VERSIONS_BYTES

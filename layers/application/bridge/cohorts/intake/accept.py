@@ -10,9 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from bridge.cohorts.messages import CohortKey, message_of
-from bridge.cohorts.pages import write_page
+from bridge.cohorts.pages import Listed, write_page
 from bridge.cohorts.ports import Ledger, PageStore, Queue, Registration
-from bridge.cohorts.rules.identifiers import Matched
 from bridge.cohorts.rules.model import Page, RegisteredPage
 from bridge.cohorts.rules.placement import Placement, failed_run_until, inherited, place
 from bridge.errors import RetryableError
@@ -36,7 +35,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One page as it arrived: its place in the session, members matched and skipped."""
+    """One page as it arrived: its place in the session, members listed and skipped."""
 
     key: CohortKey
     name: str
@@ -44,7 +43,7 @@ class Arrival:
     action: Action
     number: int | None
     total: int | None
-    matched: list[Matched]
+    listed: list[Listed]
     skipped: Counter[str]
 
 
@@ -53,14 +52,14 @@ def accept_page(
 ) -> Accepted:
     """Accept a page of either protocol; raises as `webhook.accept`."""
     key = arrival.key
-    content = write_page(arrival.matched)
+    content = write_page(arrival.listed)
     page = Page(
         arrival.session,
         arrival.action,
         arrival.number,
         arrival.total,
         digest=hashlib.sha256(content).hexdigest()[:32],
-        empty=not (arrival.matched or arrival.skipped),
+        empty=not (arrival.listed or arrival.skipped),
     )
     pages.put(key, page.digest, content)
     found = _register(ledger, arrival, page, now_ms)
@@ -73,9 +72,7 @@ def accept_page(
         message = message_of(key, found.seq, each)
         queue.send(message)
         ledger.mark_sent(message, each.at)
-    return Accepted(
-        key, found.seq, found.repeats, len(arrival.matched), arrival.skipped
-    )
+    return Accepted(key, found.seq, found.repeats, len(arrival.listed), arrival.skipped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from bridge.braze.partner_cohorts.server import CohortChanges, Keys, Naming
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.pages import Listed
 from bridge.cohorts.ports import Ledger, PageStore, Queue
-from bridge.cohorts.rules.identifiers import Identifier, Kind, Matched, identify
+from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
 from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
@@ -129,12 +130,12 @@ def accept_changes(
         return []
     accepted = []
     for action, reasons in skipped.items():
-        matched = [
-            Matched(member.key, member)
+        listed = [
+            Listed(member.key, member)
             for member, present in members.items()
             if present == action.present
         ]
-        arrival = Arrival(key, "", request_id, action, 1, 1, matched, reasons)
+        arrival = Arrival(key, "", request_id, action, 1, 1, listed, reasons)
         accepted.append(
             accept_page(arrival, now_ms, ledger=ledger, pages=pages, queue=queue)
         )

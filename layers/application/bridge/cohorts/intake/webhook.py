@@ -1,6 +1,7 @@
 """Mixpanel's webhook: one call is one page of a cohort sync."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from bridge.authentication import admits, basic_matches
 from bridge.aws.http_api import Answer
@@ -8,8 +9,9 @@ from bridge.braze.partner_cohorts.server import without_keys
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.pages import Listed
 from bridge.cohorts.ports import Ledger, PageStore, Queue
-from bridge.cohorts.rules.identifiers import Matched, Source, match_member
+from bridge.cohorts.rules.identifiers import Matched, Skipped, Source, match_member
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Postback, action_of, failure, parse, success
 from bridge.observability import Metric, count
@@ -64,6 +66,7 @@ def accept(
     parameters = postback.parameters
     info = parameters.page_info
     resolved = [match_member(member, sources) for member in postback.members]
+    listed, skipped = _listed(resolved)
     arrival = Arrival(
         CohortKey(
             project=parameters.mixpanel_project_id, cohort=parameters.mixpanel_cohort_id
@@ -73,7 +76,27 @@ def accept(
         postback.action,
         info.page_count if info else None,
         info.total_pages if info else None,
-        [found for found in resolved if isinstance(found, Matched)],
-        Counter(r.reason for r in resolved if not isinstance(r, Matched)),
+        listed,
+        skipped,
     )
     return accept_page(arrival, now_ms, ledger=ledger, pages=pages, queue=queue)
+
+
+def _listed(
+    resolved: Iterable[Matched | Skipped],
+) -> tuple[list[Listed], Counter[str]]:
+    """The profiles to store, and the members that name none, by reason.
+
+    A profile without an identifier is stored too: it may stand in the ledger under the
+    identifier that it had before.
+    """
+    listed: list[Listed] = []
+    skipped: Counter[str] = Counter()
+    for found in resolved:
+        if isinstance(found, Matched):
+            listed.append(Listed(found.distinct_id, found.identifier))
+        elif found.distinct_id:
+            listed.append(Listed(found.distinct_id, None, found.reason))
+        else:
+            skipped[found.reason] += 1
+    return listed, skipped

@@ -74,9 +74,13 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A member without an identifier, and the reason."""
+    """A member without an identifier, and the reason.
+
+    `distinct_id` is its Mixpanel profile, empty where the member names none.
+    """
 
     reason: str
+    distinct_id: str = ""
 
 
 class IdentifiersError(BridgeError):
@@ -121,9 +125,9 @@ def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipp
         value = member.get(source.property)
         found = identify(source.kind, value, source.label)
         if isinstance(found, Identifier):
-            return Matched(_distinct_id(member, found), found)
+            return Matched(_distinct_id(member) or found.value, found)
         reason = found or reason
-    return Skipped(reason)
+    return Skipped(reason, _distinct_id(member))
 
 
 def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | None:
@@ -150,12 +154,12 @@ def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | N
     return Identifier(kind, value, label)
 
 
-def _distinct_id(member: Mapping[str, object], found: Identifier) -> str:
+def _distinct_id(member: Mapping[str, object]) -> str:
     for key in DISTINCT_ID_KEYS:
         value = _as_text(member.get(key))
         if value and _fits(value):
             return value
-    return found.value
+    return ""
 
 
 def _as_text(value: object) -> str:

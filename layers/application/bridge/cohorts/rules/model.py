@@ -87,7 +87,9 @@ class Cohort:
     habits of the sender, seen at least once: calls with an empty list, and one session
     for both actions. `name` is Mixpanel's current name, `first_name` the first one,
     which never changes. `destination` is where members are pushed to and
-    `published_name` what Braze calls the cohort there. `revision` is the version for
+    `published_name` what Braze calls the cohort there. `has_index` says that some
+    profiles stand elsewhere than under their own distinct id, so that the index of
+    profiles has to be read. `revision` is the version for
     optimistic locking.
     """
 
@@ -104,4 +106,5 @@ class Cohort:
     first_name: str = ""
     destination: str = ""
     published_name: str = ""
+    has_index: bool = False
     revision: int = 0
