@@ -26,13 +26,13 @@ from bridge.cohorts.apply.context import Applied, Context, Policy
 from bridge.cohorts.apply.dispatch import consume
 from bridge.cohorts.messages import Message, read, write
 from bridge.cohorts.ports import Route
-from bridge.cohorts.retry import GroupPauses, Receipt
+from bridge.cohorts.retry import GroupPauses, Receipt, log_deferred
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import PermanentError, RetryableError
-from bridge.observability import Metric, count, log_deferred, logger, observed
+from bridge.observability import Metric, count, logger, observed
 from bridge.quarantine import Quarantine, QuarantinedItem
 from bridge.reasons import Reason
 from bridge.settings import CohortConsumerSettings, CohortRoute
@@ -169,11 +169,16 @@ def _report(applied: Applied) -> None:
     count(Metric.MEMBERS_REJECTED, applied.rejected.total())
     count(Metric.MEMBERS_SKIPPED, applied.skipped.total())
     count(Metric.REMOVALS_HELD, applied.held_removals)
+    count(Metric.IDENTIFIERS_LOST, applied.lost)
+    count(Metric.IDENTIFIERS_KEPT, applied.kept)
     if applied.held_removals:
         logger.error("removal held: it would take out too many members at once")
+    if applied.lost:
+        logger.error("most profiles have lost their identifiers", lost=applied.lost)
     logger.info(
         "message processed",
         pushed=applied.pushed,
         rejected=dict(applied.rejected),
         skipped=dict(applied.skipped),
+        kept=applied.kept,
     )

@@ -22,7 +22,7 @@ from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
 )
-from bridge.cohorts.rules.profiles import Places
+from bridge.cohorts.rules.profiles import Place, Places
 from bridge.errors import PermanentError
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -39,7 +39,7 @@ class _Stored:
     opened: int = 0
     reasserted: int = 0
     members: dict[str, Member] = field(default_factory=dict)
-    places: dict[str, frozenset[str]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
 
@@ -213,12 +213,17 @@ class MemoryLedger(Ledger):
                 syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
 
     @override
-    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+    def mark_processed(
+        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
+    ) -> None:
         at = self._at(message.key)
         sync = at.syncs[message.seq]
         if message.page not in sync.processed.get(message.action, ()):
             processed = _with(sync.processed, message.action, message.page)
-            at.syncs[message.seq] = replace(sync, processed=processed)
+            is_suspect = is_suspect or sync.is_suspect
+            at.syncs[message.seq] = replace(
+                sync, processed=processed, is_suspect=is_suspect
+            )
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
     @override

@@ -164,6 +164,40 @@ def test_a_first_sync_of_plain_profiles_reads_and_writes_no_index(
     assert not world.ledger.cohort(KEY).has_index
 
 
+LOST = {
+    "no identifier": ("external_id=user_id", "user_id"),
+    "a lesser one": ("external_id=user_id,external_id=mixpanel_distinct_id", "user_id"),
+    "another kind": ("alias:crm=crm_id,external_id=mixpanel_distinct_id", "crm_id"),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_full_sync_whose_profiles_lose_their_identifiers_is_held(
+    world: World, case: str
+) -> None:
+    sources, name = LOST[case]
+    world.sources = parse_sources(sources)
+    people = [{"mixpanel_distinct_id": f"d{n}", name: f"u{n}"} for n in range(25)]
+    world.full(*people, session="s1")
+    world.braze.calls.clear()
+    world.wait()
+    world.call("members", [f"d{n}" for n in range(24)], session="s2")
+    applied = world.drain()
+    assert (applied.lost, applied.held_removals) == (24, 1)
+    assert writes(world) == []
+    world.full(*people[:24], session="s3")
+    assert world.braze.members == {f"u{n}" for n in range(24)}
+
+
+def test_a_few_profiles_that_lose_an_identifier_move_to_the_next_entry(
+    mixed: World,
+) -> None:
+    people = [person(f"d{n}", f"u{n}") for n in range(50)]
+    mixed.full(*people, session="s1")
+    mixed.full(person("d0"), *people[1:], session="s2")
+    assert mixed.braze.members == {"d0", *(f"u{n}" for n in range(1, 50))}
+
+
 def test_a_move_that_is_interrupted_at_braze_is_resumed(mixed: World) -> None:
     mixed.full(person("d1", "u1"), session="s1")
     mixed.wait()

@@ -159,11 +159,7 @@ class World:
         """Handle all messages; the sum of what they did."""
         total = Applied()
         while self.queue.waiting:
-            done = self.step()
-            total.pushed += done.pushed
-            total.rejected += done.rejected
-            total.skipped += done.skipped
-            total.held_removals += done.held_removals
+            total += self.step()
         return total
 
     def wait(self) -> None:

@@ -17,8 +17,6 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bridge.errors import BridgeError, CredentialsRejected
-
 METRICS_NAMESPACE = "MixpanelBrazeBridge"
 _secrets: set[str] = set()
 _PLAIN_NAME = re.compile(r"[A-Za-z_$][\w.$ -]{0,63}", re.ASCII)
@@ -42,6 +40,8 @@ class Metric(StrEnum):
     PAGES_RESENT = "PagesResent"
     MAINTENANCE_RUNS = "MaintenanceRuns"
     REMOVALS_HELD = "RemovalsHeld"
+    IDENTIFIERS_LOST = "IdentifiersLost"
+    IDENTIFIERS_KEPT = "IdentifiersKept"
     COHORTS_SILENT = "CohortsSilent"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
@@ -131,13 +131,3 @@ def log_fault(what: str, error: BaseException) -> None:
         error=type(error).__name__,
         at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )
-
-
-def log_deferred(what: str, error: BaseException) -> None:
-    """Log why something is left to its next delivery; a fault as `log_fault` does."""
-    if not isinstance(error, BridgeError):
-        log_fault(what, error)
-        return
-    if isinstance(error, CredentialsRejected):
-        count(Metric.CREDENTIALS_REJECTED)
-    logger.warning(what, reason=error.reason, why=str(error))

@@ -192,7 +192,9 @@ def test_a_page_and_its_sync_say_what_came() -> None:
 
 
 def test_a_page_takes_effect_once() -> None:
-    write = only_write(lambda ledger: ledger.mark_processed(MESSAGE, {"refused": 3}))
+    write = only_write(
+        lambda ledger: ledger.mark_processed(MESSAGE, {"refused": 3}, is_suspect=False)
+    )
     assert write.sk == SYNC
     assert write.condition == (
         "attribute_exists(pk) AND NOT contains(processed_add_members, 1)"

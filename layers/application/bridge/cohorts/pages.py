@@ -12,18 +12,20 @@ from bridge.reasons import Reason
 class Listed(NamedTuple):
     """One Mixpanel profile of a page, and the identifier that it resolves to.
 
-    Without an identifier, `reason` says why there is none.
+    `entry` is the position in `Identifiers` of what gave the identifier. Without one,
+    `reason` says why there is none.
     """
 
     distinct_id: str
     identifier: Identifier | None
+    entry: int = 0
     reason: str = ""
 
 
 def write_page(members: Iterable[Listed]) -> bytes:
     """Only identifiers are kept of what Mixpanel sent."""
     rows = [
-        [each.distinct_id, each.identifier.key]
+        [each.distinct_id, each.identifier.key, *([each.entry] if each.entry else [])]
         if each.identifier
         else [each.distinct_id, "", each.reason]
         for each in members
@@ -41,5 +43,7 @@ def read_page(content: bytes) -> list[Listed]:
         ) from None
 
 
-def _read(distinct_id: str, key: str, reason: str = "") -> Listed:
-    return Listed(distinct_id, Identifier.from_key(key) if key else None, reason)
+def _read(distinct_id: str, key: str, more: int | str = 0) -> Listed:
+    if key:
+        return Listed(distinct_id, Identifier.from_key(key), int(more))
+    return Listed(distinct_id, None, reason=str(more))

@@ -112,10 +112,13 @@ class SyncLog(Protocol):
     def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
         """Record pairs (later, earlier) of syncs: the later repeats a change."""
 
-    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+    def mark_processed(
+        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
+    ) -> None:
         """Record that a page has been applied; only the first call has an effect.
 
-        `skipped` counts members by reason.
+        `skipped` counts members by reason; with `is_suspect` most of a full sync's
+        profiles have lost their identifiers.
         """
 
     def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:

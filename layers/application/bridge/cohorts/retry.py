@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.errors import RetryableError
-from bridge.observability import log_fault
+from bridge.errors import BridgeError, CredentialsRejected, RetryableError
+from bridge.observability import Metric, count, log_fault, logger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -61,3 +61,13 @@ class GroupPauses:
                 )
             except Exception as error:  # noqa: BLE001 - any failure has the same answer
                 log_fault("pause not set", error)
+
+
+def log_deferred(what: str, error: BaseException) -> None:
+    """Log why something is left to its next delivery; a fault as `log_fault` does."""
+    if not isinstance(error, BridgeError):
+        log_fault(what, error)
+        return
+    if isinstance(error, CredentialsRejected):
+        count(Metric.CREDENTIALS_REJECTED)
+    logger.warning(what, reason=error.reason, why=str(error))

@@ -29,6 +29,7 @@ from bridge.cohorts.adapters.ledger_items import (
     read_cohort,
     read_member,
     read_page,
+    read_place,
     read_sync,
     shard_of,
     sync_sk,
@@ -97,7 +98,7 @@ class DynamoLedger(Ledger):
     @override
     def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:
         items = self._table.get((index_pk(key, each), each) for each in distinct_ids)
-        return {item["sk"]: frozenset(item["places"]) - {""} for item in items}
+        return {item["sk"]: read_place(item) for item in items}
 
     @override
     def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
@@ -106,7 +107,7 @@ class DynamoLedger(Ledger):
             head.assign("has_index", True)
             self._table.update(head)
         self._table.put_all(
-            index_item(key, distinct_id, keys) for distinct_id, keys in places.items()
+            index_item(key, distinct_id, place) for distinct_id, place in places.items()
         )
 
     @override
@@ -209,12 +210,16 @@ class DynamoLedger(Ledger):
             self._table.update(repeating)
 
     @override
-    def mark_processed(self, message: PageMessage, skipped: Mapping[str, int]) -> None:
+    def mark_processed(
+        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
+    ) -> None:
         pk = cohort_pk(message.key)
         processed = Update(pk, sync_sk(message.seq))
         processed.add(f"processed_{message.action}", {message.page})
         for reason, number in skipped.items():
             processed.add(f"skipped_{reason}", number)
+        if is_suspect:
+            processed.assign("is_suspect", True)
         processed.unless_contains(f"processed_{message.action}", message.page)
         self._table.update(processed)
 

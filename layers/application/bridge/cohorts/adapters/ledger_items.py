@@ -23,6 +23,7 @@ from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
 )
+from bridge.cohorts.rules.profiles import Place
 from bridge.mixpanel.cohort_webhook import Action
 
 COHORTS = "COHORTS"
@@ -106,13 +107,19 @@ def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
     return item
 
 
-def index_item(key: CohortKey, distinct_id: str, places: frozenset[str]) -> Item:
-    """A profile in the index; a row that says nothing more is kept empty."""
+def index_item(key: CohortKey, distinct_id: str, place: Place) -> Item:
+    """A profile in the index; DynamoDB takes no empty set."""
     return {
         "pk": index_pk(key, distinct_id),
         "sk": distinct_id,
-        "places": places or {""},
+        "keys": place.keys or {""},
+        "entry": place.entry,
     }
+
+
+def read_place(item: Item) -> Place:
+    """Where a profile stands, from its item in the index."""
+    return Place(frozenset(item["keys"]) - {""}, int(item["entry"]))
 
 
 def head_update(
@@ -212,6 +219,7 @@ def read_sync(item: Item) -> Sync:
         repeats=numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
         since=int(item.get("since", 0)),
+        is_suspect=item.get("is_suspect", False),
         aborted=item.get("aborted", False),
     )
 

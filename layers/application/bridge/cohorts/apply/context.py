@@ -65,7 +65,8 @@ class Context:
 class Applied:
     """What a message brought about: members pushed, rejected (Braze), skipped (us).
 
-    `kept` are those who keep the identifier they stand under for want of one.
+    `kept` are those who keep the identifier they stand under for want of one, `lost`
+    those of a full sync of which most have lost theirs.
     """
 
     pushed: int = 0
@@ -73,6 +74,7 @@ class Applied:
     skipped: Counter[str] = field(default_factory=Counter)
     held_removals: int = 0
     kept: int = 0
+    lost: int = 0
 
     def __iadd__(self, other: "Applied") -> "Applied":
         self.pushed += other.pushed
@@ -80,4 +82,5 @@ class Applied:
         self.skipped += other.skipped
         self.held_removals += other.held_removals
         self.kept += other.kept
+        self.lost += other.lost
         return self

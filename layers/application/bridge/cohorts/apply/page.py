@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bridge.chunking import by_count
@@ -15,7 +15,14 @@ from bridge.cohorts.pages import Listed
 from bridge.cohorts.rules.completeness import repetition_counts
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Sync
-from bridge.cohorts.rules.profiles import Ledgered, Statement, home
+from bridge.cohorts.rules.profiles import (
+    MIN_LOST,
+    Ledgered,
+    Place,
+    Places,
+    Statement,
+    home,
+)
 from bridge.errors import BridgeError, PermanentError, RetryableError
 
 FRESH_MS = 86_400_000
@@ -27,6 +34,10 @@ class User(NamedTuple):
 
     key: str
     profiles: list[Listed]
+
+
+type Asked = tuple[Statement, set[str]]
+"""A statement, and the keys under which its profile may stand."""
 
 
 @dataclass(slots=True)
@@ -61,6 +72,7 @@ class PageWork:
                 user.key,
                 message.seq,
                 message.action.present,
+                listed.entry,
                 listed.reason,
             )
             for user in users
@@ -73,19 +85,22 @@ class PageWork:
         )
         candidates = [
             {home(each.distinct_id, each.key), each.key} - {""}
-            | indexed.get(each.distinct_id, frozenset())
+            | indexed.get(each.distinct_id, Place()).keys
             for each in statements
         ]
         known = context.ledger.members(key, sorted(set().union(*candidates)))
         destination = context.route.destination()
         ledgered = Ledgered(dict(known), self.cohort, destination)
-        moved: dict[str, frozenset[str]] = {}
-        for statement, places in zip(statements, candidates, strict=True):
+        moved: dict[str, Place] = {}
+        asked = [*zip(statements, candidates, strict=True)]
+        for statement, places in self._without_lost(ledgered, asked, indexed):
             distinct_id = statement.distinct_id
             stands = ledgered.record(statement, places)
             elsewhere = frozenset(stands - {home(distinct_id, statement.key)})
-            if elsewhere != indexed.get(distinct_id, frozenset()):
-                moved[distinct_id] = elsewhere
+            before = indexed.get(distinct_id, Place())
+            if elsewhere != before.keys:
+                entry = statement.entry if statement.key else before.entry
+                moved[distinct_id] = Place(elsewhere, entry)
         # Repeats first: they must be known before the page counts as processed. The
         # index before the members: no profile may stand where nobody looks for it.
         self._mark(ledgered.repeats)
@@ -94,6 +109,33 @@ class PageWork:
         self.applied.skipped.update(ledgered.skipped)
         self.applied.kept += ledgered.kept
         return [ledgered.members[each] for each in ledgered.changed]
+
+    def _without_lost(
+        self, ledgered: Ledgered, asked: Sequence[Asked], indexed: Places
+    ) -> Sequence[Asked]:
+        """In a full sync, leave profiles where they stand if most lose an identifier.
+
+        That most of them lose it at once is a fault of configuration, not of people:
+        the exported property vanished, say.
+        """
+        if not self.sync.full:
+            return asked
+        lost = {
+            statement.distinct_id
+            for statement, places in asked
+            if ledgered.has_lost(
+                statement, places, indexed.get(statement.distinct_id, Place())
+            )
+        }
+        if len(lost) < MIN_LOST or 2 * len(lost) <= len(asked):
+            return asked
+        self.applied.lost += len(lost)
+        return [
+            (replace(statement, key=""), places)
+            if statement.distinct_id in lost
+            else (statement, places)
+            for statement, places in asked
+        ]
 
     def _mark(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Record which diffs repeat a change of an open one."""
@@ -145,7 +187,11 @@ def apply_page(
                 with suppress(BridgeError):
                     context.ledger.count_rejected(message, applied.rejected)
                 raise
-        context.ledger.mark_processed(message, applied.skipped + applied.rejected)
+        context.ledger.mark_processed(
+            message,
+            applied.skipped + applied.rejected,
+            is_suspect=bool(applied.lost),
+        )
     commit_pages(context, key)
     return applied
 

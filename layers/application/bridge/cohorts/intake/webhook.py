@@ -94,9 +94,9 @@ def _listed(
     skipped: Counter[str] = Counter()
     for found in resolved:
         if isinstance(found, Matched):
-            listed.append(Listed(found.distinct_id, found.identifier))
+            listed.append(Listed(found.distinct_id, found.identifier, found.entry))
         elif found.distinct_id:
-            listed.append(Listed(found.distinct_id, None, found.reason))
+            listed.append(Listed(found.distinct_id, None, reason=found.reason))
         else:
             skipped[found.reason] += 1
     return listed, skipped

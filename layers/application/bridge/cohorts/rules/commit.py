@@ -109,7 +109,9 @@ def guard_removal(
     """
     members = stay + leave
     large = members > GUARDED_MEMBERS and leave > max_fraction * members
-    if large and not cohort.held_removal:
+    # Most profiles have lost their identifiers: whatever the size, that is a fault.
+    suspect = any(s.is_suspect for s in cohort.syncs if s.seq == cohort.measuring)
+    if (large or suspect) and not cohort.held_removal:
         return Resolution(cohort.baseline, held_removal=cohort.measuring)
     return Resolution(cohort.measuring, rescan=True)
 

@@ -66,10 +66,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """A member with an identifier; `distinct_id` is its Mixpanel profile."""
+    """A member with an identifier; `distinct_id` is its Mixpanel profile.
+
+    `entry` is the position in the list of what gave the identifier.
+    """
 
     distinct_id: str
     identifier: Identifier
+    entry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,11 @@ def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipp
     if not isinstance(member, Mapping):
         return Skipped(Reason.NOT_AN_OBJECT)
     reason: str = Reason.NO_IDENTIFIER
-    for source in sources:
+    for entry, source in enumerate(sources):
         value = member.get(source.property)
         found = identify(source.kind, value, source.label)
         if isinstance(found, Identifier):
-            return Matched(_distinct_id(member) or found.value, found)
+            return Matched(_distinct_id(member) or found.value, found, entry)
         reason = found or reason
     return Skipped(reason, _distinct_id(member))
 

@@ -48,7 +48,8 @@ class Sync:
 
     `repeats` holds the earlier syncs a change of which this one states once more.
     `restarts` is the sync that this one begins anew under the same session id; the
-    pages of that one which arrived before `since` (ms) belong to its failed run.
+    pages of that one which arrived before `since` (ms) belong to its failed run. With
+    `is_suspect` most profiles of this full sync have lost their identifiers.
     """
 
     seq: int
@@ -61,6 +62,7 @@ class Sync:
     repeats: frozenset[int] = frozenset()
     restarts: int = 0
     since: int = 0
+    is_suspect: bool = False
     aborted: bool = False
 
     def has_session(self, session: str) -> bool:

@@ -8,6 +8,7 @@ touches a user under whom the profile does not stand.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
 from bridge.cohorts.rules.membership import (
@@ -20,8 +21,22 @@ from bridge.cohorts.rules.membership import (
 from bridge.cohorts.rules.model import Cohort
 from bridge.reasons import Reason
 
-type Places = Mapping[str, frozenset[str]]
-"""By distinct id, the keys under which a profile stands, its home left out."""
+MIN_LOST = 20
+"""Profiles: of fewer, the loss of an identifier is an affair of people."""
+
+
+class Place(NamedTuple):
+    """The keys under which a profile stands, its home left out.
+
+    `entry` is the position in `Identifiers` of what gave the latest of them.
+    """
+
+    keys: frozenset[str] = frozenset()
+    entry: int = 0
+
+
+type Places = Mapping[str, Place]
+"""The index of profiles, by distinct id."""
 
 MAX_PROFILE_BYTES = 200_000
 """Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
@@ -35,14 +50,16 @@ VERSIONS_BYTES = 200
 class Statement:
     """What a page of sync `seq` states of one profile.
 
-    `key` is the ledger's key of the identifier that the profile resolves to, empty
-    where it resolves to none; `reason` says why.
+    `key` is the ledger's key of the identifier that the profile resolves to, by the
+    entry number `entry` of `Identifiers`. It is empty where the profile resolves to
+    none; `reason` says why.
     """
 
     distinct_id: str
     key: str
     seq: int
     present: bool
+    entry: int = 0
     reason: str = ""
 
 
@@ -99,6 +116,18 @@ class Ledgered:
         later = {seq: False for seq in timeline if seq > statement.seq}
         self._fill_in(target, distinct_id, later)
         return standing | {target}
+
+    def has_lost(
+        self, statement: Statement, places: Collection[str], at: Place
+    ) -> bool:
+        """Whether a profile that stands has no identifier now, or only a lesser one."""
+        standing = {
+            key for key in places if statement.distinct_id in self._profiles(key)
+        }
+        if not standing or not statement.present:
+            return False
+        is_lesser = bool(standing & at.keys) and statement.entry > at.entry
+        return not statement.key or (is_lesser and statement.key not in at.keys)
 
     def _target(self, statement: Statement, standing: set[str]) -> str:
         """The key under which the statement is recorded; empty to skip it."""
