@@ -66,13 +66,14 @@ def test_only_identifiers_are_kept_of_the_members(call: Call, stack: Stack) -> N
     call(sample("cohort_webhook"))
     (page,) = stack.objects("pages/")
     assert json.loads(page) == [
-        ["cust-00017", "e:cust-00017"],
+        ["cust-00017", "e:cust-00017", 1],
         ["mp-18", "e:cust-00018"],
         [
             "$device:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
             "d:0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10",
+            1,
         ],
-    ]
+    ], "with the entry of the list that gave the identifier, if not the first"
     (record,) = stack.messages()
     assert "cust" not in record["body"]
 

@@ -110,6 +110,15 @@ def test_a_profile_that_was_never_seen_is_skipped_without_an_identifier(
     assert world.braze.calls == []
 
 
+def test_a_placeholder_for_a_distinct_id_is_no_profile_that_could_move(
+    mixed: World,
+) -> None:
+    mixed.full(person("unknown", "u1"), person("unknown", "u2"), session="s1")
+    assert mixed.braze.members == {"u1", "u2"}
+    mixed.diff([], [person("unknown", "u1")], session="s2")
+    assert mixed.braze.members == {"u2"}
+
+
 def test_a_removal_of_a_profile_that_was_never_seen_writes_nothing(
     mixed: World,
 ) -> None:

@@ -161,7 +161,7 @@ def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | N
 def _distinct_id(member: Mapping[str, object]) -> str:
     for key in DISTINCT_ID_KEYS:
         value = _as_text(member.get(key))
-        if value and _fits(value):
+        if value and _fits(value) and not is_placeholder(value):
             return value
     return ""
 
