@@ -131,8 +131,8 @@ def apply_page(
                 apply_users(work, users)
             except RetryableError:
                 # The page is delivered again; members that Braze rejected are not
-                # pushed again, so they are counted now. The error in hand is what has
-                # to be told, even if they cannot be.
+                # pushed again, so they are counted now. The error in hand is raised
+                # even if they cannot be counted.
                 with suppress(BridgeError):
                     context.ledger.count_rejected(message, applied.rejected)
                 raise
