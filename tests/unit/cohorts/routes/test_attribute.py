@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports import Change
 from bridge.cohorts.routes.attribute import AttributeRoute
-from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
+from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import Rejected, TooLarge
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
@@ -212,40 +212,6 @@ def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_or
     assert [each["braze_id"] for call in braze.calls for each in call] == (
         [written_to] if written_to else []
     )
-
-
-@pytest.mark.parametrize(
-    ("found", "seconds"),
-    [
-        ([{"braze_id": "b-1"}], ANONYMOUS_SECONDS),
-        ([{"braze_id": "b-1", "external_id": "u"}], OTHER_SECONDS),
-        ([], OTHER_SECONDS),
-    ],
-)
-def test_a_device_is_looked_up_again_after_a_while(
-    found: list[dict[str, object]], seconds: float
-) -> None:
-    now = [0.0]
-    braze = Braze()
-    braze.devices = {"d": found}
-    devices = Devices(lambda: now[0])
-    first = devices.find(braze, "d")  # type: ignore[arg-type]
-    now[0] = seconds - 1
-    assert devices.find(braze, "d") == first  # type: ignore[arg-type]
-    assert braze.looked_up == ["d"]
-    now[0] = seconds
-    # Its owner has logged in meanwhile.
-    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
-    later = devices.find(braze, "d")  # type: ignore[arg-type]
-    assert later == ("", "device_identified")
-
-
-def test_only_so_many_devices_are_cached() -> None:
-    braze, devices = Braze(), Devices(lambda: 0.0, max_devices=3)
-    for device in [*"abcd", *"dcb", "a"]:
-        devices.find(braze, device)  # type: ignore[arg-type]
-    assert braze.looked_up == [*"abcd", "a"]
-    assert len(devices._known) == 3
 
 
 def test_a_device_that_braze_rejects_is_rejected_alone() -> None:

@@ -1,0 +1,33 @@
+"""The members of a page as S3 keeps them."""
+
+import pytest
+
+from bridge.cohorts.pages import read_page, write_page
+from bridge.cohorts.rules.identifiers import Identifier, Kind, Matched
+from bridge.errors import PermanentError
+
+MEMBERS = [
+    Matched("p1", Identifier(Kind.EXTERNAL_ID, "ü:1")),
+    Matched("p2", Identifier(Kind.ALIAS, "a:7", "label:x")),
+    Matched("$device:d", Identifier(Kind.DEVICE, "d")),
+]
+
+
+@pytest.mark.parametrize("members", [[], MEMBERS])
+def test_a_page_reads_back_as_written(members: list[Matched]) -> None:
+    assert read_page(write_page(members)) == members
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"7", b'[["p1"]]', b'[["p1","x:u"]]', b'[["p1",7]]']
+)
+def test_a_damaged_page_is_a_permanent_error_without_its_content(
+    content: bytes,
+) -> None:
+    try:
+        read_page(content)
+    except PermanentError as error:
+        assert error.reason == "page_unreadable"  # noqa: PT017
+        assert "p1" not in str(error)
+    else:
+        pytest.fail("it was read")
