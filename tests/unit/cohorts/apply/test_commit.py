@@ -60,9 +60,12 @@ def test_a_cohort_that_changes_all_the_time_is_deferred(
 ) -> None:
     world = World()
     tries: list[object] = []
-    monkeypatch.setattr(
-        world.ledger, "advance", lambda *_: tries.append(None) is not None
-    )
+
+    def lose(*_: object) -> bool:
+        tries.append(None)
+        return False
+
+    monkeypatch.setattr(world.ledger, "advance", lose)
     with pytest.raises(RetryableError) as caught:
         commit(world.context(), KEY, lambda _: Resolution(5, rescan=True))
     assert caught.value.reason == "ledger_contention"

@@ -4,7 +4,11 @@ import pytest
 
 from bridge.cohorts.apply import dispatch
 from bridge.cohorts.apply.context import Applied
-from bridge.cohorts.apply.crash_poison import SUSPECT_RECEIPTS
+from bridge.cohorts.apply.crash_poison import (
+    SUSPECT_RECEIPTS,
+    apply_in_shrinking_steps,
+)
+from bridge.cohorts.apply.page import apply_in_steps
 from bridge.cohorts.messages import (
     MeasureRemovalMessage,
     Message,
@@ -43,7 +47,5 @@ def test_a_page_received_too_often_is_applied_in_shrinking_steps(
     monkeypatch.setattr(dispatch, "apply_page", lambda *asked: steps.append(asked[2]))
     dispatch.consume(World().context(), PAGE, received)
     assert steps == [
-        dispatch.apply_in_shrinking_steps
-        if received >= SUSPECT_RECEIPTS
-        else dispatch.apply_in_steps
+        apply_in_shrinking_steps if received >= SUSPECT_RECEIPTS else apply_in_steps
     ]

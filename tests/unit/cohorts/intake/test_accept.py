@@ -34,9 +34,12 @@ def test_a_page_that_always_loses_the_race_is_sent_again_by_its_sender(
 ) -> None:
     world = World()
     tries: list[object] = []
-    monkeypatch.setattr(
-        world.ledger, "register", lambda *_: tries.append(None) is not None
-    )
+
+    def lose(*_: object) -> bool:
+        tries.append(None)
+        return False
+
+    monkeypatch.setattr(world.ledger, "register", lose)
     with pytest.raises(RetryableError) as caught:
         world.call("members", ["a"])
     assert caught.value.reason == "ledger_contention"
