@@ -180,24 +180,24 @@ def redrive(stack: RunningStack) -> int:
     them.
     """
     sqs: Any = stack.client("sqs")
-    queue, dead = (
+    queue, dead_letters = (
         stack.resources[name] for name in ("CohortQueue", "CohortDeadLetterQueue")
     )
     moved = 0
-    while messages := _received(sqs, dead):
+    while messages := _received(sqs, dead_letters):
         for number, message in enumerate(messages):
             try:
-                _move(sqs, message, dead, queue)
+                _move(sqs, message, dead_letters, queue)
             except BaseException:
-                _make_visible(sqs, messages[number:], dead)
+                _make_visible(sqs, messages[number:], dead_letters)
                 raise
             moved += 1
     return moved
 
 
-def _received(sqs: Any, dead: str) -> list[Any]:
+def _received(sqs: Any, dead_letters: str) -> list[Any]:
     answer = sqs.receive_message(
-        QueueUrl=dead,
+        QueueUrl=dead_letters,
         MaxNumberOfMessages=10,
         MessageSystemAttributeNames=["All"],
         # A short poll asks only some of the queue's servers.
@@ -206,7 +206,7 @@ def _received(sqs: Any, dead: str) -> list[Any]:
     return list(answer.get("Messages", ()))
 
 
-def _move(sqs: Any, message: Any, dead: str, queue: str) -> None:
+def _move(sqs: Any, message: Any, dead_letters: str, queue: str) -> None:
     # A new id, as the queue remembers the old one for five minutes.
     new_id = f"{message['MessageId']} again".encode()
     sqs.send_message(
@@ -215,15 +215,15 @@ def _move(sqs: Any, message: Any, dead: str, queue: str) -> None:
         MessageGroupId=message["Attributes"]["MessageGroupId"],
         MessageDeduplicationId=hashlib.sha256(new_id).hexdigest(),
     )
-    sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+    sqs.delete_message(QueueUrl=dead_letters, ReceiptHandle=message["ReceiptHandle"])
 
 
-def _make_visible(sqs: Any, messages: list[Any], dead: str) -> None:
+def _make_visible(sqs: Any, messages: list[Any], dead_letters: str) -> None:
     """On a failure the visibility timeout does the same after half a minute."""
     for message in messages:
         with suppress(BotoCoreError, ClientError):
             sqs.change_message_visibility(
-                QueueUrl=dead,
+                QueueUrl=dead_letters,
                 ReceiptHandle=message["ReceiptHandle"],
                 VisibilityTimeout=0,
             )

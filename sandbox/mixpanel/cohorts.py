@@ -106,10 +106,10 @@ class Sessions:
         self._ids: list[str] = []
         self._asked = 0
 
-    def begin(self, *, again: bool) -> None:
-        """A sync begins; `again` after one that failed, whose ids may be reused."""
+    def begin(self, *, after_failure: bool) -> None:
+        """A sync begins; after one that failed, its ids may be reused."""
         self._asked = 0
-        if not (again and self._reuse):
+        if not (after_failure and self._reuse):
             self._ids.clear()
 
     def __call__(self) -> str:

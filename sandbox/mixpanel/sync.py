@@ -104,7 +104,7 @@ class CohortSync:
         if self.snapshot is not None and now - self._taken_at > SNAPSHOT_SECONDS:
             self.snapshot = None
         members = frozenset(self.cohort.members)
-        self._sessions.begin(again=self._failed)
+        self._sessions.begin(after_failure=self._failed)
         self._failed = True
         calls = plan(
             sorted(members),

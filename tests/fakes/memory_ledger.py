@@ -227,9 +227,9 @@ class MemoryLedger(Ledger):
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
     @override
-    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+    def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
         at = self._at(message.key)
-        at.skipped.setdefault(message.seq, Counter()).update(refused)
+        at.skipped.setdefault(message.seq, Counter()).update(rejected)
 
     @override
     def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:

@@ -163,8 +163,8 @@ QUIET = {
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
-    # These heal by themselves; where one does not, deferrals, ages, errors or dead
-    # letters raise an alarm.
+    # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
+    # or dead letters tells.
     Metric.MESSAGES_DEFERRED,
     Metric.FILES_DEFERRED,
     Metric.EVENTS_DEFERRED,

@@ -59,7 +59,7 @@ TEMPLATE: dict[str, Any] = {
     },
     "Resources": {
         "CohortQueue": fifo("cohorts"),
-        "CohortDeadLetterQueue": fifo("dead"),
+        "CohortDeadLetterQueue": fifo("dead-letters"),
         "CurrentsStream": {
             "Type": "AWS::Kinesis::Stream",
             "Properties": {"Name": "currents", "ShardCount": 1},
@@ -169,7 +169,7 @@ class Operator:
         self.kinesis = boto3.client("kinesis", REGION)
         self.queues = {
             name: self.sqs.get_queue_url(QueueName=f"{name}.fifo")["QueueUrl"]
-            for name in ("cohorts", "dead")
+            for name in ("cohorts", "dead-letters")
         }
 
     def run(self, command: str) -> tuple[int, str]:

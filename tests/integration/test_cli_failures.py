@@ -80,7 +80,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
     Quarantine(operator.s3, "data", "currents").put("batch", DAY, [item])
     page = PageMessage(key=FREE, seq=1, action="members", page="1", digest="d")
     operator.sqs.send_message(
-        QueueUrl=operator.queues["dead"],
+        QueueUrl=operator.queues["dead-letters"],
         MessageBody=write(page),
         MessageGroupId="g",
         MessageDeduplicationId="d",

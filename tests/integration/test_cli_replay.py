@@ -49,7 +49,7 @@ def filled(operator: Operator, aws: Aws) -> Operator:
     for number in range(2, 5):
         message = page(number)
         operator.sqs.send_message(
-            QueueUrl=operator.queues["dead"],
+            QueueUrl=operator.queues["dead-letters"],
             MessageBody=write(message),
             MessageGroupId=message.key.group,
             MessageDeduplicationId=message.deduplication_id,
@@ -91,7 +91,7 @@ def dead_letters(operator: Operator) -> int:
         "ApproximateNumberOfMessagesNotVisible",
     )
     counts = operator.sqs.get_queue_attributes(
-        QueueUrl=operator.queues["dead"], AttributeNames=names
+        QueueUrl=operator.queues["dead-letters"], AttributeNames=names
     )["Attributes"]
     return sum(map(int, counts.values()))
 

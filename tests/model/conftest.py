@@ -1,4 +1,4 @@
-"""A world for each ledger, so that the two cannot come apart."""
+"""A world with each of the two ledgers, which have to behave alike."""
 
 from collections.abc import Iterator
 

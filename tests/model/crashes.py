@@ -1,4 +1,4 @@
-"""A process that dies at a write: before it is done, or once it is done."""
+"""A process that crashes at a write, before the write or after it."""
 
 from collections.abc import Callable, Set
 from typing import Any
@@ -19,17 +19,20 @@ WRITES = frozenset(
 
 
 class Crash(Exception):
-    """The process ends here; what it had in hand comes again."""
+    """The process ends here; what it was working on is delivered again."""
 
 
-class Mortal:
-    """A port whose writes may be the last thing that the process does."""
+class CrashingPort:
+    """A port at whose writes the process may crash.
+
+    `crashes` is asked before each write and after it.
+    """
 
     def __init__(
-        self, port: Any, dies: Callable[[], bool], writes: Set[str] = WRITES
+        self, port: Any, crashes: Callable[[], bool], writes: Set[str] = WRITES
     ) -> None:
         self._port = port
-        self._dies = dies
+        self._crashes = crashes
         self._writes = writes
 
     def __getattr__(self, name: str) -> Any:
@@ -38,10 +41,10 @@ class Mortal:
             return real
 
         def write(*arguments: Any, **named: Any) -> Any:
-            if self._dies():
+            if self._crashes():
                 raise Crash
             result = real(*arguments, **named)
-            if self._dies():
+            if self._crashes():
                 raise Crash
             return result
 

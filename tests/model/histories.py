@@ -1,9 +1,9 @@
 """All histories of a small world, walked depth first from shared beginnings.
 
-Two people make four choices of who is a member, a page holds one of them, and after
-each call the queue is worked off. What lies behind a call is a state; states that are
-equal have the same future, so each is walked once for each number of faults that are
-left. Time is a function of the place in the history: a repeat comes at the same moment.
+Two people give four possible memberships, a page holds one person, and the queue is
+emptied after each call. The result of a call is a state. Equal states have the same
+future, so each is walked once for each number of faults left. Time is a function of the
+place in the history: a repeated call arrives at the same moment.
 """
 
 import copy
@@ -22,52 +22,52 @@ from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import Cohort, Dialect, PlannedCall, body_of, plan
 from tests.fakes.memory_ledger import MemoryLedger
-from tests.model.crashes import Crash, Mortal
+from tests.model.crashes import Crash, CrashingPort
 from tests.model.world import KEY, SOURCES, World
 
 CHOICES = (frozenset[str](), frozenset("a"), frozenset("b"), frozenset("ab"))
 INTERVAL_MS = 1_800_000
 
-ABORTED = "the sender dies before the call"
+ABORTED = "the sender aborts before the call"
 UNSEEN = "the sender never sees the answer to the last call"
-REPEATED = "the answer is lost and the call comes again"
-BEFORE = "Braze fails before it applies"
-AFTER = "Braze fails once it has applied"
-CRASH = "the consumer dies before it marks the page as processed"
-TWICE = "the consumer dies at the very end: the message comes twice"
+REPEATED = "the answer is lost and the call is repeated"
+BEFORE = "Braze fails before the call takes effect"
+AFTER = "Braze fails after the call took effect"
+CRASH = "the consumer crashes before it marks the page as processed"
+TWICE = "the consumer crashes at the very end: the message is delivered twice"
 LATE = "the message is redriven after the next sync"
 LAST = "the message is redriven after the last sync"
 FAULTS = (REPEATED, BEFORE, AFTER, CRASH, TWICE, LATE, LAST)
 
-UNASKED = frozenset({"pushed_at", "at", "called_at"})
-"""Times that no rule asks for within two hours and without restarts: states that differ
-in them alone have the same future."""
+IRRELEVANT = frozenset({"pushed_at", "at", "called_at"})
+"""Times that no rule reads within two hours and without restarts: states that differ in
+them alone have the same future."""
 
 type Changes = frozenset[tuple[str, bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What lies behind a call; never changed, for many futures begin with it."""
+    """The result of a call; immutable, because many futures begin with it."""
 
     stored: Any = None
-    held: frozenset[str] = frozenset()
+    at_braze: frozenset[str] = frozenset()
     late: tuple[tuple[int, Message], ...] = ()
     snapshot: frozenset[str] | None = None
     failed_since: int | None = None
     """The first sync since the last success, whose session ids may be kept."""
     lost: tuple[Changes, ...] = ()
-    """What syncs said whose last answer was lost, until the next one tells."""
+    """Changes of the syncs whose last answer was lost, until a sync succeeds."""
     any_lost: bool = False
     hidden: bool = False
-    """No change of such a sync came again: no receiver can see that it died."""
+    """No change of such a sync was repeated, so no receiver can see that it failed."""
     wrong: bool = False
     excused: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """Histories behind a state; `excused` are wrong ends that no receiver can see."""
+    """Histories that follow a state; no receiver can see that `excused` end wrong."""
 
     histories: int = 0
     with_lost: int = 0
@@ -83,13 +83,13 @@ class Tally:
 
 @dataclass
 class Walk:
-    """All histories of `syncs` syncs, and a clean one, with at most `faults` faults."""
+    """All histories of `syncs` syncs, and one without faults, with at most `faults`."""
 
     dialect: Dialect
     faults: int
     syncs: int = 4
     expires_at: int | None = None
-    """In this sync the snapshot is too old: everybody is sent."""
+    """In this sync the snapshot has expired: everybody is sent."""
     wrong: list[tuple[str, ...]] = field(default_factory=list)
     steps: int = 0
 
@@ -136,13 +136,13 @@ class Walk:
         self, snapshot: frozenset[str] | None, members: frozenset[str], since: int
     ) -> list[PlannedCall]:
         """The calls of one sync; `since` names its sessions."""
-        asked = iter(range(9))
+        numbers = iter(range(9))
         return plan(
             sorted(members),
             snapshot,
             self.dialect,
             random.Random(0),
-            lambda: f"s{since}-{next(asked)}",
+            lambda: f"s{since}-{next(numbers)}",
             page_size=1,
         )
 
@@ -182,7 +182,7 @@ class Walk:
         return tally
 
     def _end(self, state: State) -> Tally:
-        """What is late is redriven; then one more sync, in which nothing changes."""
+        """Redrive what is late; then run one more sync, in which nothing changes."""
         state = self._redrive(state, None)
         members = state.snapshot or frozenset()
         if state.failed_since is None:
@@ -201,7 +201,7 @@ class Walk:
         number: int,
         calls: Sequence[PlannedCall],
     ) -> State:
-        state = self._redrive(self._judge_lost(state, calls), number)
+        state = self._redrive(self._resolve_lost(state, calls), number)
         state = replace(state, snapshot=members, failed_since=None)
         return self._check(state, members)
 
@@ -211,32 +211,32 @@ class Walk:
             state = replace(state, lost=(*state.lost, lost), any_lost=True)
         return replace(self._redrive(state, number), failed_since=since)
 
-    def _judge_lost(self, state: State, calls: Sequence[PlannedCall]) -> State:
+    def _resolve_lost(self, state: State, calls: Sequence[PlannedCall]) -> State:
         if calls[0].action == "members":
             return replace(state, lost=(), hidden=False)
-        said = _changes(calls)
-        hidden = any(lost and not lost & said for lost in state.lost)
+        repeated = _changes(calls)
+        hidden = any(lost and not lost & repeated for lost in state.lost)
         return replace(state, lost=(), hidden=state.hidden or hidden)
 
     def _check(self, state: State, members: frozenset[str]) -> State:
-        if state.late or state.held == members:
+        if state.late or state.at_braze == members:
             return state
         if state.hidden:
             return replace(state, excused=True)
         if not state.wrong:
-            held = f"Braze holds {sorted(state.held)}, not {sorted(members)}"
-            self.wrong.append((*self._path, held))
+            end = f"Braze holds {sorted(state.at_braze)}, not {sorted(members)}"
+            self.wrong.append((*self._path, end))
         return replace(state, wrong=True)
 
     def _redrive(self, state: State, number: int | None) -> State:
         due = [m for when, m in state.late if number is None or when == number]
         if not due:
             return state
-        kept = tuple(pair for pair in state.late if pair[1] not in due)
+        later = tuple(pair for pair in state.late if pair[1] not in due)
         world = self._enter(state)
         world.queue.waiting = list(due)
         self._drain(())
-        return self._leave(replace(state, late=kept))
+        return self._leave(replace(state, late=later))
 
     def _step(
         self,
@@ -283,16 +283,16 @@ class Walk:
 
         world.braze.before = lambda: fail_once(BEFORE)
         world.braze.after = lambda: fail_once(AFTER)
-        pusher = world.pusher()
+        context = world.context()
         if CRASH in faults:
-            mortal: Any = Mortal(
+            crashing: Any = CrashingPort(
                 world.ledger, lambda: once(CRASH), frozenset({"mark_processed"})
             )
-            pusher = replace(pusher, ledger=mortal)
+            context = replace(context, ledger=crashing)
         while waiting:
             message = waiting[0]
             try:
-                consume(pusher, message)
+                consume(context, message)
             except (RetryableError, Crash):
                 continue
             if not once(TWICE):
@@ -301,7 +301,7 @@ class Walk:
     def _enter(self, state: State) -> World:
         world = self._world
         self._ledger._cohorts = _copied(state.stored)
-        world.braze.members = set(state.held)
+        world.braze.members = set(state.at_braze)
         world.queue.waiting = []
         return world
 
@@ -309,7 +309,7 @@ class Walk:
         world = self._world
         world.braze.calls.clear()
         return replace(
-            state, stored=self._ledger._cohorts, held=frozenset(world.braze.members)
+            state, stored=self._ledger._cohorts, at_braze=frozenset(world.braze.members)
         )
 
     def _postback(self, call: PlannedCall) -> Postback:
@@ -323,7 +323,7 @@ class Walk:
         return tuple(map(self._freeze, _values(state)))
 
     def _freeze(self, value: Any) -> Any:
-        """Equal for equal values and hashable; most objects are in many states."""
+        """A hashable, equal for equal values; most objects are part of many states."""
         if isinstance(value, dict):
             try:
                 return frozenset(value.items())
@@ -344,7 +344,7 @@ class Walk:
 
 @cache
 def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    names = [each.name for each in fields(kind) if each.name not in UNASKED]
+    names = [each.name for each in fields(kind) if each.name not in IRRELEVANT]
     return attrgetter(*names)
 
 

@@ -1,7 +1,7 @@
-"""Mixpanel, a network, a queue and Braze, all of which fail: the model of a history.
+"""A random history in which Mixpanel, the network, the queue and Braze all fail.
 
-The sender is the stand-in's own planner; the receiver is the real cohort flow on its
-ports in memory. Time is a number. A history is a function of its seed.
+The sender is the planner of the Mixpanel stand-in, the receiver the real cohort flow
+with its ports in memory. Time is a number, and a history is a function of its seed.
 """
 
 import random
@@ -23,7 +23,7 @@ from sandbox.mixpanel.cohorts import (
     body_of,
     plan,
 )
-from tests.model.crashes import Crash, Mortal
+from tests.model.crashes import Crash, CrashingPort
 from tests.model.world import KEY, SOURCES, World
 
 SNAPSHOT_MS = 3 * 86_400_000
@@ -33,17 +33,17 @@ TRIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of what goes wrong; the defaults are stress, not a forecast."""
+    """How often each fault happens; the defaults are for stress and no forecast."""
 
     abort: float = 0.25
     request_lost: float = 0.05
     answer_lost: float = 0.05
     final_answer_lost: float = 0.0
-    webhook_dies: float = 0.05
+    webhook_crashes: float = 0.05
     braze_fails: float = 0.10
     duplicate: float = 0.10
     late: float = 0.03
-    consumer_dies: float = 0.05
+    consumer_crashes: float = 0.05
     outage: float = 0.02
     """So long that Mixpanel's snapshot expires."""
     renamed: float = 0.05
@@ -51,15 +51,15 @@ class Rates:
 
 CALM = Rates(*[0.0] * 11)
 WRITES_PER_CALL = 4
-"""About so many places has a process where it can die."""
+"""About how many writes a process makes, at each of which it can crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a history came to; the accounts are pages."""
+    """How a history ended: the members expected and found in Braze, and the pages."""
 
-    wanted: frozenset[str]
-    held: frozenset[str]
+    expected: frozenset[str]
+    at_braze: frozenset[str]
     accepted: int
     processed: int
     waiting: int
@@ -68,12 +68,12 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        return self.wanted != self.held
+        return self.expected != self.at_braze
 
 
 @dataclass
 class Simulation:
-    """`people` move in and out of a cohort for `syncs` syncs, the last two clean."""
+    """`people` join and leave a cohort in `syncs` syncs, the last two faultless."""
 
     seed: int
     dialect: Dialect
@@ -95,11 +95,11 @@ class Simulation:
         self.faulty = True
         self.enqueued: set[PageMessage] = set()
         self.showed_empty = False
-        self._ledger: Any = Mortal(self.world.ledger, self._consumer_dies)
-        self._queue: Any = Mortal(self.world.queue, self._consumer_dies)
+        self._ledger: Any = CrashingPort(self.world.ledger, self._consumer_crashes)
+        self._queue: Any = CrashingPort(self.world.queue, self._consumer_crashes)
 
     def run(self) -> Outcome:
-        """Go through the history; both clean syncs find everything redriven."""
+        """Run the history; all dead letters are redriven before its end."""
         for number in range(self.syncs):
             self.number = number
             self.faulty = self.number < self.syncs - 2
@@ -123,7 +123,7 @@ class Simulation:
         )
 
     def _pages(self) -> tuple[set[Any], set[Any]]:
-        """All pages that were registered, and those that have taken effect."""
+        """All pages that were registered, and those that have been applied."""
         syncs = self.world.ledger._at(KEY).syncs.values()  # type: ignore[attr-defined]
         accepted, processed = (
             {
@@ -140,7 +140,7 @@ class Simulation:
         return self.faulty and self.rng.random() < rate
 
     def _move(self) -> None:
-        """About a tenth of the people change sides; now and then the name changes."""
+        """About a tenth of the people join or leave; now and then the name changes."""
         members = self.cohort.members
         for number in range(self.people):
             if self.rng.random() < 0.1:
@@ -159,7 +159,7 @@ class Simulation:
         if self.snapshot is not None and now - self.taken_at > SNAPSHOT_MS:
             self.snapshot = None
         members = frozenset(self.cohort.members)
-        self.sessions.begin(again=self.failed)
+        self.sessions.begin(after_failure=self.failed)
         calls = self._in_order_of_arrival(
             plan(
                 sorted(members),
@@ -175,7 +175,7 @@ class Simulation:
             self.snapshot, self.taken_at = members, now
 
     def _in_order_of_arrival(self, calls: list[PlannedCall]) -> list[PlannedCall]:
-        """Pages that are under way together come in any order."""
+        """Pages that are sent in parallel arrive in any order."""
         arriving: list[PlannedCall] = []
         for at in range(0, len(calls), self.dialect.parallel):
             window = calls[at : at + self.dialect.parallel]
@@ -185,7 +185,7 @@ class Simulation:
         return arriving
 
     def _send_all(self, calls: Sequence[PlannedCall]) -> bool:
-        """Whether all pages were answered; a repeat decides nothing any more."""
+        """Whether all pages were answered; a repeated page no longer matters."""
         if not calls:
             return True
         last_new = len(dict.fromkeys(calls)) - 1
@@ -195,10 +195,10 @@ class Simulation:
         new: set[PlannedCall] = set()
         for call in calls:
             if call not in new and len(new) == given_up:
-                # The last page unseen by us must stay so: a lost last answer is
-                # another fault.
+                # The last new page must not arrive: a lost last answer is a fault of
+                # its own.
                 if given_up < last_new and self.rng.random() < 0.5:
-                    self._accept(call, dying=True)
+                    self._accept(call, crashing=True)
                 return False
             new.add(call)
             if not self._send(call, decisive=len(new) == last_new + 1):
@@ -206,7 +206,7 @@ class Simulation:
         return not self._happens(self.rates.final_answer_lost)
 
     def _send(self, call: PlannedCall, *, decisive: bool) -> bool:
-        """One page with its retries; whether Mixpanel got a 200."""
+        """Send one page with its retries; whether Mixpanel got a 200."""
         self.showed_empty |= not call.members
         for number in range(TRIES):
             self.world.now += 500
@@ -214,38 +214,38 @@ class Simulation:
             sure = decisive and number == TRIES - 1
             if not sure and self._happens(self.rates.request_lost):
                 continue
-            dying = not sure and self._happens(self.rates.webhook_dies)
-            answered = self._accept(call, dying=dying)
+            crashing = not sure and self._happens(self.rates.webhook_crashes)
+            answered = self._accept(call, crashing=crashing)
             if self._happens(self.rates.duplicate):
-                self._accept(call, dying=False)
+                self._accept(call, crashing=False)
             if answered and (sure or not self._happens(self.rates.answer_lost)):
                 return True
         return False
 
-    def _accept(self, call: PlannedCall, *, dying: bool) -> bool:
-        """The webhook; dying, it ends before or after one of its writes."""
+    def _accept(self, call: PlannedCall, *, crashing: bool) -> bool:
+        """Accept a call; with `crashing` the webhook ends before or after a write."""
         world = self.world
         steps = iter(range(99))
-        end = self.rng.randrange(2 * WRITES_PER_CALL) if dying else -1
+        end = self.rng.randrange(2 * WRITES_PER_CALL) if crashing else -1
         before = len(world.queue.waiting)
         try:
             accept(
                 Postback.model_validate(body_of(call, self.cohort, self.dialect)),
                 world.now,
                 sources=SOURCES,
-                ledger=self._mortal(world.ledger, steps, end),
-                pages=self._mortal(world.pages, steps, end),
-                queue=self._mortal(world.queue, steps, end),
+                ledger=self._crashing(world.ledger, steps, end),
+                pages=self._crashing(world.pages, steps, end),
+                queue=self._crashing(world.queue, steps, end),
             )
         except Crash:
-            dying = True
+            crashing = True
         for message in world.queue.waiting[before:]:
             if isinstance(message, PageMessage):
                 self._enqueued(message)
-        return not dying
+        return not crashing
 
-    def _mortal(self, port: Any, steps: Any, end: int) -> Any:
-        return port if end < 0 else Mortal(port, lambda: next(steps) == end)
+    def _crashing(self, port: Any, steps: Any, end: int) -> Any:
+        return port if end < 0 else CrashingPort(port, lambda: next(steps) == end)
 
     def _enqueued(self, message: PageMessage) -> None:
         """Some messages go to the dead-letter queue, for one to three syncs."""
@@ -261,38 +261,38 @@ class Simulation:
         self._consume()
 
     def _consume(self) -> None:
-        """Handle the queue in order, each message until it succeeds."""
+        """Carry out the queue in order, each message until it succeeds."""
         waiting = self.world.queue.waiting
         while waiting:
             message = waiting[0]
             try:
-                consume(self._pusher(), message)
+                consume(self._context(), message)
             except (RetryableError, Crash):
                 continue
             waiting.remove(message)
             if self._happens(self.rates.duplicate):
-                self._again(waiting, message)
+                self._deliver_twice(waiting, message)
 
-    def _again(self, waiting: list[Message], message: Message) -> None:
-        """The message comes a second time, at once or behind all others."""
+    def _deliver_twice(self, waiting: list[Message], message: Message) -> None:
+        """Deliver the message once more, at once or behind all others."""
         waiting.insert(self.rng.choice((0, len(waiting))), message)
 
-    def _pusher(self) -> Context:
+    def _context(self) -> Context:
         world = self.world
         if not self.faulty:
             world.braze.before = world.braze.after = lambda: None
-            return world.pusher()
+            return world.context()
         world.braze.before = self._braze_fails
         world.braze.after = self._braze_fails
         ledger: Any = self._ledger
-        return replace(world.pusher(), ledger=ledger, queue=self._queue)
+        return replace(world.context(), ledger=ledger, queue=self._queue)
 
     def _braze_fails(self) -> None:
         if self._happens(self.rates.braze_fails / 2):
             raise RetryableError("test")
 
-    def _consumer_dies(self) -> bool:
-        return self._happens(self.rates.consumer_dies / WRITES_PER_CALL)
+    def _consumer_crashes(self) -> bool:
+        return self._happens(self.rates.consumer_crashes / WRITES_PER_CALL)
 
 
 def _place(message: PageMessage) -> tuple[int, str, str]:

@@ -1,24 +1,24 @@
-"""Every history of two people with a fault or two: Braze equals Mixpanel.
+"""Every history of two people with one fault or two: Braze equals Mixpanel.
 
-Enumerated is, for each sync, each of the four memberships that two people can have
-(each page holds one of them), and at each call of the syncs each set of faults out of:
+For each sync, each of the four memberships that two people can have is enumerated (a
+page holds one person), and at each call each set of these faults:
 
-    the sender dies before the call (alone)
+    the sender aborts before the call (alone)
     the last answer is lost for good (at the last call of a sync)
-    the answer is lost, and the call comes again
-    Braze fails before it applies; Braze fails once it has applied
-    the consumer dies before it marks the page as processed
-    the consumer dies at the very end, and the message comes twice
+    the answer is lost, and the call is repeated
+    Braze fails before the call takes effect; Braze fails after it did
+    the consumer crashes before it marks the page as processed
+    the consumer crashes at the very end, and the message is delivered twice
     the message goes to the dead-letter queue and is redriven after the next sync,
         or after the last (not both)
 
-with at most so many faults in the whole history. A history ends with one clean sync if
+with a limit on the faults of the whole history. A history ends with one clean sync if
 its last one failed. Braze is compared after every sync that Mixpanel counts, as soon as
 no message is late. Of four syncs there are 16,896 histories with at most one fault and
 524,768 with at most two; of three syncs 67,680 with at most two.
 
 Where the last answer of a sync is lost and the next sync repeats none of its changes,
-two truths send the same messages; only such histories may end wrong.
+two different memberships send the same messages; only such histories may end wrong.
 """
 
 from functools import cache
@@ -62,10 +62,10 @@ def check(walk: Walk, name: str, histories: int) -> None:
 
 
 def counted(walk: Walk) -> int:
-    """The number of histories, without a receiver: nothing is left out by the walk."""
+    """The number of histories, counted without a receiver: the walk omits none."""
 
     @cache
-    def behind(snapshot: frozenset[str] | None, number: int, left: int) -> int:
+    def following(snapshot: frozenset[str] | None, number: int, left: int) -> int:
         if number == walk.syncs:
             return 1
         if number == walk.expires_at:
@@ -82,13 +82,13 @@ def counted(walk: Walk) -> int:
                         if set(faults) <= set(FAULTS):
                             onward[after] = onward.get(after, 0) + times
                         else:
-                            total += times * behind(snapshot, number + 1, after)
+                            total += times * following(snapshot, number + 1, after)
                 ways = onward
             for rest, times in ways.items():
-                total += times * behind(members, number + 1, rest)
+                total += times * following(members, number + 1, rest)
         return total
 
-    return behind(None, 0, walk.faults)
+    return following(None, 0, walk.faults)
 
 
 @pytest.mark.parametrize(("name", "faults", "syncs", "expires_at", "histories"), SMALL)
@@ -120,7 +120,7 @@ def test_a_walk_would_notice_a_sync_that_is_not_rolled_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "bridge.cohorts.apply.page.touch",
+        "bridge.cohorts.apply.page.record_version",
         lambda versions, seq, present: (
             dict(versions) | {seq: present},
             set[tuple[int, int]](),

@@ -1,9 +1,9 @@
-"""The order of the steps of the cohort flow, and what holds if one of them fails.
+"""The order of the writes of the cohort flow, and what holds if one of them fails.
 
-The order is the whole of its safety: a page is stored before its message is sent, an
-intent is written before the call, a verdict after the messages that carry it out. So
-the order is stated here step by step; then each step fails once, before it is done or
-once it is; and then the consumer is faster than the sender.
+Safety rests on the order: a page is stored before its message is sent, the intent is
+saved before the call, and a resolution is written after the messages that carry it out.
+So the order is asserted step by step; then each step fails once, before it is done or
+after it; and then the consumer is faster than the sender.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,15 +17,15 @@ from bridge.cohorts.maintenance import DAY_MS, PATIENCE_MS, run_maintenance
 from bridge.cohorts.messages import Message, RescanMessage
 from bridge.cohorts.rules.membership import Confirmed
 from tests.fakes.memory_ledger import MemoryQueue
-from tests.model.crashes import WRITES, Crash, Mortal
+from tests.model.crashes import WRITES, Crash, CrashingPort
 from tests.model.world import KEY, World
 
 CALLS = frozenset({"push", "name"})
 STEPS = WRITES | CALLS | {"begin_day", "mark_called"}
 
 
-class Noted:
-    """A port whose writes are noted, in a list that it shares with other ports."""
+class RecordingPort:
+    """A port that records its writes in a list that it shares with other ports."""
 
     def __init__(self, port: Any, steps: list[str]) -> None:
         self._port = port
@@ -46,22 +46,22 @@ class Noted:
 
 
 def wrap(world: World, port: Callable[[Any], Any]) -> None:
-    """Put something around each port of the world."""
+    """Wrap each port of the world."""
     world.ledger = port(world.ledger)
     world.pages = port(world.pages)
     world.queue = port(world.queue)
     world.braze = port(world.braze)
 
 
-def noted(world: World) -> list[str]:
-    """The writes of the world from now on."""
+def recorded(world: World) -> list[str]:
+    """The list of all writes from now on."""
     steps: list[str] = []
-    wrap(world, lambda port: Noted(port, steps))
+    wrap(world, lambda port: RecordingPort(port, steps))
     return steps
 
 
 def taken(steps: list[str]) -> list[str]:
-    """The steps since the last look."""
+    """The steps since the last call, which are then forgotten."""
     found = [*steps]
     steps.clear()
     return found
@@ -69,19 +69,19 @@ def taken(steps: list[str]) -> list[str]:
 
 ACCEPTED = ["put", "register", "send", "mark_sent"]
 PUSHED = ["save", "push", "save"]
-DECIDED = ["send", "advance"]
+RESOLVED = ["send", "advance"]
 
-# In which order
+# The order of the steps
 
 
 def test_a_page_is_stored_and_registered_before_it_is_sent_and_then_marked(
     world: World,
 ) -> None:
-    steps = noted(world)
+    steps = recorded(world)
     world.call("members", ["a"])
     assert taken(steps) == ACCEPTED
     world.call("members", ["a"])
-    assert steps == ["put", "mark_called", "send", "mark_sent"], "it came again"
+    assert steps == ["put", "mark_called", "send", "mark_sent"], "it was repeated"
 
 
 def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
@@ -89,80 +89,80 @@ def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
 ) -> None:
     world.full("a", session="s1")
     world.call("remove_members", ["a"], session="s2")
-    held: list[Confirmed] = []
+    confirmed: list[Confirmed] = []
 
     def look(_: object) -> None:
-        held.append(world.ledger.members(KEY, ["e:a"])["e:a"].confirmed)
+        confirmed.append(world.ledger.members(KEY, ["e:a"])["e:a"].confirmed)
 
     world.braze.on_call = look
-    steps = noted(world)
+    steps = recorded(world)
     world.drain()
     assert steps == [*PUSHED, "mark_processed"]
     look(None)
-    assert held == [Confirmed.UNKNOWN, Confirmed.OUT]
+    assert confirmed == [Confirmed.UNKNOWN, Confirmed.OUT]
 
 
-def test_repeats_are_written_first_and_a_verdict_after_the_messages_it_needs(
+def test_repeats_are_written_first_and_a_resolution_after_its_messages(
     world: World,
 ) -> None:
-    """The second diff says `u` again: Mixpanel did not count the first, so it dies."""
+    """The second diff repeats `u`: Mixpanel did not count the first, so it aborts."""
     world.full("a", session="s1")
     world.diff(["u"], [], session="s2")
     world.call("add_members", ["u", "w"], session="s3")
     world.call("remove_members", [], session="s3")
-    steps = noted(world)
+    steps = recorded(world)
     world.step()
     assert taken(steps) == ["mark_repeats", *PUSHED, "mark_processed"]
     world.step()
-    assert taken(steps) == ["mark_processed", *DECIDED]
+    assert taken(steps) == ["mark_processed", *RESOLVED]
     world.drain()
-    assert steps == ["save", "forget_aborted"], "once no member holds its word any more"
+    assert steps == ["save", "forget_aborted"], "no member has a version of it any more"
 
 
-def test_a_sweep_is_weighed_and_settled_by_messages_that_go_before_the_verdict(
+def test_measuring_and_rescan_are_sent_before_the_resolution_is_written(
     world: World,
 ) -> None:
     world.full("a", "b", session="s1")
-    steps = noted(world)
+    steps = recorded(world)
     world.full("a", session="s2")
-    page, settling = ["save", "mark_processed", *DECIDED], [*PUSHED, "forget_aborted"]
-    assert steps == [*ACCEPTED, *page, *DECIDED, *settling]
+    page, rescan = ["save", "mark_processed", *RESOLVED], [*PUSHED, "forget_aborted"]
+    assert steps == [*ACCEPTED, *page, *RESOLVED, *rescan]
 
 
-def test_a_new_destination_is_settled_before_it_is_written_and_named_before_told(
+def test_the_rescan_for_a_new_destination_is_sent_before_that_is_recorded(
     world: World,
 ) -> None:
     world.full("a", session="s1")
     world.braze.workspace = "elsewhere"
     world.call("add_members", ["u"], session="s2")
-    steps = noted(world)
+    steps = recorded(world)
     world.step()
-    addressed = ["send", "set_destination", "name", "set_published_name"]
-    assert steps == [*addressed, *PUSHED, "mark_processed"]
+    published = ["send", "set_destination", "name", "set_published_name"]
+    assert steps == [*published, *PUSHED, "mark_processed"]
 
 
-def test_the_sweeper_marks_what_it_has_sent_and_no_day_before_it(
+def test_maintenance_records_a_message_or_a_day_once_it_has_sent_it(
     world: World,
 ) -> None:
     lose_the_message(world)
     world.now += DAY_MS
-    steps = noted(world)
+    steps = recorded(world)
     run_maintenance(world.ledger, world.queue, world.now, 30)
     assert steps == ["send", "mark_sent", "send", "begin_day"]
 
 
 def lose_the_message(world: World) -> None:
-    """A page whose webhook died before it sent the message."""
+    """A page whose webhook crashed before it sent the message."""
     world.call("members", ["a"])
     message: Any = world.queue.waiting.pop()
     world.forget_sending(message)
 
 
-# A step fails once, and then all runs again
+# Each step fails once, and its caller tries again
 
 
 class Once:
-    """Fails at one boundary of a step: before the step is done, or once it is."""
+    """Crashes at one boundary of a step: before the step is done, or after it."""
 
     def __init__(self, boundary: int) -> None:
         self._boundary = boundary
@@ -176,7 +176,7 @@ class Once:
 
 
 def each_boundary(run: Callable[[World, Once], None]) -> int:
-    """Run again and again, failing at each boundary in turn; how many there are."""
+    """Repeat a run, crashing at each boundary in turn; how many there are."""
     for boundary in count():
         once, world = Once(boundary), World()
         run(world, once)
@@ -185,12 +185,12 @@ def each_boundary(run: Callable[[World, Once], None]) -> int:
     raise AssertionError
 
 
-def mortal(world: World, once: Once) -> None:
-    wrap(world, lambda port: Mortal(port, once, STEPS))
+def crash(world: World, once: Once) -> None:
+    wrap(world, lambda port: CrashingPort(port, once, STEPS))
 
 
-def until_done(step: Callable[[], object]) -> None:
-    """As the sender does, and the queue: what failed comes again."""
+def until_it_succeeds(step: Callable[[], object]) -> None:
+    """Repeat what crashed, as the sender and the queue do."""
     for _ in range(2):
         try:
             step()
@@ -201,13 +201,13 @@ def until_done(step: Callable[[], object]) -> None:
 
 
 def call(world: World, action: str, *people: str, session: str) -> None:
-    until_done(lambda: world.call(action, people, session=session))
+    until_it_succeeds(lambda: world.call(action, people, session=session))
 
 
 HISTORY: list[tuple[str, dict[str, list[str]], set[str]]] = [
     ("s1", {"members": ["a", "b"]}, {"a", "b"}),
     ("s2", {"add_members": ["u", "v"], "remove_members": ["b"]}, {"a", "u", "v"}),
-    # It says `u` again, so that s2 did not count.
+    # It repeats `u`, so Mixpanel did not count s2.
     ("s3", {"add_members": ["u", "w"], "remove_members": []}, {"a", "b", "u", "w"}),
     ("s4", {"members": ["b", "u"]}, {"b", "u"}),
 ]
@@ -215,19 +215,19 @@ HISTORY: list[tuple[str, dict[str, list[str]], set[str]]] = [
 
 def test_whichever_step_fails_once_each_sync_ends_right() -> None:
     def run(world: World, once: Once) -> None:
-        mortal(world, once)
+        crash(world, once)
         for session, actions, expected in HISTORY:
             world.wait()
             for action, people in actions.items():
                 call(world, action, *people, session=session)
-            until_done(world.drain)
+            until_it_succeeds(world.drain)
             assert world.braze.members == expected, session
-        nothing_is_left(world)
+        assert_nothing_is_left(world)
 
     assert each_boundary(run) > 100
 
 
-def nothing_is_left(world: World) -> None:
+def assert_nothing_is_left(world: World) -> None:
     """Every page that was accepted is processed, and its message is marked as sent."""
     assert world.queue.waiting == []
     world.now += PATIENCE_MS
@@ -240,7 +240,7 @@ def nothing_is_left(world: World) -> None:
 def test_a_page_that_its_sender_gives_up_is_processed_if_it_was_registered() -> None:
     def run(world: World, once: Once) -> None:
         ports = world.ledger, world.pages, world.queue, world.braze
-        mortal(world, once)
+        crash(world, once)
         with suppress(Crash):
             world.call("members", ["a"])
         world.ledger, world.pages, world.queue, world.braze = ports
@@ -249,22 +249,24 @@ def test_a_page_that_its_sender_gives_up_is_processed_if_it_was_registered() -> 
         run_maintenance(world.ledger, world.queue, world.now, 0)
         world.drain()
         assert world.braze.members == ({"a"} if registered else set())
-        nothing_is_left(world)
+        assert_nothing_is_left(world)
 
     assert each_boundary(run) == 2 * len(ACCEPTED)
 
 
-def test_what_a_run_of_the_sweeper_leaves_undone_the_next_one_does() -> None:
+def test_the_next_maintenance_run_completes_one_that_failed() -> None:
     def run(world: World, once: Once) -> None:
         lose_the_message(world)
         world.now += DAY_MS
-        mortal(world, once)
-        until_done(lambda: run_maintenance(world.ledger, world.queue, world.now, 30))
+        crash(world, once)
+        until_it_succeeds(
+            lambda: run_maintenance(world.ledger, world.queue, world.now, 30)
+        )
         begun = [m for m in world.queue.waiting if isinstance(m, RescanMessage)]
         assert [message.days for message in begun] == [30]
-        until_done(world.drain)
+        until_it_succeeds(world.drain)
         assert world.braze.members == {"a"}
-        nothing_is_left(world)
+        assert_nothing_is_left(world)
 
     assert each_boundary(run) > 8
 
@@ -273,7 +275,7 @@ def test_what_a_run_of_the_sweeper_leaves_undone_the_next_one_does() -> None:
 
 
 class FastQueue(MemoryQueue):
-    """Its consumer is done with a message before `send` returns."""
+    """Its consumer has carried out a message before `send` returns."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -298,11 +300,11 @@ def test_a_consumer_that_is_faster_than_the_sender_finds_all_it_needs(
         for action, people in actions.items():
             world.call(action, people, session=session)
         assert world.braze.members == expected, session
-    nothing_is_left(world)
+    assert_nothing_is_left(world)
 
 
 @pytest.mark.parametrize("first", [["a"], ["x"]])
-def test_so_it_does_where_a_session_is_begun_again(
+def test_so_it_does_where_a_session_is_restarted(
     world: World, first: Iterable[str]
 ) -> None:
     """The unchanged page counts for the new sync, and has a message of its own."""
@@ -316,4 +318,4 @@ def test_so_it_does_where_a_session_is_begun_again(
     assert "old" in world.braze.members
     world.call("members", ["c"], page=(3, 3), session="s1")
     assert world.braze.members == {"a", "b", "c"}
-    nothing_is_left(world)
+    assert_nothing_is_left(world)

@@ -1,8 +1,8 @@
-"""Random histories with faults: after two clean syncs Braze equals Mixpanel.
+"""Random histories with faults: after two syncs without any, Braze equals Mixpanel.
 
-Rates are those of stress. A history is counted as in doubt, and not as wrong, where its
-sender never showed an empty list: a diff of one action that died is then the same to
-see as the whole diff of a sender that leaves empty calls out.
+The rates are for stress. A history counts as in doubt, and not as wrong, if its sender
+never sent an empty list: an aborted diff that showed one action then looks like the
+complete diff of a sender that omits empty calls.
 """
 
 import random
@@ -25,21 +25,21 @@ STRESS = Rates()
 CEILINGS = {
     # Without page_info it is a guess whether a sync is complete.
     "captured": 0.02,
-    # Whether a list was left out or the sync died shows later or never.
+    # Whether a list was omitted or the sync aborted shows later or never.
     "empty calls left out": 0.02,
 }
-"""Shares of wrong ends at most, where the words of the sender do not settle it."""
+"""At most this share ends wrong, where what the sender says leaves it open."""
 
 
 def rates_for(dialect: Dialect, rates: Rates = STRESS) -> Rates:
-    """A sender that says everything as `add_members` never says who left meanwhile."""
+    """A sender that uses `add_members` for full syncs never says who left meanwhile."""
     if dialect.first_sync == "add_members":
         return replace(rates, outage=0)
     return rates
 
 
 def drawn(seed: int) -> Dialect:
-    """Any combination of the points that the documents leave open."""
+    """Any combination of what the documentation leaves open."""
     rng = random.Random(f"dialect {seed}")
     yes = iter(lambda: rng.random() < 0.5, None)
     return Dialect(
@@ -58,7 +58,7 @@ def drawn(seed: int) -> Dialect:
 
 
 def share(outcomes: Iterable[Outcome]) -> Counter[str]:
-    """How many are right, wrong and in doubt; the accounts of each must close."""
+    """How many are right, wrong and in doubt; the pages of each must add up."""
     ends = Counter[str]()
     for outcome in outcomes:
         assert outcome.accepted == outcome.processed + outcome.waiting
@@ -102,16 +102,16 @@ def test_lost_final_answers_are_counted(people: int, histories: int) -> None:
         size=f"{histories} histories of 16 syncs",
         faults="5 % of last answers lost, and all others of the model",
         claim="at most 1 in 20 wrong",
-        result=_told(ends),
+        result=_shares(ends),
     )
     assert ends["wrong"] <= histories / 20
 
 
 @pytest.mark.parametrize("name", NAMED_DIALECTS)
-def test_r8_in_a_calm_world_nothing_is_written_in_vain(name: str) -> None:
+def test_r8_without_faults_nothing_is_written_in_vain(name: str) -> None:
     simulation = Simulation(1, NAMED_DIALECTS[name], CALM)
     outcome = simulation.run()
-    assert (outcome.held, simulation.world.braze.noops) == (outcome.wanted, 0)
+    assert (outcome.at_braze, simulation.world.braze.noops) == (outcome.expected, 0)
 
 
 @pytest.mark.soak
@@ -136,14 +136,14 @@ def test_rates_over_many_histories() -> None:
             size=f"{ends.total():,} histories of 16 syncs and 40 people",
             faults="all of the model",
             claim=f"at most {CEILINGS.get(name, 0):.0%} wrong",
-            result=f"{_told(ends)}; with 5 % of last answers lost {_told(unseen)}; of "
-            f"400 people {_told(crowded)}",
+            result=f"{_shares(ends)}; with 5 % of last answers lost "
+            f"{_shares(unseen)}; of 400 people {_shares(crowded)}",
         )
     for name, number in wrong.items():
         assert number <= CEILINGS.get(name, 0) * SOAK_HISTORIES
 
 
-def _told(ends: Counter[str]) -> str:
+def _shares(ends: Counter[str]) -> str:
     total = ends.total()
     return f"{ends['wrong'] / total:.2%} wrong, {ends['doubt'] / total:.2%} in doubt"
 
@@ -151,5 +151,5 @@ def _told(ends: Counter[str]) -> str:
 def test_a_simulation_would_notice_a_wrong_member() -> None:
     simulation = Simulation(1, NAMED_DIALECTS["documented"], Rates())
     outcome = simulation.run()
-    assert outcome.wanted == outcome.held
-    assert replace(outcome, held=outcome.held | {"stranger"}).wrong
+    assert outcome.expected == outcome.at_braze
+    assert replace(outcome, at_braze=outcome.at_braze | {"stranger"}).wrong

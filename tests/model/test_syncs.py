@@ -1,7 +1,7 @@
 """The cohort flow on its ports: every sync ends with Braze equal to Mixpanel.
 
-Each test runs twice, with the ledger in memory and with the ledger on DynamoDB, so that
-the two cannot come apart.
+Each test runs twice, with the ledger in memory and with the ledger on DynamoDB, because
+the two have to behave alike.
 """
 
 import pytest
@@ -30,7 +30,7 @@ def test_the_pages_of_a_full_sync_count_together(world: World) -> None:
     world.full("old", session="s1")
     world.call("members", ["a"], page=(1, 2), session="s2")
     world.drain()
-    assert world.braze.members == {"old", "a"}, "adds show at once, the sweep waits"
+    assert world.braze.members == {"old", "a"}, "additions show at once, removals wait"
     world.call("members", ["b"], page=(2, 2), session="s2")
     world.drain()
     assert world.braze.members == {"a", "b"}
@@ -41,7 +41,7 @@ def test_a_first_sync_may_come_as_add_members(world: World) -> None:
     assert world.braze.members == {"a", "b"}
 
 
-def test_r8_nothing_is_written_in_vain_in_a_calm_world(world: World) -> None:
+def test_r8_without_faults_nothing_is_written_in_vain(world: World) -> None:
     world.full("a", "b", "c", session="s1")
     world.diff(["d"], ["a"], session="s2")
     world.diff([], [], session="s3")
@@ -71,14 +71,16 @@ def test_a_removal_by_an_aborted_sync_is_rolled_back_too(world: World) -> None:
 def test_a_sync_whose_last_answer_was_lost_is_rolled_back_when_repeated(
     world: World,
 ) -> None:
-    """Mixpanel did not count it: it says `u` again, and no longer speaks of `v`."""
+    """Mixpanel did not count it: it repeats `u`, and no longer mentions `v`."""
     world.full("a", session="s1")
     world.diff(["u", "v"], [], session="s2")
     world.diff(["u"], [], session="s3")
     assert world.braze.members == {"a", "u"}
 
 
-def test_a_late_page_fills_in_only_what_nothing_newer_touched(world: World) -> None:
+def test_a_late_page_counts_only_where_no_newer_sync_says_otherwise(
+    world: World,
+) -> None:
     world.full("a", session="s1")
     world.call("add_members", ["u", "v"], session="s2")
     world.call("remove_members", [], session="s2")
@@ -91,7 +93,7 @@ def test_a_late_page_fills_in_only_what_nothing_newer_touched(world: World) -> N
     assert world.braze.members == {"a", "v"}
 
 
-def test_a_page_that_waits_keeps_the_sweep_waiting(world: World) -> None:
+def test_nobody_is_removed_while_a_page_of_the_full_sync_waits(world: World) -> None:
     world.full("a", "b", session="s1")
     world.call("members", ["a"], page=(1, 2), session="s2")
     world.call("members", ["b"], page=(2, 2), session="s2")
@@ -132,10 +134,10 @@ def test_after_such_a_restart_unchanged_pages_count_for_the_new_sync(
     assert world.braze.members == {"a", "b", "c"}
 
 
-def test_a_session_joins_the_diff_whose_page_has_just_come_again(
+def test_a_session_joins_the_diff_whose_page_was_just_repeated(
     world: World,
 ) -> None:
-    """An action of its own session follows half an hour after the run that failed."""
+    """The other action has a session of its own, half an hour after the failed run."""
     world.full("a", session="s0")
     world.call("add_members", ["u"], session="s1")
     world.drain()
@@ -169,7 +171,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_call_that_fails_before_or_after_it_applies_is_asserted_again(
+def test_a_call_that_fails_before_or_after_it_took_effect_is_repeated(
     world: World, when: str
 ) -> None:
     setattr(world.braze, when, fail)
@@ -182,7 +184,7 @@ def test_a_call_that_fails_before_or_after_it_applies_is_asserted_again(
     assert world.braze.members == {"a", "b"}
 
 
-def test_a_removal_whose_answer_was_lost_is_asserted_again(world: World) -> None:
+def test_a_removal_that_braze_never_got_is_repeated(world: World) -> None:
     world.full("a", "b", session="s1")
     world.braze.before = fail
     world.call("add_members", [], session="s2")
@@ -195,10 +197,10 @@ def test_a_removal_whose_answer_was_lost_is_asserted_again(world: World) -> None
     assert world.braze.members == {"b"}
 
 
-def test_a_removal_that_applied_before_a_crash_is_undone_when_its_sync_dies(
+def test_a_removal_whose_answer_was_lost_is_undone_when_its_sync_aborts(
     world: World,
 ) -> None:
-    """Intent before the call: the ledger must not claim what Braze may have lost."""
+    """The intent is saved before the call: the ledger claims only what it can know."""
     world.full("a", "u", session="s1")
     world.call("remove_members", ["u"], page=(1, 2), session="s2")
     world.braze.after = fail
@@ -213,10 +215,10 @@ def test_a_removal_that_applied_before_a_crash_is_undone_when_its_sync_dies(
 
 def test_the_same_message_twice_sends_nothing(world: World) -> None:
     world.call("members", ["a", "b"])
-    again = world.queue.waiting[:]
+    messages = world.queue.waiting[:]
     world.drain()
     sent = len(world.braze.calls)
-    world.queue.waiting = again
+    world.queue.waiting = messages
     world.drain()
     assert len(world.braze.calls) == sent
 
@@ -238,12 +240,12 @@ def test_two_profiles_of_one_braze_user_leave_only_together(world: World) -> Non
     assert world.braze.members == set()
 
 
-def test_a_member_that_braze_refuses_is_counted_and_not_resent(
+def test_a_member_that_braze_rejects_is_counted_and_not_pushed_twice(
     world: World,
 ) -> None:
-    world.braze.refuse = frozenset({"b"})
+    world.braze.rejects = frozenset({"b"})
     world.call("members", ["a", "b"])
-    assert world.drain().rejected == {"refused": 1}
+    assert world.drain().rejected == {"rejected": 1}
     assert world.braze.members == {"a"}
     world.full("a", "b", session="s2")
     assert len(world.braze.calls) == 1
@@ -262,7 +264,7 @@ def test_without_time_the_rest_follows_in_the_next_run(world: World) -> None:
     assert world.braze.noops == 0
 
 
-def test_a_long_sweep_goes_on_in_further_messages(world: World) -> None:
+def test_a_long_rescan_continues_in_further_messages(world: World) -> None:
     people = [f"u{number:04}" for number in range(3 * STEP)]
     world.full(*people, session="s1")
     world.call("members", ["u0000"], session="s2")
@@ -275,7 +277,9 @@ def test_a_long_sweep_goes_on_in_further_messages(world: World) -> None:
     assert world.braze.members == {"u0000"}
 
 
-def test_a_page_that_is_gone_is_permanent_and_holds_up_the_sweep(world: World) -> None:
+def test_a_page_that_is_gone_is_a_permanent_error_and_nobody_is_removed(
+    world: World,
+) -> None:
     world.full("a", session="s1")
     world.call("members", ["b"], session="s2")
     world.pages._pages.clear()
@@ -284,14 +288,14 @@ def test_a_page_that_is_gone_is_permanent_and_holds_up_the_sweep(world: World) -
     assert world.braze.members == {"a"}
 
 
-def test_a_message_of_an_unknown_sync_is_permanent(world: World) -> None:
+def test_a_message_of_an_unknown_sync_is_a_permanent_error(world: World) -> None:
     world.call("members", ["b"])
     message = world.queue.waiting[0].model_copy(update={"seq": 1})
     with pytest.raises(PermanentError, match="no such sync"):
         world.handle(message)
 
 
-# The guard
+# The removal guard
 
 
 def test_an_empty_full_sync_does_not_wipe_a_large_cohort(world: World) -> None:
@@ -301,12 +305,12 @@ def test_an_empty_full_sync_does_not_wipe_a_large_cohort(world: World) -> None:
     assert world.drain().held_removals == 1
     assert len(world.braze.members) == 1_100
     world.diff(["new"], ["u0000"], session="s3")
-    assert len(world.braze.members) == 1_100, "what diffs say goes on"
+    assert len(world.braze.members) == 1_100, "diffs still count"
     world.full(session="s4")
     assert world.braze.members == set(), "a second full sync says the same"
 
 
-def test_a_sweep_within_the_share_goes_on(world: World) -> None:
+def test_a_removal_of_less_than_the_share_is_not_held(world: World) -> None:
     world.full(*crowd(0, 1_100), session="s1")
     world.full(*crowd(550, 1_200), session="s2")
     assert world.braze.members == set(crowd(550, 1_200))
@@ -319,7 +323,7 @@ def test_the_guard_can_be_turned_off(world: World) -> None:
     assert world.braze.members == {"u0000"}
 
 
-def test_a_long_weighing_goes_on_in_further_messages(world: World) -> None:
+def test_a_long_measurement_continues_in_further_messages(world: World) -> None:
     world.full(*crowd(0, 3 * STEP), session="s1")
     world.call("members", crowd(0, 800), session="s2")
     world.step()
@@ -332,13 +336,13 @@ def test_a_long_weighing_goes_on_in_further_messages(world: World) -> None:
     assert world.braze.members == set(crowd(0, 800))
 
 
-# Re-assertion and destination
+# Reassertion and destination
 
 
-def test_a_full_sync_asserts_again_who_was_not_pushed_within_a_day(
+def test_a_full_sync_reasserts_members_who_were_not_pushed_within_a_day(
     world: World,
 ) -> None:
-    """Braze ignores whom it does not know, so `a` may have signed up since."""
+    """Braze ignores users it does not know, and `a` may have signed up since."""
     world.full("a", "b", session="s1")
     world.braze.members.discard("a")
     world.full("a", "b", session="s2")
@@ -348,7 +352,9 @@ def test_a_full_sync_asserts_again_who_was_not_pushed_within_a_day(
     assert world.braze.members == {"a", "b"}
 
 
-def test_a_rolling_reassertion_tells_everybody_once_a_round(world: World) -> None:
+def test_a_rolling_reassertion_reaches_every_member_once_in_its_days(
+    world: World,
+) -> None:
     world.full(*crowd(0, 60), session="s1")
     world.diff([], ["u0000"], session="s2")
     world.braze.members.clear()
@@ -358,11 +364,11 @@ def test_a_rolling_reassertion_tells_everybody_once_a_round(world: World) -> Non
         run_maintenance(world.ledger, world.queue, world.now, 30)
         run_maintenance(world.ledger, world.queue, world.now, 30)
         world.drain()
-    told = sorted(person for call in world.braze.calls for person, _ in call)
-    assert told == crowd(1, 60), "each once, and nobody who is out"
+    pushed = sorted(person for call in world.braze.calls for person, _ in call)
+    assert pushed == crowd(1, 60), "each once, and nobody who is out"
 
 
-def test_zero_days_assert_nobody_again(world: World) -> None:
+def test_zero_days_reassert_nobody(world: World) -> None:
     world.policy = Policy(reassert_days=0)
     world.full("a", session="s1")
     world.now += 10 * 86_400_000
@@ -383,7 +389,7 @@ def test_another_destination_gets_everybody(world: World) -> None:
     assert len(world.braze.calls) == sent
 
 
-def test_the_name_is_told_first_and_on_a_rename_and_the_label_stays(
+def test_a_name_is_published_once_and_when_it_changes_and_the_first_name_stays(
     world: World,
 ) -> None:
     world.call("members", ["a"], name="Trial")
@@ -406,7 +412,7 @@ def test_two_writes_for_one_person_are_kept_apart(world: World) -> None:
     assert world.slept[-1] > 0
 
 
-# The sweeper
+# Maintenance
 
 
 def test_a_page_that_was_registered_but_not_sent_is_sent_later(world: World) -> None:
@@ -448,14 +454,14 @@ def test_a_recurring_sync_that_stops_calling_is_noticed(world: World) -> None:
     )
 
 
-# A page that ends its process
+# A page that crashes its process
 
 
 class Crash(BaseException):
     """The process ends here."""
 
 
-def test_one_member_that_crash_poison_is_put_aside_and_the_rest_goes_on(
+def test_a_member_that_is_crash_poison_is_quarantined_and_the_others_are_pushed(
     world: World,
 ) -> None:
     people = crowd(0, 2 * STEP)
@@ -475,20 +481,20 @@ def test_one_member_that_crash_poison_is_put_aside_and_the_rest_goes_on(
             crashes += 1
             assert crashes < 50
     assert world.braze.members == set(people) - {"u0123"}
-    ((message, reason),) = world.aside
+    ((message, reason),) = world.quarantined
     assert reason == "crash_poison"
     world.braze.on_call = lambda _: None
     world.handle(message)
-    assert world.braze.members == set(people), "the way back"
+    assert world.braze.members == set(people), "a replay brings it back"
 
 
-def test_a_failure_that_is_told_is_no_crash(world: World) -> None:
+def test_an_error_that_is_raised_is_no_crash(world: World) -> None:
     world.braze.before = fail
     world.call("members", ["a"])
     for received in range(1, 60):
         with pytest.raises(RetryableError):
             world.handle(world.queue.waiting[0], received=received)
-    assert world.aside == []
+    assert world.quarantined == []
     world.braze.before = lambda: None
     world.handle(world.queue.waiting.pop(0), received=60)
     assert world.braze.members == {"a"}

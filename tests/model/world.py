@@ -1,4 +1,4 @@
-"""The cohort flow on its ports in memory, with a Braze that can fail."""
+"""The cohort flow with its ports in memory, and a Braze that can fail."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,17 +28,24 @@ def member(person: Person) -> Mapping[str, object]:
 
 
 def crowd(first: int, last: int) -> list[str]:
+    """The people from number `first` to before `last`, whose names sort by number."""
     return [f"u{number:04}" for number in range(first, last)]
 
 
 @dataclass
 class Braze:
-    """Implements `ports.Route`; `fault` may raise before or after a call applies."""
+    """Implements `ports.Route` for one cohort of one workspace.
+
+    `before` and `after` may raise before a call takes effect or once it has; `on_call`
+    sees what a call asks for. Braze rejects the users in `rejects`. `noops` counts
+    changes that changed nothing: each of them is billed.
+    """
 
     members: set[str] = field(default_factory=set)
     calls: list[list[tuple[str, bool]]] = field(default_factory=list)
     noops: int = 0
-    refuse: frozenset[str] = frozenset()
+    rejects: frozenset[str] = frozenset()
+    reason: str = "rejected"
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     on_call: Callable[[list[tuple[str, bool]]], None] = lambda _: None
@@ -60,7 +67,7 @@ class Braze:
         self.on_call(call)
         self.calls.append(call)
         for identifier, present, _ in changes:
-            if identifier.value in self.refuse:
+            if identifier.value in self.rejects:
                 continue
             self.noops += (identifier.value in self.members) == present
             if present:
@@ -68,12 +75,18 @@ class Braze:
             else:
                 self.members.discard(identifier.value)
         self.after()
-        refuse = self.refuse
-        return [Pushed("refused" if i.value in refuse else None) for i, *_ in changes]
+        return [
+            Pushed(self.reason if each.identifier.value in self.rejects else None)
+            for each in changes
+        ]
 
 
 class World:
-    """A bridge in memory: calls of the sender in, a Braze cohort out."""
+    """The bridge in memory, between the calls of a sender and a cohort in Braze.
+
+    `now` is in ms. `seconds_left` are the answers to `time_left`, in order; when they
+    run out there is time enough.
+    """
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.braze = Braze()
@@ -85,7 +98,7 @@ class World:
         self.seconds_left: Iterable[float] = ()
         self.policy = Policy()
         self.slept: list[float] = []
-        self.aside: list[tuple[Message, str]] = []
+        self.quarantined: list[tuple[Message, str]] = []
 
     def call(
         self,
@@ -97,7 +110,7 @@ class World:
         name: str = "Trial",
         **extra: Any,
     ) -> Accepted:
-        """One call of the sender: page (number, total)."""
+        """Accept one call of the sender; `page` is its number and the total."""
         self.now += 1000
         parameters: dict[str, Any] = {
             "mixpanel_project_id": KEY.project,
@@ -119,7 +132,7 @@ class World:
             queue=self.queue,
         )
 
-    def pusher(self) -> Context:
+    def context(self) -> Context:
         left = iter(self.seconds_left)
         return Context(
             ledger=self.ledger,
@@ -127,14 +140,16 @@ class World:
             queue=self.queue,
             route=self.braze,
             time_left=lambda: next(left, 300.0),
-            quarantine=lambda message, reason: self.aside.append((message, reason)),
+            quarantine=lambda message, reason: self.quarantined.append(
+                (message, reason)
+            ),
             policy=self.policy,
             clock=lambda: self.now / 1000,
             sleep=self.slept.append,
         )
 
     def forget_sending(self, message: PageMessage) -> None:
-        """As if the webhook had died before it sent the message of a page."""
+        """As if the webhook had crashed before it sent the message of a page."""
         ledger: Any = self.ledger
         if isinstance(ledger, MemoryLedger):
             at = message.seq, message.action, message.page
@@ -147,26 +162,27 @@ class World:
 
     def handle(self, message: Message, received: int = 1) -> Applied:
         """Carry out one message."""
-        return consume(self.pusher(), message, received)
+        return consume(self.context(), message, received)
 
     def step(self) -> Applied:
-        """Handle the first message; it stays if that fails."""
-        done = self.handle(self.queue.waiting[0])
+        """Carry out the first message; it stays in the queue if that fails."""
+        applied = self.handle(self.queue.waiting[0])
         self.queue.waiting.pop(0)
-        return done
+        return applied
 
     def drain(self) -> Applied:
-        """Handle all messages; the sum of what they did."""
+        """Carry out all messages; returns the sum of what they brought about."""
         total = Applied()
         while self.queue.waiting:
             total += self.step()
         return total
 
     def wait(self) -> None:
-        """Until Mixpanel's next sync, half an hour."""
+        """Let the half hour pass until Mixpanel's next sync."""
         self.now += 1_800_000
 
     def full(self, *people: Person, session: str) -> None:
+        """Run a whole full sync and apply it."""
         self.wait()
         self.call("members", people, session=session)
         self.drain()
@@ -174,6 +190,7 @@ class World:
     def diff(
         self, add: Iterable[Person], remove: Iterable[Person], *, session: str
     ) -> None:
+        """Run a whole diff and apply it."""
         self.wait()
         self.call("add_members", add, session=session)
         self.call("remove_members", remove, session=session)

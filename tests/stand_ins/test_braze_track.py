@@ -88,7 +88,7 @@ def test_an_email_beside_a_primary_identifier_is_written(
     assert profile.external_id == "u-1"
 
 
-# Verdicts on objects
+# Objects that are rejected
 
 
 @pytest.mark.parametrize(

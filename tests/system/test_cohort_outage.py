@@ -127,12 +127,12 @@ def outage(world: VirtualWorld, cohorts: int, pages: int) -> None:
         faults="every call: "
         + ", ".join(f"{n} x {k}" for k, n in sorted(faults.items())),
         claim="0 in the dead-letter queue, order kept in each cohort, 0 wrong after",
-        result=f"{len(world.queue.dead)} in the DLQ (most receives "
+        result=f"{len(world.queue.dead_letters)} in the DLQ (most receives "
         f"{world.queue.most_received} of {RECEIVES}), {disordered} cohorts out of "
         f"order, {wrong} wrong; all in {after / 60:.0f} min after its end",
     )
     assert len(sent) == cohorts * each
-    assert (world.queue.dead, world.queue.waiting) == ([], [])
+    assert (world.queue.dead_letters, world.queue.waiting) == ([], [])
     assert (disordered, wrong) == (0, 0)
     assert len(handled) == len(sent)
     assert set(faults) == set(FAULTS)
@@ -187,7 +187,7 @@ def one_bad_cohort(world: VirtualWorld, cohorts: int, pages: int) -> None:
     assert members_at_braze(world, bad) == set()
     assert before <= 1 + len(done) // 50
     assert late < before * HELD + len(done) * 0.2
-    assert world.queue.dead == []
+    assert world.queue.dead_letters == []
 
 
 def late_pages(world: VirtualWorld, pages: int) -> None:

@@ -40,7 +40,7 @@ def payloads(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_settled_closes_the_accounts(payloads: Path) -> None:
+def test_the_accounts_close_once_every_event_has_an_outcome(payloads: Path) -> None:
     with MixpanelStandIn(project_token=TOKEN, clock=lambda: NOW) as mixpanel:
         code, result = fed(payloads, mixpanel)
     assert (code, result["delivered"], result["closed"]) == (0, True, True)

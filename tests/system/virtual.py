@@ -43,7 +43,7 @@ class FifoQueue:
 
     clock: Callable[[], float]
     waiting: list[Message] = field(default_factory=list)
-    dead: list[Message] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
     most_received: int = 0
     _ids: "count[int]" = field(default_factory=lambda: count(1))
     _sent: dict[str, float] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class FifoQueue:
         for message in [m for m in self.waiting if m.received >= RECEIVES]:
             if message.group not in blocked:
                 self.waiting.remove(message)
-                self.dead.append(message)
+                self.dead_letters.append(message)
         free = [m for m in self.waiting if m.group not in blocked]
         order = list(dict.fromkeys(m.group for m in free))
         batch = sorted(free, key=lambda m: order.index(m.group))[:BATCH]

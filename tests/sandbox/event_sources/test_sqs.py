@@ -206,17 +206,20 @@ def test_a_message_is_a_dead_letter_after_the_receive_count(
 ) -> None:
     """Amazon SQS Developer Guide, "Using dead-letter queues in Amazon SQS"
     (sqs-dead-letter-queues)."""
-    dead = make_queue("-dead")
-    policy = {"deadLetterTargetArn": dead.source.queue_arn, "maxReceiveCount": 2}
+    dead_letters = make_queue("-dead-letters")
+    policy = {
+        "deadLetterTargetArn": dead_letters.source.queue_arn,
+        "maxReceiveCount": 2,
+    }
     queue = make_queue(VisibilityTimeout="1", RedrivePolicy=json.dumps(policy))
     queue.send("poison", "good")
     recorder = Recorder(failing("poison"))
     with mapped(queue, recorder):
-        eventually(dead.left)
+        eventually(dead_letters.left)
     tries = sum("poison" in bodies(event) for event in recorder.events)
     assert tries == 2
     assert queue.left() == 0
-    assert [message["Body"] for message in dead.receive()] == ["poison"]
+    assert [message["Body"] for message in dead_letters.receive()] == ["poison"]
 
 
 def test_no_more_batches_at_once_than_maximum_concurrency(

@@ -151,8 +151,11 @@ def test_sequence_numbers_grow(make_queue: MakeQueue) -> None:
 def test_a_dead_letter_frees_its_group(make_queue: MakeQueue) -> None:
     """Amazon SQS Developer Guide, "Using dead-letter queues in Amazon SQS": the
     dead-letter queue of a FIFO queue is FIFO too (sqs-dead-letter-queues)."""
-    dead = make_queue("-dead.fifo", FifoQueue="true")
-    policy = {"deadLetterTargetArn": dead.source.queue_arn, "maxReceiveCount": 2}
+    dead_letters = make_queue("-dead-letters.fifo", FifoQueue="true")
+    policy = {
+        "deadLetterTargetArn": dead_letters.source.queue_arn,
+        "maxReceiveCount": 2,
+    }
     queue = make_queue(
         ".fifo",
         FifoQueue="true",
@@ -162,10 +165,10 @@ def test_a_dead_letter_frees_its_group(make_queue: MakeQueue) -> None:
     queue.send("poison", "after", group="g")
     recorder = Recorder(failing("poison"))
     with mapped(queue, recorder, batch_size=1):
-        eventually(lambda: dead.left() and not queue.left())
+        eventually(lambda: dead_letters.left() and not queue.left())
     handled = handled_by(recorder)
     assert handled == ["poison", "poison", "after"]
-    [letter] = dead.receive()
+    [letter] = dead_letters.receive()
     assert letter["Body"] == "poison"
     assert letter["Attributes"]["MessageGroupId"] == "g"
 

@@ -78,7 +78,7 @@ def test_a_client_that_asks_before_a_large_body_is_asked_to_go_on(
         assert raw.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_once_stopped_a_kept_connection_is_dead_too() -> None:
+def test_once_stopped_a_kept_connection_is_closed_too() -> None:
     server = WebServer(respond)
     server.start()
     client = connection(server)

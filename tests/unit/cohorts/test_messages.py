@@ -1,19 +1,30 @@
-"""What the queue carries, and what it takes for a repeat."""
+"""What the queue carries, and by what it recognizes a repeat."""
 
 import json
+from typing import Any
 
 import pytest
 
-from bridge.cohorts.messages import CohortKey, PageMessage, RescanMessage, read, write
+from bridge.cohorts.messages import (
+    CohortKey,
+    PageMessage,
+    RescanMessage,
+    read,
+    write,
+)
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 
 KEY = CohortKey(project="3300471", cohort="8120045")
+
+
 PAGE = PageMessage(key=KEY, seq=5, action=Action.ADD, page="1", digest="d")
-SETTLE = RescanMessage(key=KEY, baseline=5, aborted=(3, 4), shard=2, after="e:ü\x00")
 
 
-@pytest.mark.parametrize("message", [PAGE, SETTLE])
+RESCAN = RescanMessage(key=KEY, baseline=5, aborted=(3, 4), shard=2, after="e:ü\x00")
+
+
+@pytest.mark.parametrize("message", [PAGE, RESCAN])
 def test_messages_are_plain_ascii_and_read_back(
     message: PageMessage | RescanMessage,
 ) -> None:
@@ -73,3 +84,54 @@ def test_an_ordinary_cohort_can_be_read_in_its_place() -> None:
     assert CohortKey(project="a#b", cohort="c").place != (
         CohortKey(project="a", cohort="b#c").place
     )
+
+
+def test_one_group_a_cohort() -> None:
+    """Two groups would be two writers; one for two cohorts would make them wait."""
+    groups = {
+        CohortKey(project=project, cohort=cohort).group
+        for project, cohort in [("33", "7"), ("33", "8"), ("3", "37"), ("34", "7")]
+    }
+    assert len(groups) == 4
+    assert PAGE.key.group == RescanMessage(key=KEY).key.group
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": CohortKey(project="33", cohort="8")},
+        {"seq": 6},
+        {"action": Action.REMOVE},
+        {"page": "2"},
+        {"digest": "e"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_two_pages_are_never_taken_for_one(change: dict[str, Any]) -> None:
+    other = PAGE.model_copy(update=change)
+    assert other.deduplication_id != PAGE.deduplication_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"baseline": 1},
+        {"aborted": (1,)},
+        {"day": 1},
+        {"days": 1},
+        {"destination": "x"},
+        {"shard": 1},
+        {"after": "x"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_two_steps_of_a_rescan_are_never_taken_for_one(change: dict[str, Any]) -> None:
+    step = RescanMessage(key=KEY)
+    other = step.model_copy(update=change)
+    assert other.deduplication_id != step.deduplication_id
+
+
+def test_a_message_that_is_resent_names_itself_as_before() -> None:
+    assert PAGE.model_copy().deduplication_id == PAGE.deduplication_id
+    assert PAGE.deduplication_id.isalnum()
+    assert len(PAGE.deduplication_id) <= 128

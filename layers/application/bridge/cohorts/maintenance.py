@@ -1,4 +1,4 @@
-"""The ten-minute job over all cohorts: lost messages, re-assertion, silence.
+"""The ten-minute job over all cohorts: lost messages, reassertion, silence.
 
 A page has no message if the webhook died between registering and sending it and
 Mixpanel did not repeat it; without this job its sync would never be processed.

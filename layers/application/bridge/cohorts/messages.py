@@ -146,7 +146,7 @@ def read(text: str) -> Message:
 
 
 def write(message: Message) -> str:
-    """Write a message as ASCII: SQS refuses control characters."""
+    """Write a message as ASCII: SQS rejects control characters."""
     return _adapter.dump_json(message, ensure_ascii=True).decode("ascii")
 
 

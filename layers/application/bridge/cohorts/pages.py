@@ -37,7 +37,7 @@ def read_page(content: bytes) -> list[Listed]:
     """The inverse of `write_page`; raises `PermanentError`."""
     try:
         return [_read(*row) for row in json.loads(content)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise PermanentError(
             Reason.PAGE_UNREADABLE, "a stored page is damaged"
         ) from None

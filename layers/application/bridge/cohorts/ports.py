@@ -53,7 +53,7 @@ class PageProgress:
 class IndexedCohort:
     """A cohort in the index; `called_at` is the beginning of its newest sync, in ms.
 
-    `reasserted` is the day, counted from the epoch, of its last re-assertion.
+    `reasserted` is the day, counted from the epoch, of its last reassertion.
     """
 
     key: CohortKey
@@ -170,7 +170,7 @@ class CohortIndex(Protocol):
         """Record the cohort's name; the cohort may be new."""
 
     def begin_day(self, key: CohortKey, day: int) -> None:
-        """Record that the re-assertion of that day has begun."""
+        """Record that the reassertion of that day has begun."""
 
 
 class ProgressLog(Protocol):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports import Change, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
-from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
+from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import Rejected, TooLarge
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
@@ -20,7 +20,7 @@ PRIMARY = {"external_id", "user_alias", "braze_id"}
 
 
 class Braze:
-    """Stands where `BrazeClient` does; `judge` answers each call."""
+    """Stands where `BrazeClient` does; `resolve` answers each call."""
 
     endpoint = "https://rest.iad-01.braze.com"
 
@@ -152,7 +152,7 @@ def test_the_name_can_stand_for_the_cohort(name: str, value: str) -> None:
     assert braze.calls[0][0]["mixpanel_cohorts"] == {"add": [value]}
 
 
-def test_a_refused_object_is_reported_at_its_place() -> None:
+def test_a_rejected_object_is_reported_at_its_place() -> None:
     def second(objects: Objects) -> TrackReply:
         ids = [each["external_id"] for each in objects]
         return TrackReply({ids.index("u80"): "braze_x"} if "u80" in ids else {})
@@ -163,14 +163,14 @@ def test_a_refused_object_is_reported_at_its_place() -> None:
 
 @pytest.mark.parametrize("how", ["vague", "rejected", "too large"])
 def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> None:
-    def refuses_u5(objects: Objects) -> TrackReply:
+    def rejects_u5(objects: Objects) -> TrackReply:
         if all(each["external_id"] != "u5" for each in objects):
             return TrackReply({})
         if how == "vague":
             return TrackReply({}, vague=True)
         raise (Rejected if how == "rejected" else TooLarge)("braze_400")
 
-    braze = Braze(refuses_u5)
+    braze = Braze(rejects_u5)
     results = route(braze).push("7", "", users(75))
     assert [n for n, result in enumerate(results) if result.reason] == [5]
     assert len(braze.calls) <= 15
@@ -199,7 +199,7 @@ ANONYMOUS, IDENTIFIED = {"braze_id": "b-1"}, {"braze_id": "b-2", "external_id": 
 
 
 @pytest.mark.parametrize(
-    ("found", "written_to", "told"),
+    ("found", "written_to", "reason"),
     [
         ([ANONYMOUS, IDENTIFIED], None, "device_identified"),
         ([IDENTIFIED, ANONYMOUS], None, "device_identified"),
@@ -208,59 +208,25 @@ ANONYMOUS, IDENTIFIED = {"braze_id": "b-1"}, {"braze_id": "b-2", "external_id": 
     ],
 )
 def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_order(
-    found: list[dict[str, object]], written_to: str | None, told: str | None
+    found: list[dict[str, object]], written_to: str | None, reason: str | None
 ) -> None:
     braze = Braze()
     braze.devices = {"d": found}
     changes = [Change(Identifier(Kind.DEVICE, "d"), True)]
-    assert why(route(braze).push("7", "", changes)) == [told]
+    assert why(route(braze).push("7", "", changes)) == [reason]
     assert [each["braze_id"] for call in braze.calls for each in call] == (
         [written_to] if written_to else []
     )
 
 
-@pytest.mark.parametrize(
-    ("found", "seconds"),
-    [
-        ([{"braze_id": "b-1"}], ANONYMOUS_SECONDS),
-        ([{"braze_id": "b-1", "external_id": "u"}], OTHER_SECONDS),
-        ([], OTHER_SECONDS),
-    ],
-)
-def test_a_device_is_looked_up_again_after_a_while(
-    found: list[dict[str, object]], seconds: float
-) -> None:
-    now = [0.0]
-    braze = Braze()
-    braze.devices = {"d": found}
-    devices = Devices(lambda: now[0])
-    first = devices.find(braze, "d")  # type: ignore[arg-type]
-    now[0] = seconds - 1
-    assert devices.find(braze, "d") == first  # type: ignore[arg-type]
-    assert braze.looked_up == ["d"]
-    now[0] = seconds
-    # Its owner has logged in meanwhile.
-    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
-    again = devices.find(braze, "d")  # type: ignore[arg-type]
-    assert again == ("", "device_identified")
-
-
-def test_only_so_many_devices_are_remembered() -> None:
-    braze, devices = Braze(), Devices(lambda: 0.0, max_devices=3)
-    for device in [*"abcd", *"dcb", "a"]:
-        devices.find(braze, device)  # type: ignore[arg-type]
-    assert braze.looked_up == [*"abcd", "a"]
-    assert len(devices._known) == 3
-
-
-def test_a_device_that_braze_refuses_is_refused_alone() -> None:
+def test_a_device_that_braze_rejects_is_rejected_alone() -> None:
     braze = Braze()
 
     def find(device_id: str) -> Sequence[Mapping[str, object]]:
         raise Rejected("braze_400")
 
     braze.find_device = find  # type: ignore[method-assign]
-    told = route(braze).push(
+    reasons = route(braze).push(
         "7",
         "Trial",
         [
@@ -268,5 +234,5 @@ def test_a_device_that_braze_refuses_is_refused_alone() -> None:
             Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
         ],
     )
-    assert why(told) == ["braze_400", None]
+    assert why(reasons) == ["braze_400", None]
     assert len(braze.calls) == 1

@@ -21,7 +21,7 @@ DEVICES = {"anonymous": [{"braze_id": "b-1"}], "known": [{"external_id": "u"}]}
 
 
 class Braze:
-    """Stands where both clients do; refuses with `error` calls that hold `odd`."""
+    """Stands where both clients do; rejects calls that hold `odd` with `error`."""
 
     endpoint = "https://rest.iad-01.braze.com"
     name = "mixpanel"
@@ -49,9 +49,9 @@ class Braze:
     def name_cohort(self, cohort: str, name: str, created_at: datetime) -> None:
         self.named.append((cohort, name, created_at))
 
-    def _take(self, told: Sequence[Mapping[str, Any]]) -> None:
-        self.calls.append(told)
-        if self.error and self.odd in repr(told):
+    def _take(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        self.calls.append(objects)
+        if self.error and self.odd in repr(objects):
             raise self.error
 
 
@@ -99,7 +99,7 @@ def test_a_call_holds_no_more_than_braze_takes_and_none_is_made_in_vain(
 
 
 @ROUTES
-def test_whom_braze_refuses_without_a_word_is_found_and_the_rest_is_written(
+def test_a_user_whom_braze_rejects_without_naming_it_is_found_and_the_rest_is_written(
     make: Any,
 ) -> None:
     braze = Braze("'u-odd'", Rejected("braze_400"))
@@ -113,7 +113,7 @@ def test_whom_braze_refuses_without_a_word_is_found_and_the_rest_is_written(
 
 @ROUTES
 @pytest.mark.parametrize("error", [CredentialsRejected, RetryableError])
-def test_a_refused_key_and_an_outage_are_nobodys_fault(
+def test_a_rejected_key_and_an_outage_are_nobodys_fault(
     make: Any, error: type[RetryableError]
 ) -> None:
     with pytest.raises(error):
@@ -161,7 +161,7 @@ def test_every_setting_of_the_place_is_in_the_destination() -> None:
     assert len({route.destination() for route in routes}) == len(routes)
 
 
-def test_only_the_partner_route_tells_the_name() -> None:
+def test_only_the_partner_route_publishes_the_name() -> None:
     braze = Braze()
     attribute(braze).name("7", "Trial")
     assert (braze.named, braze.calls) == ([], [])

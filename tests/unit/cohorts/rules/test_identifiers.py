@@ -113,9 +113,9 @@ def test_keys_and_identifiers_correspond_one_to_one(identifier: Identifier) -> N
 
 def test_every_member_is_matched_or_has_a_reason() -> None:
     @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
-    def judged(member: dict[str, object]) -> None:
+    def is_matched_or_skipped(member: dict[str, object]) -> None:
         result = match_member(member, DEFAULT)
         assert isinstance(result, Matched) or result.reason
 
-    judged()
+    is_matched_or_skipped()
     assert Skipped("x").reason == "x"

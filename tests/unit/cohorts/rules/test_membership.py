@@ -1,4 +1,4 @@
-"""What each sync said of whom, and who is in by it."""
+"""What each sync states of a profile, and who is a member by that."""
 
 from bridge.cohorts.rules.membership import Confirmed, Member, prune, record_version
 
@@ -9,7 +9,7 @@ def test_the_newest_version_in_force_decides() -> None:
     assert member.is_in(0, frozenset({6}))
 
 
-def test_versions_below_the_floor_do_not_count() -> None:
+def test_versions_below_the_baseline_do_not_count() -> None:
     assert not Member("e:u", {"u": {5: True}}).is_in(6, frozenset())
 
 
@@ -18,7 +18,7 @@ def test_one_profile_that_is_in_keeps_the_braze_user_in() -> None:
     assert member.is_in(0, frozenset())
 
 
-def test_a_late_page_never_overwrites_a_newer_word() -> None:
+def test_a_late_page_never_overwrites_a_newer_version() -> None:
     versions, _ = record_version({6: False}, 5, present=True)
     assert not Member("e:u", {"u": versions}).is_in(0, frozenset())
 

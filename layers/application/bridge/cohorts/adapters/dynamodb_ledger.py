@@ -224,10 +224,10 @@ class DynamoLedger(Ledger):
         self._table.update(processed)
 
     @override
-    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
-        if refused:
+    def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
+        if rejected:
             sync = Update(cohort_pk(message.key), sync_sk(message.seq))
-            for reason, number in refused.items():
+            for reason, number in rejected.items():
                 sync.add(f"skipped_{reason}", number)
             sync.only_if_exists(True)
             self._table.update(sync)

@@ -1,23 +1,24 @@
 """The queue of messages on an SQS FIFO queue."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from bridge.aws.clients import answering
 from bridge.cohorts.messages import Message, write
+from bridge.cohorts.ports import Queue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class SqsQueue:
-    """Implements `ports.Queue`."""
+class SqsQueue(Queue):
+    """Sends each message to the FIFO group of its cohort."""
 
     def __init__(self, sqs: "SQSClient", url: str) -> None:
         self._sqs = sqs
         self._url = url
 
+    @override
     def send(self, message: Message) -> None:
-        """See `ports.Queue.send`."""
         with answering("queue"):
             self._sqs.send_message(
                 QueueUrl=self._url,

@@ -57,7 +57,7 @@ class Member:
         return Confirmed.UNKNOWN
 
     def is_due(self, day: int, days: int) -> bool:
-        """Whether a rolling re-assertion over `days` days reaches the member today."""
+        """Whether a rolling reassertion over `days` days reaches the member today."""
         digest = hashlib.sha256(self.key.encode()).digest()
         return int.from_bytes(digest[1:5]) % days == day % days
 

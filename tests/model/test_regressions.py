@@ -1,4 +1,4 @@
-"""Ways in which a cohort once stood still or ended wrong, each on both ledgers."""
+"""Faults by which a cohort once stopped or ended wrong, each on both ledgers."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class Crash(BaseException):
 
 
 def crash_on(world: World, person: str, **page: tuple[int, int]) -> None:
-    """A page of ten of whom one ends the process, worked off to the end."""
+    """Apply a page of ten, of whom `person` crashes the process each time."""
 
     def on_call(changes: list[tuple[str, bool]]) -> None:
         if person in dict(changes):
@@ -46,14 +46,14 @@ def test_a_list_of_the_right_length_with_the_wrong_people_is_held(
     assert set(crowd(0, 1_100)) <= world.braze.members
 
 
-def test_an_operator_releases_a_held_sweep(world: World) -> None:
+def test_an_operator_releases_a_held_removal(world: World) -> None:
     world.full(*crowd(0, 1_100), session="s1")
     world.full(session="s2")
-    held = world.ledger.cohort(KEY).held_removal
-    world.queue.send(ReleaseMessage(key=KEY, seq=held - 1))
+    seq = world.ledger.cohort(KEY).held_removal
+    world.queue.send(ReleaseMessage(key=KEY, seq=seq - 1))
     world.drain()
     assert world.braze.members, "another sync than the one that is held"
-    world.queue.send(ReleaseMessage(key=KEY, seq=held))
+    world.queue.send(ReleaseMessage(key=KEY, seq=seq))
     world.drain()
     assert world.braze.members == set()
 
@@ -69,7 +69,9 @@ def test_a_hundred_failed_syncs_are_rolled_back(world: World) -> None:
     assert world.braze.members == {"a", "b"}
 
 
-def test_a_scan_goes_on_where_an_answer_ends_at_its_size(world: World) -> None:
+def test_a_scan_continues_where_dynamodb_cuts_an_answer_at_its_size(
+    world: World,
+) -> None:
     world.braze.step = 1_000
     people = (f"{'i' * 900}{number:05}" for number in range(16 * 1_150))
     one_shard = [each for each in people if shard_of(f"e:{each}") == 3][:990]
@@ -79,7 +81,7 @@ def test_a_scan_goes_on_where_an_answer_ends_at_its_size(world: World) -> None:
     assert world.braze.members == {one_shard[0]}
 
 
-def test_no_later_round_meets_who_was_put_aside(world: World) -> None:
+def test_no_later_rescan_pushes_a_quarantined_member(world: World) -> None:
     crash_on(world, "u0003")
     for _ in range(30):
         world.now += 86_400_000
@@ -88,23 +90,23 @@ def test_no_later_round_meets_who_was_put_aside(world: World) -> None:
     assert world.braze.members == set(crowd(0, 10)) - {"u0003"}
 
 
-def test_a_replay_brings_back_who_was_put_aside_below_a_newer_floor(
+def test_a_replay_pushes_a_quarantined_member_below_a_newer_baseline(
     world: World,
 ) -> None:
     crash_on(world, "u0003")
     world.braze.on_call = lambda _: None
     world.full(*crowd(0, 10), session="s9")
     assert "u0003" not in world.braze.members
-    ((message, _),) = world.aside
+    ((message, _),) = world.quarantined
     world.handle(message)
     assert "u0003" in world.braze.members
 
 
-def test_a_replay_that_crashes_again_leaves_the_sweeper_alone(world: World) -> None:
+def test_maintenance_does_not_resend_a_replay_that_crashes(world: World) -> None:
     world.call("members", ["zz"], page=(2, 3))
     world.queue.waiting.clear()
     crash_on(world, "u0003", page=(1, 3))
-    ((message, _),) = world.aside
+    ((message, _),) = world.quarantined
     for received in range(4, 6):
         with pytest.raises(Crash):
             world.handle(message, received=received)
@@ -137,7 +139,7 @@ def test_a_scan_names_the_cohort_before_it_pushes(world: World) -> None:
     assert all(named)
 
 
-def test_an_id_that_too_many_share_is_skipped_and_holds_up_nobody(
+def test_an_id_that_too_many_profiles_share_is_skipped_and_blocks_nobody(
     world: World,
 ) -> None:
     """An item of DynamoDB takes 400 KB."""
@@ -151,8 +153,8 @@ def test_an_id_that_too_many_share_is_skipped_and_holds_up_nobody(
     assert world.braze.members == {"same", "other"}
 
 
-def test_the_label_is_decided_by_the_first_sync(world: World) -> None:
-    """Else the value in Braze would change under those who are in."""
+def test_the_first_sync_gives_the_first_name(world: World) -> None:
+    """It stands in the attribute: another one would not match those who are in."""
     world.call("add_members", ["a"], name="")
     world.call("remove_members", [], name="")
     world.drain()
@@ -163,8 +165,8 @@ def test_the_label_is_decided_by_the_first_sync(world: World) -> None:
     assert world.ledger.cohort(KEY).first_name == "mixpanel_7"
 
 
-def test_a_sender_that_numbers_only_some_pages_is_never_refused(world: World) -> None:
-    """Under one session: the last call contradicts the first."""
+def test_pages_without_a_number_between_others_are_accepted(world: World) -> None:
+    """All under one session: the last call contradicts the first."""
     world.full("r", session="s0")
     world.wait()
     world.call("add_members", ["x"])
@@ -179,7 +181,7 @@ def test_whom_braze_rejected_is_counted_once_though_the_page_takes_two_runs(
     world: World,
 ) -> None:
     people = crowd(0, world.braze.step + 5)
-    world.braze.refuse = frozenset({people[0], people[-1]})
+    world.braze.rejects = frozenset({people[0], people[-1]})
     world.call("members", people)
     (sync,) = world.ledger.cohort(KEY).syncs
     world.seconds_left = [60.0, 5.0]
@@ -188,15 +190,15 @@ def test_whom_braze_rejected_is_counted_once_though_the_page_takes_two_runs(
     world.seconds_left = ()
     world.drain()
     ledger: Any = world.ledger
-    assert ledger.skipped(KEY, sync.seq) == {"refused": 2}
+    assert ledger.skipped(KEY, sync.seq) == {"rejected": 2}
 
 
 @pytest.mark.parametrize("counts", [True, False])
-def test_a_refusal_is_counted_when_it_is_written(
+def test_a_rejected_member_is_counted_once_the_page_is_applied(
     world: World, monkeypatch: pytest.MonkeyPatch, counts: bool
 ) -> None:
-    """And if it cannot be, what is told is why the page waits."""
-    world.braze.refuse = frozenset({"a"})
+    """If the count fails as well, the error that deferred the page is raised."""
+    world.braze.rejects = frozenset({"a"})
     world.call("members", ["a"])
     (sync,) = world.ledger.cohort(KEY).syncs
     ledger: Any = world.ledger
@@ -210,10 +212,10 @@ def test_a_refusal_is_counted_when_it_is_written(
             monkeypatch.setattr(ledger, "count_rejected", lambda *_: fail("uncounted"))
 
     world.braze.after = break_off
-    with pytest.raises(RetryableError) as told:
+    with pytest.raises(RetryableError) as caught:
         world.step()
-    assert told.value.reason == "unsaved"
+    assert caught.value.reason == "unsaved"
     monkeypatch.undo()
     world.braze.after = lambda: None
     world.drain()
-    assert ledger.skipped(KEY, sync.seq) == {"refused": 1}
+    assert ledger.skipped(KEY, sync.seq) == {"rejected": 1}

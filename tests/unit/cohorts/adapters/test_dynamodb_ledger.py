@@ -1,7 +1,6 @@
-"""What each write to the ledger asks of DynamoDB: under which condition, for how long.
+"""What each write of the ledger asks of DynamoDB: its condition and its expiry.
 
-The condition is what keeps two writers apart, and an expiry where none belongs takes a
-member out of the ledger who is still in Braze's cohort. Moto carries out neither.
+The condition keeps two writers apart, and moto does not check it as DynamoDB does.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SE
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, Sync
 from bridge.cohorts.rules.placement import Placement
 from bridge.mixpanel.cohort_webhook import Action
@@ -65,32 +63,6 @@ def register(
 
 
 # Members
-
-
-def saved(member: Member) -> dict[str, Any]:
-    aws = ScriptedAws("dynamodb", {})
-    DynamoLedger(Table(aws.client, "ledger"), NOW).save(KEY, [member])
-    ((_, request),) = aws.asked
-    (put,) = request["RequestItems"]["ledger"]
-    return unpack(put["PutRequest"]["Item"])
-
-
-@pytest.mark.parametrize(
-    "confirmed", [Confirmed.IN, Confirmed.UNKNOWN, Confirmed.QUARANTINED]
-)
-def test_a_member_who_may_be_in_brazes_cohort_never_expires(
-    confirmed: Confirmed,
-) -> None:
-    assert "expires_at" not in saved(Member("external_id u", confirmed=confirmed))
-
-
-def test_a_member_who_is_out_expires_with_the_syncs_that_took_him_out() -> None:
-    item = saved(Member("external_id u", confirmed=Confirmed.OUT))
-    assert item["expires_at"] == EXPIRES_AT
-
-
-def test_every_state_of_a_member_is_one_of_these() -> None:
-    assert set(Confirmed) == {"in", "unknown", "quarantined", "out"}
 
 
 def test_members_are_read_consistently_from_their_shards() -> None:
@@ -188,18 +160,18 @@ def test_a_page_and_its_sync_say_what_came() -> None:
     }
 
 
-# What becomes of a page
+# A page that is applied
 
 
 def test_a_page_takes_effect_once() -> None:
     write = only_write(
-        lambda ledger: ledger.mark_processed(MESSAGE, {"refused": 3}, is_suspect=False)
+        lambda ledger: ledger.mark_processed(MESSAGE, {"rejected": 3}, is_suspect=False)
     )
     assert write.sk == SYNC
     assert write.condition == (
         "attribute_exists(pk) AND NOT contains(processed_add_members, 1)"
     )
-    assert write.adds == {"processed_add_members": {"1"}, "skipped_refused": 3}
+    assert write.adds == {"processed_add_members": {"1"}, "skipped_rejected": 3}
 
 
 def test_progress_of_a_page_expires() -> None:
@@ -229,7 +201,7 @@ IF_THERE = "attribute_exists(pk)"
         (lambda x: x.count_rejected(MESSAGE, {"r": 2}), SYNC, {}, {"skipped_r": 2}),
         (lambda x: x.begin_day(KEY, 9), "33#7", {"reasserted": 9}, {}),
     ],
-    ids=["sent", "called", "repeats", "refused", "day"],
+    ids=["sent", "called", "repeats", "rejected", "day"],
 )
 def test_what_has_expired_is_not_written_anew_by_halves(
     use: Use, sk: str, sets: dict[str, Any], adds: dict[str, Any]
@@ -240,14 +212,14 @@ def test_what_has_expired_is_not_written_anew_by_halves(
     assert (write.sets, write.adds) == (sets, adds)
 
 
-def test_nobody_refused_is_not_written() -> None:
+def test_nobody_rejected_is_not_written() -> None:
     assert writes(lambda ledger: ledger.count_rejected(MESSAGE, {})) == {}
 
 
-# What is decided
+# Resolutions
 
 
-def test_a_verdict_counts_for_the_cohort_that_was_judged() -> None:
+def test_a_resolution_is_written_only_for_the_cohort_it_was_made_from() -> None:
     resolution = Resolution(
         5,
         measuring=6,
@@ -269,7 +241,7 @@ def test_a_verdict_counts_for_the_cohort_that_was_judged() -> None:
     assert made["S#000000000000003"].sets == {"aborted": True}
 
 
-def test_the_first_verdict_counts_if_none_was_written_since() -> None:
+def test_the_first_resolution_is_written_only_where_there_is_none() -> None:
     head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Resolution(5)))
     assert head.condition == "attribute_not_exists(revision)"
 
@@ -290,7 +262,7 @@ def test_what_is_said_of_the_cohort_needs_no_cohort(
     assert (head.sk, head.condition, head.sets) == ("HEAD", "", sets)
 
 
-def test_settled_syncs_leave_the_dead() -> None:
+def test_aborted_syncs_are_forgotten_once_they_are_rolled_back() -> None:
     head = only_write(lambda ledger: ledger.forget_aborted(KEY, [3, 4]))
     assert (head.sk, head.deletes) == ("HEAD", {"aborted": {3, 4}})
     assert writes(lambda ledger: ledger.forget_aborted(KEY, [])) == {}

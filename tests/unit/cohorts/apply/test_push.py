@@ -1,0 +1,124 @@
+"""Members are pushed if Braze is not known to hold their membership."""
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.cohorts.apply.push import push
+from bridge.cohorts.rules.membership import Confirmed, Member
+from bridge.cohorts.rules.model import Cohort
+from bridge.errors import RetryableError
+from tests.model.world import KEY, World
+
+IN = Member("e:u", {"u": {5: True}}, Confirmed.IN, "here", 1)
+LEAVES = replace(IN, profiles={"u": {5: True, 6: False}})
+
+
+def confirmed(world: World) -> Confirmed:
+    return world.ledger.members(KEY, ["e:u"])["e:u"].confirmed
+
+
+@pytest.mark.parametrize(
+    ("member", "call"),
+    [
+        (IN, None),
+        (LEAVES, ("u", False)),
+        (replace(IN, confirmed=Confirmed.UNKNOWN), ("u", True)),
+        (replace(IN, destination="elsewhere"), ("u", True)),
+        (replace(LEAVES, confirmed=Confirmed.OUT), None),
+        (replace(IN, confirmed=Confirmed.QUARANTINED), None),
+    ],
+)
+def test_a_member_is_pushed_if_braze_may_hold_something_else(
+    member: Member, call: tuple[str, bool] | None
+) -> None:
+    world = World()
+    applied = push(world.context(), KEY, Cohort(), [member])
+    assert world.braze.calls == ([[call]] if call else [])
+    assert applied.pushed == len(world.braze.calls)
+    assert world.ledger.members(KEY, ["e:u"]), "saved in any case"
+
+
+def test_a_replay_pushes_a_quarantined_member() -> None:
+    world = World()
+    quarantined = replace(IN, confirmed=Confirmed.QUARANTINED)
+    push(world.context(), KEY, Cohort(), [quarantined], is_replay=True)
+    assert (world.braze.members, confirmed(world)) == ({"u"}, Confirmed.IN)
+
+
+def test_only_members_who_are_in_are_reasserted() -> None:
+    world = World()
+    leaver = replace(LEAVES, key="e:v", confirmed=Confirmed.OUT)
+    push(world.context(), KEY, Cohort(), [IN, leaver], reassert=lambda _: True)
+    assert world.braze.calls == [[("u", True)]]
+
+
+def test_a_call_without_an_answer_leaves_the_member_unknown() -> None:
+    world = World()
+
+    def fail() -> None:
+        assert confirmed(world) is Confirmed.UNKNOWN, "written before the call"
+        raise RetryableError("test")
+
+    world.braze.before = fail
+    with pytest.raises(RetryableError):
+        push(world.context(), KEY, Cohort(), [LEAVES])
+    assert confirmed(world) is Confirmed.UNKNOWN
+
+
+JOINS = replace(IN, confirmed=Confirmed.OUT)
+LASTING = ["braze_blacklisted_external_user_id", "device_unknown"]
+PASSING = ["braze_rejected", "braze_400", "braze_too_large"]
+
+
+def rejected(member: Member, reason: str) -> tuple[World, Member]:
+    """A world whose Braze has rejected the member, and the member since then."""
+    world = World()
+    world.braze.rejects, world.braze.reason = frozenset("u"), reason
+    applied = push(world.context(), KEY, Cohort(), [member])
+    assert (applied.pushed, applied.rejected) == (0, {reason: 1})
+    world.braze.calls.clear()
+    world.braze.rejects = frozenset()
+    return world, world.ledger.members(KEY, ["e:u"])["e:u"]
+
+
+@pytest.mark.parametrize("reason", [*LASTING, *PASSING])
+@pytest.mark.parametrize(("member", "held"), [(JOINS, "out"), (LEAVES, "in")])
+def test_a_rejection_is_no_confirmation(member: Member, held: str, reason: str) -> None:
+    _, member = rejected(member, reason)
+    assert (member.confirmed, member.rejected) == (held, reason)
+
+
+@pytest.mark.parametrize("reason", PASSING)
+@pytest.mark.parametrize("member", [JOINS, LEAVES])
+def test_a_member_rejected_for_a_passing_reason_is_pushed_again(
+    member: Member, reason: str
+) -> None:
+    world, member = rejected(member, reason)
+    push(world.context(), KEY, Cohort(), [member])
+    assert len(world.braze.calls) == 1
+    assert world.ledger.members(KEY, ["e:u"])["e:u"].rejected == ""
+
+
+@pytest.mark.parametrize("reason", LASTING)
+def test_a_member_rejected_for_good_is_pushed_again_by_a_reassertion_alone(
+    reason: str,
+) -> None:
+    world, member = rejected(JOINS, reason)
+    push(world.context(), KEY, Cohort(), [member])
+    assert world.braze.calls == []
+    push(world.context(), KEY, Cohort(), [member], reassert=lambda _: True)
+    assert world.braze.members == {"u"}
+    assert confirmed(world) is Confirmed.IN
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "slept"), [(2_000, [3.0]), (5_000, []), (9_000, [])]
+)
+def test_two_writes_for_one_user_are_kept_apart(
+    ago_ms: int, slept: list[float]
+) -> None:
+    world = World()
+    recent = replace(LEAVES, pushed_at=world.now - ago_ms)
+    push(world.context(), KEY, Cohort(), [recent])
+    assert world.slept == slept
