@@ -76,8 +76,8 @@ class MemoryLedger(Ledger):
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
         stored = self._at(key).pages
-        wanted = {seq: (seq, page.action, page.name) for seq in seqs}
-        return {seq: stored[at].digest for seq, at in wanted.items() if at in stored}
+        places = {seq: (seq, page.action, page.name) for seq in seqs}
+        return {seq: stored[at].digest for seq, at in places.items() if at in stored}
 
     @override
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
@@ -210,9 +210,9 @@ class MemoryLedger(Ledger):
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
     @override
-    def count_rejected(self, message: PageMessage, refused: Mapping[str, int]) -> None:
+    def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
         at = self._at(message.key)
-        at.skipped.setdefault(message.seq, Counter()).update(refused)
+        at.skipped.setdefault(message.seq, Counter()).update(rejected)
 
     @override
     def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
