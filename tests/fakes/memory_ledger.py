@@ -77,8 +77,8 @@ class MemoryLedger(Ledger):
         self, key: CohortKey, page: Page, seqs: Iterable[int]
     ) -> Mapping[int, str]:
         stored = self._at(key).pages
-        wanted = {seq: (seq, page.action, page.name) for seq in seqs}
-        return {seq: stored[at].digest for seq, at in wanted.items() if at in stored}
+        places = {seq: (seq, page.action, page.name) for seq in seqs}
+        return {seq: stored[at].digest for seq, at in places.items() if at in stored}
 
     @override
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
