@@ -3,7 +3,7 @@
 Mixpanel speaks of profiles, Braze of users. What a page states of a profile applies
 wherever that profile stands: if it now resolves to another identifier, it moves, out
 under the old one and in under the new one. A removal needs no identifier, and never
-touches a user under whom the profile does not stand.
+changes a user under whom the profile does not stand.
 """
 
 from collections.abc import Collection, Iterable, Mapping
