@@ -85,6 +85,7 @@ class Simulation:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.world = World()
+        self.sources = SOURCES
         self.cohort = Cohort(KEY.cohort, "Trial", project_id=KEY.project)
         self.sessions = Sessions(self.rng, reuse=self.dialect.reuse_session)
         self.snapshot: frozenset[str] | None = None
@@ -230,9 +231,9 @@ class Simulation:
         before = len(world.queue.waiting)
         try:
             accept(
-                Postback.model_validate(body_of(call, self.cohort, self.dialect)),
+                Postback.model_validate(self._body(call)),
                 world.now,
-                sources=SOURCES,
+                sources=self.sources,
                 ledger=self._crashing(world.ledger, steps, end),
                 pages=self._crashing(world.pages, steps, end),
                 queue=self._crashing(world.queue, steps, end),
@@ -243,6 +244,9 @@ class Simulation:
             if isinstance(message, PageMessage):
                 self._enqueued(message)
         return not crashing
+
+    def _body(self, call: PlannedCall) -> dict[str, Any]:
+        return body_of(call, self.cohort, self.dialect)
 
     def _crashing(self, port: Any, steps: Any, end: int) -> Any:
         return port if end < 0 else CrashingPort(port, lambda: next(steps) == end)
