@@ -36,15 +36,28 @@ def rescan(context: Context, message: RescanMessage) -> Applied:
     def is_due(member: Member) -> bool:
         return bool(message.days) and member.is_due(message.day, message.days)
 
+    # Members of several steps and shards share a push, so that its calls are full.
+    waiting: list[tuple[Position, Member]] = []
+    shard, resume = message.shard, (message.shard, message.after)
+    step = context.route.step
     for found, position in scan(context, key, message.shard, message.after):
-        members = [
-            _pruned(member, cohort, open_syncs)
+        waiting += [
+            ((shard, member.key), _pruned(member, cohort, open_syncs))
             for member in found
             if is_due(member) or _differs(member, cohort, destination)
         ]
-        applied += push(context, key, cohort, members, reassert=is_due)
-        if position and must_continue_later(context, message, position):
-            return applied
+        while len(waiting) >= step or (waiting and position is None):
+            members = [member for _, member in waiting[:step]]
+            applied += push(context, key, cohort, members, reassert=is_due)
+            resume = waiting[len(members) - 1][0]
+            del waiting[:step]
+            if waiting and must_continue_later(context, message, resume):
+                return applied
+        if position:
+            shard = position[0]
+            resume = resume if waiting else position
+            if must_continue_later(context, message, resume):
+                return applied
     context.ledger.forget_aborted(key, message.aborted)
     return applied
 
