@@ -30,7 +30,10 @@ type Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TrackLimits:
-    """How much one request may hold; `per_user` of 0 is no limit."""
+    """How much one request may hold; `per_user` of 0 is no limit.
+
+    Contracts by monthly users may have 50 objects.
+    """
 
     objects: int = 75
     per_user: int = 0

@@ -160,6 +160,7 @@ def test_users_that_braze_does_not_know_are_never_created(
         "423",
         "429",
         "429 bare",
+        "429 reset",
         "429 hour",
         "500",
         "503",

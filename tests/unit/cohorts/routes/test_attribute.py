@@ -11,8 +11,9 @@ from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports import Change, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS, OTHER_SECONDS, Devices
+from bridge.cohorts.routes.halving import CallSize
 from bridge.cohorts.rules.identifiers import Identifier, Kind
-from bridge.errors import Rejected, TooLarge
+from bridge.errors import Rejected, TooLarge, TooMany
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 type Objects = Sequence[Mapping[str, object]]
@@ -174,6 +175,35 @@ def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> Non
     results = route(braze).push("7", "", users(75))
     assert [n for n, result in enumerate(results) if result.reason] == [5]
     assert len(braze.calls) <= 15
+
+
+@pytest.mark.parametrize("limit", [50, 74, 30, 1])
+def test_the_size_that_a_contract_allows_is_learnt_once_a_process(limit: int) -> None:
+    def takes_fewer(objects: Objects) -> TrackReply:
+        if len(objects) > limit:
+            raise TooMany("braze_too_large")
+        return TrackReply({})
+
+    braze, size = Braze(takes_fewer), CallSize(75)
+    assert why(route(braze, size=size).push("7", "", users(300))) == [None] * 300
+    rejected = [len(call) for call in braze.calls if len(call) > limit]
+    assert rejected == sorted(set(rejected), reverse=True), "no size is tried twice"
+    braze.calls.clear()
+    route(braze, size=size).push("7", "", users(300))
+    assert max(map(len, braze.calls)) == size.current <= limit
+    assert size.current >= limit * 2 // 3
+
+
+def test_one_object_that_is_always_too_much_does_not_shrink_every_call() -> None:
+    def rejects_u60(objects: Objects) -> TrackReply:
+        if any(each["external_id"] == "u60" for each in objects):
+            raise TooMany("braze_too_large")
+        return TrackReply({})
+
+    size = CallSize(75)
+    results = route(Braze(rejects_u60), size=size).push("7", "", users(150))
+    assert [n for n, result in enumerate(results) if result.reason] == [60]
+    assert size.current >= 50
 
 
 def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> None:

@@ -6,7 +6,7 @@ written by `braze_id` if its profile is anonymous.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, assert_never, override
 
 from bridge.braze.client import BrazeClient
@@ -15,11 +15,10 @@ from bridge.braze.users_track import (
     array_operation,
     attributes_object,
 )
-from bridge.chunking import by_count
 from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.fingerprint import fingerprint
-from bridge.cohorts.routes.halving import Reasons, send_halving
+from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import Rejected
 from bridge.reasons import Reason
@@ -35,7 +34,7 @@ class AttributeRoute(Route):
     """Membership over users/track.
 
     `attribute` is the array, or the prefix of the booleans' names; `value` is what
-    stands for a cohort in the array.
+    stands for a cohort in the array. `size` and `devices` are what the process learnt.
     """
 
     braze: BrazeClient
@@ -44,6 +43,7 @@ class AttributeRoute(Route):
     form: CohortForm = CohortForm.ARRAY
     value: CohortValue = CohortValue.ID
     workspace: str = ""
+    size: CallSize = field(default_factory=lambda: CallSize(OBJECTS_PER_CALL))
 
     step: ClassVar = 4 * OBJECTS_PER_CALL
 
@@ -60,7 +60,6 @@ class AttributeRoute(Route):
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
-        # Each change is written once, in calls of 75.
         reasons: Reasons = [None] * len(changes)
         attribute = self._attribute(cohort)
         if attribute in RESERVED_ATTRIBUTES:
@@ -73,8 +72,7 @@ class AttributeRoute(Route):
             else:
                 value = self._written(cohort, name, present)
                 objects.append((position, attributes_object(user, attribute, value)))
-        for batch in by_count(objects, OBJECTS_PER_CALL):
-            send_halving(batch, self.braze.track, reasons)
+        send_in_calls(objects, self.size, self.braze.track, reasons)
         return [*map(Pushed, reasons)]
 
     def _attribute(self, cohort: str) -> str:
