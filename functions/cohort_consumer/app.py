@@ -104,6 +104,7 @@ class Consumer:
             form=settings.cohort_form,
             value=settings.cohort_value,
             workspace=settings.braze_workspace,
+            since=now,
             size=self.track_size,
         )
 

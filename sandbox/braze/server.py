@@ -154,13 +154,17 @@ class BrazeStandIn(StandIn):
         self._rates.clear()
 
     def _inspect(self, call: Call) -> Answer:
-        """`GET state`, `POST users`, `faults`, `apply`, `reset` below /_stand_in/."""
+        """Below /_stand_in/: `GET state`; `POST users`, `logins`, `faults`, …."""
         match call.method, call.path.removeprefix("/_stand_in/"):
             case "GET", "state":
                 return Answer(200, self.state())
             case "POST", "users":
                 for user in call.json():
                     self.workspace.add_user(**user)
+                return Answer(200, {"users": len(self.workspace.profiles)})
+            case "POST", "logins":
+                for login in call.json():
+                    self.workspace.log_in(**login)
                 return Answer(200, {"users": len(self.workspace.profiles)})
             case "POST", "faults":
                 self.faults.load(call.json())

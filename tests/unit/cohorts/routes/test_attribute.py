@@ -31,6 +31,7 @@ class Braze:
         self.resolve = resolve
         self.calls: list[Objects] = []
         self.devices: dict[str, list[dict[str, object]]] = {}
+        self.by_braze_id: dict[str, dict[str, object]] = {}
         self.looked_up: list[str] = []
         self.rest_key = "key-1"
 
@@ -44,6 +45,12 @@ class Braze:
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         self.looked_up.append(device_id)
         return self.devices.get(device_id, [])
+
+    def find_identifiers(self, key: str, value: str) -> Sequence[Mapping[str, object]]:
+        self.looked_up.append(value)
+        if key == "device_id":
+            return self.devices.get(value, [])
+        return [self.by_braze_id[value]] if value in self.by_braze_id else []
 
 
 def route(braze: Braze, **options: Any) -> AttributeRoute:
@@ -273,6 +280,121 @@ def test_a_device_is_looked_up_again_after_a_while(
     braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
     again = devices.find(braze, "d")  # type: ignore[arg-type]
     assert again == ("", "device_identified")
+
+
+def test_no_look_up_that_is_older_than_the_sync_counts() -> None:
+    now = [100.0]
+    braze = Braze()
+    braze.devices = {"d": [{"braze_id": "b-1"}]}
+    devices = Devices(lambda: now[0])
+    assert devices.find(braze, "d", since=99.0) == ("b-1", "")  # type: ignore[arg-type]
+    assert devices.find(braze, "d", since=100.0) == ("b-1", "")  # type: ignore[arg-type]
+    assert braze.looked_up == ["d"], "a retry, or another cohort of the same moment"
+    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
+    now[0] = 101.0
+    found = devices.find(braze, "d", since=100.5)  # type: ignore[arg-type]
+    assert found == ("", "device_identified")
+
+
+def test_a_push_passes_on_when_its_sync_was() -> None:
+    braze, devices = Braze(), Devices(lambda: 50.0)
+    braze.devices = {"d": [{"braze_id": "b-1"}]}
+    for since in (49.0, 51.0):
+        adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
+        route(braze, devices=devices, since=since).push("7", "", adding)
+    assert braze.looked_up == ["d", "d"]
+
+
+def removed(
+    braze: Braze, *, braze_id: str = "", members: Sequence[Identifier] = ()
+) -> list[Mapping[str, object]]:
+    """Who the removal of the device `d` is written to, by identifying key."""
+
+    def has_member(identifiers: Sequence[Identifier]) -> bool:
+        return any(each in members for each in identifiers)
+
+    change = Change(Identifier(Kind.DEVICE, "d"), False, braze_id, has_member)
+    assert route(braze).push("7", "", [change]) == [Pushed()]
+    sent = [each for call in braze.calls for each in call]
+    assert all(each["mixpanel_cohorts"] == {"remove": ["mixpanel_7"]} for each in sent)
+    return [{k: each[k] for k in PRIMARY & set(each)} for each in sent]
+
+
+type Fields = dict[str, object]
+USER: Fields = {"braze_id": "b-2", "external_id": "u"}
+VISITOR: Fields = {"braze_id": "b-1"}
+NOW_A_USER: Fields = {"braze_id": "b-1", "external_id": "u"}
+OTHER_DEVICE: Fields = {"devices": [{"device_id": "d"}, {"device_id": "d-2"}]}
+ALIASED: Fields = {"user_aliases": [{"alias_label": "l", "alias_name": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("of_device", "of_braze_id", "written"),
+    [
+        ([VISITOR], {}, {"braze_id": "b-1"}),
+        ([NOW_A_USER], {}, {"external_id": "u"}),
+        ([USER], {}, {"external_id": "u"}),  # merged: the profile is gone
+        ([USER], {"b-1": NOW_A_USER | {"external_id": "v"}}, {"external_id": "v"}),
+        ([{"braze_id": "b-3"}], {"b-1": VISITOR}, {"braze_id": "b-1"}),
+        ([{"braze_id": "b-3"}], {}, {"braze_id": "b-3"}),
+        ([], {"b-1": VISITOR}, {"braze_id": "b-1"}),
+        ([], {}, None),
+    ],
+)
+def test_a_device_is_removed_from_where_it_was_written_or_went(
+    of_device: list[dict[str, object]],
+    of_braze_id: dict[str, dict[str, object]],
+    written: dict[str, object] | None,
+) -> None:
+    braze = Braze()
+    braze.devices, braze.by_braze_id = {"d": of_device}, of_braze_id
+    assert removed(braze, braze_id="b-1") == ([written] if written else [])
+
+
+@pytest.mark.parametrize(
+    ("profile", "member"),
+    [
+        (USER, Identifier(Kind.EXTERNAL_ID, "u")),
+        (NOW_A_USER, Identifier(Kind.EXTERNAL_ID, "u")),
+        (USER | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
+        (VISITOR | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
+        (VISITOR | OTHER_DEVICE, Identifier(Kind.DEVICE, "d-2")),
+    ],
+)
+def test_a_device_is_not_removed_from_a_member_by_another_identifier(
+    profile: dict[str, object], member: Identifier
+) -> None:
+    for members in ([member], []):
+        braze = Braze()
+        braze.devices = {"d": [profile]}
+        assert bool(removed(braze, braze_id="b-1", members=members)) is (not members)
+
+
+def test_a_device_that_was_never_written_is_removed_from_whose_it_is() -> None:
+    for profile in (VISITOR, USER):
+        braze = Braze()
+        braze.devices = {"d": [profile]}
+        assert len(removed(braze)) == 1
+    assert removed(Braze()) == []
+
+
+def test_a_removal_never_trusts_a_cached_look_up() -> None:
+    braze, devices = Braze(), Devices(lambda: 0.0)
+    braze.devices = {"d": [VISITOR]}
+    device = Identifier(Kind.DEVICE, "d")
+    (added,) = route(braze, devices=devices).push("7", "", [Change(device, True)])
+    assert added == Pushed(None, "b-1")
+    braze.devices = {"d": [USER]}
+    leaves = [Change(device, False, added.braze_id)]
+    route(braze, devices=devices).push("7", "", leaves)
+    assert braze.calls[-1][0]["external_id"] == "u"
+
+
+def test_a_device_that_braze_rejected_was_not_written() -> None:
+    braze = Braze(lambda _: TrackReply({0: "braze_x"}))
+    braze.devices = {"d": [VISITOR]}
+    adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
+    assert route(braze).push("7", "", adding) == [Pushed("braze_x", "")]
 
 
 def test_only_so_many_devices_are_remembered() -> None:

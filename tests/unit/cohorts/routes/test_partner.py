@@ -38,6 +38,9 @@ class Braze:
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         return DEVICES.get(device_id, [])
 
+    def find_identifiers(self, key: str, value: str) -> Sequence[Mapping[str, object]]:
+        return DEVICES.get(value, []) if key == "device_id" else []
+
     def track(self, attributes: Sequence[Mapping[str, Any]]) -> TrackReply:
         self._take(attributes)
         return TrackReply({})

@@ -62,7 +62,7 @@ def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object
     user_ids: list[str] = []
     device_ids: list[str] = []
     aliases: list[dict[str, str]] = []
-    for identifier, joins, _ in changes:
+    for identifier, joins, *_ in changes:
         if joins != present:
             continue
         match identifier.kind:
