@@ -21,7 +21,14 @@ HEADERS = {
 }
 
 
-IDENTIFIER_FIELDS = ("external_id", "braze_id", "user_aliases", "devices")
+IDENTIFIER_FIELDS = (
+    "external_id",
+    "braze_id",
+    "user_aliases",
+    "devices",
+    "email",
+    "phone",
+)
 
 
 class _Client:

@@ -17,7 +17,8 @@ from bridge.errors import Rejected, TooLarge, TooMany
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 type Objects = Sequence[Mapping[str, object]]
-PRIMARY = {"external_id", "user_alias", "braze_id"}
+PRIMARY = {"external_id", "user_alias", "braze_id", "email", "phone"}
+"""Every key of an attributes object that names its user."""
 
 
 class Braze:
@@ -76,6 +77,8 @@ def test_r4_each_identifier_has_its_own_form() -> None:
         [
             Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
             Change(Identifier(Kind.ALIAS, "a-1", "amplitude"), False),
+            Change(Identifier(Kind.EMAIL, "ada@example.com"), True),
+            Change(Identifier(Kind.PHONE, "+15550100017"), False),
         ],
     )
     assert braze.calls == [
@@ -87,6 +90,16 @@ def test_r4_each_identifier_has_its_own_form() -> None:
             },
             {
                 "user_alias": {"alias_name": "a-1", "alias_label": "amplitude"},
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"remove": ["mixpanel_7"]},
+            },
+            {
+                "email": "ada@example.com",
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"add": ["mixpanel_7"]},
+            },
+            {
+                "phone": "+15550100017",
                 "_update_existing_only": True,
                 "mixpanel_cohorts": {"remove": ["mixpanel_7"]},
             },
@@ -358,6 +371,8 @@ def test_a_device_is_removed_from_where_it_was_written_or_went(
         (NOW_A_USER, Identifier(Kind.EXTERNAL_ID, "u")),
         (USER | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
         (VISITOR | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
+        (VISITOR | {"email": "a@b"}, Identifier(Kind.EMAIL, "a@b")),
+        (VISITOR | {"phone": "+15550100017"}, Identifier(Kind.PHONE, "+15550100017")),
         (VISITOR | OTHER_DEVICE, Identifier(Kind.DEVICE, "d-2")),
     ],
 )

@@ -109,6 +109,10 @@ class AttributeRoute(Route):
                     "alias_label": identifier.label,
                 }
                 return [{"user_alias": alias}]
+            case Kind.EMAIL:
+                return [{"email": identifier.value}]
+            case Kind.PHONE:
+                return [{"phone": identifier.value}]
             case Kind.DEVICE:
                 try:
                     return self._device_users(change)

@@ -88,6 +88,8 @@ def _others(profile: Profile, change: Change) -> Sequence[Identifier]:
     """The identifiers of the profile but for the one that is removed."""
     found = [
         identify(Kind.EXTERNAL_ID, profile.get("external_id")),
+        identify(Kind.EMAIL, profile.get("email")),
+        identify(Kind.PHONE, profile.get("phone")),
         *(
             identify(Kind.ALIAS, alias.get("alias_name"), str(alias.get("alias_label")))
             for alias in _objects(profile.get("user_aliases"))

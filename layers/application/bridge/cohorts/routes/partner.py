@@ -16,7 +16,8 @@ from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
-from bridge.cohorts.rules.identifiers import Kind
+from bridge.cohorts.rules.identifiers import ATTRIBUTE_ROUTE_ONLY, Kind
+from bridge.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,13 @@ class PartnerRoute(Route):
             self.braze.change(cohort, [each for each in both if each])
             return TrackReply({})
 
-        send_in_calls([*enumerate(changes)], self.size, send, reasons)
+        sendable: list[tuple[int, Change]] = []
+        for position, each in enumerate(changes):
+            if each.identifier.kind in ATTRIBUTE_ROUTE_ONLY:
+                reasons[position] = Reason.ATTRIBUTE_ROUTE_ONLY
+            else:
+                sendable.append((position, each))
+        send_in_calls(sendable, self.size, send, reasons)
         return [*map(Pushed, reasons)]
 
 
@@ -74,6 +81,8 @@ def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object
                 aliases.append(
                     {"alias_name": identifier.value, "alias_label": identifier.label}
                 )
+            case Kind.EMAIL | Kind.PHONE:
+                continue  # they have their reason already
             case _:
                 assert_never(identifier.kind)
     return change(user_ids, device_ids, aliases, present=present)
