@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.braze.client import BrazeClient, PartnerClient
+from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.credentials import (
     BrazeCredentials,
     CurrentsCredentials,
@@ -22,6 +23,7 @@ from bridge.currents.rules_source import RulesFile, hashing_key
 from bridge.currents.stream.pack import compress
 from bridge.errors import BridgeError
 from bridge.mixpanel.client import MixpanelClient
+from bridge.settings import CohortRoute
 from bridge.transport import RetryPolicy, Transport
 from cli.stack import RunningStack
 
@@ -52,6 +54,11 @@ def check(stack: RunningStack) -> Iterator[Finding]:
     for name, model in SECRETS.items():
         secret = _secret(stack, secrets, name, model)
         yield _tried(f"{name} has a value of the right shape", secret.get)
+    partner = stack.route is CohortRoute.PARTNER
+    yield _tried(
+        f"Identifiers can be used on the {stack.route} route",
+        lambda: parse_sources(stack.identifiers, partner=partner),
+    )
     if stack.rules_key:
         yield _tried(
             f"{stack.rules_key} has rules that can be used",

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import CONFIG, error_code
-from bridge.settings import MixpanelRegion
+from bridge.settings import CohortRoute, CohortWebhookSettings, MixpanelRegion
 
 
 class StackError(Exception):
@@ -38,6 +38,8 @@ class RunningStack:
     aws: Mapping[str, Any]
     partner: str = "mixpanel"
     rules_key: str = ""
+    identifiers: str = CohortWebhookSettings.model_fields["identifiers"].default
+    route: CohortRoute = CohortRoute.ATTRIBUTE
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
@@ -79,6 +81,8 @@ class RunningStack:
                 aws,
                 partner=parameters["BrazePartner"],
                 rules_key=parameters["EventRules"],
+                identifiers=parameters["Identifiers"],
+                route=CohortRoute(parameters["CohortRoute"]),
             )
         except (KeyError, ValueError):
             text = f"the stack {name} is not a bridge, or not one of this release"

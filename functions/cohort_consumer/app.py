@@ -19,6 +19,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from bridge.aws import clients
 from bridge.aws.dynamodb import Table
 from bridge.braze.client import BrazeClient, PartnerClient
+from bridge.braze.partner_cohorts.server import IDS_PER_CALL
+from bridge.braze.users_track import OBJECTS_PER_CALL
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.s3_pages import S3PageStore
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
@@ -29,6 +31,7 @@ from bridge.cohorts.ports import Route
 from bridge.cohorts.retry import GroupPauses, Receipt, log_deferred
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
+from bridge.cohorts.routes.halving import CallSize
 from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.errors import PermanentError, RetryableError
@@ -50,6 +53,8 @@ class Consumer:
         self.secret = Secret(settings.braze_secret_arn, BrazeCredentials)
         self.transport = Transport("braze", settings.braze_rest_endpoint)
         self.devices = Devices()
+        self.track_size = CallSize(OBJECTS_PER_CALL)
+        self.import_size = CallSize(IDS_PER_CALL)
         self.table = Table(clients.create("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
@@ -90,6 +95,7 @@ class Consumer:
                 PartnerClient(*braze, settings.braze_partner),
                 datetime.fromtimestamp(now, UTC),
                 settings.braze_workspace,
+                self.import_size,
             )
         return AttributeRoute(
             BrazeClient(*braze),
@@ -98,6 +104,8 @@ class Consumer:
             form=settings.cohort_form,
             value=settings.cohort_value,
             workspace=settings.braze_workspace,
+            since=now,
+            size=self.track_size,
         )
 
     def keep(

@@ -29,7 +29,7 @@ from bridge.credentials import Secret, WebhookCredentials
 from bridge.mixpanel.cohort_webhook import failure
 from bridge.observability import Metric, observed
 from bridge.quarantine import Quarantine
-from bridge.settings import CohortWebhookSettings
+from bridge.settings import CohortRoute, CohortWebhookSettings
 
 
 class Webhook:
@@ -38,7 +38,8 @@ class Webhook:
     def __init__(self) -> None:
         settings = CohortWebhookSettings.load()
         s3 = clients.create("s3")
-        self.sources = parse_sources(settings.identifiers)
+        partner = settings.cohort_route is CohortRoute.PARTNER
+        self.sources = parse_sources(settings.identifiers, partner=partner)
         self.secret = Secret(settings.webhook_secret_arn, WebhookCredentials)
         self.table = Table(clients.create("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)

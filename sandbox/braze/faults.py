@@ -23,6 +23,7 @@ BEFORE: Mapping[str, Answer] = {
     "429": Answer(429, _LIMITED, {"x-ratelimit-retry-after": "1"}),
     "429 hour": Answer(429, _LIMITED, {"x-ratelimit-retry-after": "3600"}),
     "429 retry-after": Answer(429, _LIMITED, {"retry-after": "1"}),
+    "429 reset": Answer(429, _LIMITED, {"x-ratelimit-reset": "1"}),
     "429 bare": Answer(429, _LIMITED),
     "500": Answer(500, raw=_HTML),
     "502": Answer(502, raw=_HTML),
@@ -60,6 +61,7 @@ AFTER: Mapping[str, Callable[[Answer], Answer]] = {
     "errors null": _with_errors(lambda _: None),
     "errors empty": _with_errors(lambda _: []),
     "errors text": _with_errors(lambda listed: [error["type"] for error in listed]),
+    "errors one text": _with_errors(lambda listed: listed[0]["type"]),
     "errors no index": _with_errors(
         lambda listed: [{"type": error["type"]} for error in listed]
     ),

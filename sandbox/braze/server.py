@@ -38,7 +38,7 @@ class BrazeStandIn(StandIn):
     write takes effect: 0 is just before it, None is at `backlog.apply_all()`; `swap` is
     the share of writes that overtake the one before. `limits` replaces rate limits by
     path; with `epoch_reset` the reset is given as an epoch, else as seconds left; with
-    `fields_required` an export must name its fields.
+    `fields_required` an export must name its fields. `track_limits` may be replaced.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class BrazeStandIn(StandIn):
         self.partner = PartnerAccess(set(partner_keys), set(import_keys))
         self._rates = RateWindows(limits or {}, clock, epoch_reset=epoch_reset)
         self._fields_required = fields_required
+        self.track_limits = track.TrackLimits()
         super().__init__(port)
 
     def respond(self, call: Call) -> Answer:
@@ -139,7 +140,7 @@ class BrazeStandIn(StandIn):
             return identity.identify(space, body)
         if path not in PERMISSIONS:
             return partner_call(space, path, body, self.partner, self.backlog.put)
-        limits = track.BULK if path.endswith("/bulk") else track.TrackLimits()
+        limits = track.BULK if path.endswith("/bulk") else self.track_limits
         validated = track.validate(body, limits, space.blocked)
         if validated.accepted:
             self.backlog.put(lambda: track.apply(space, validated.accepted))
@@ -153,13 +154,17 @@ class BrazeStandIn(StandIn):
         self._rates.clear()
 
     def _inspect(self, call: Call) -> Answer:
-        """`GET state`, `POST users`, `faults`, `apply`, `reset` below /_stand_in/."""
+        """Below /_stand_in/: `GET state`; `POST users`, `logins`, `faults`, …."""
         match call.method, call.path.removeprefix("/_stand_in/"):
             case "GET", "state":
                 return Answer(200, self.state())
             case "POST", "users":
                 for user in call.json():
                     self.workspace.add_user(**user)
+                return Answer(200, {"users": len(self.workspace.profiles)})
+            case "POST", "logins":
+                for login in call.json():
+                    self.workspace.log_in(**login)
                 return Answer(200, {"users": len(self.workspace.profiles)})
             case "POST", "faults":
                 self.faults.load(call.json())

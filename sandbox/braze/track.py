@@ -30,7 +30,10 @@ type Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TrackLimits:
-    """How much one request may hold; `per_user` of 0 is no limit."""
+    """How much one request may hold; `per_user` of 0 is no limit.
+
+    Contracts by monthly users may have 50 objects.
+    """
 
     objects: int = 75
     per_user: int = 0
@@ -101,6 +104,8 @@ def _on_identifier(item: Json, blocked: set[str]) -> str | None:
     for key in ("external_id", "braze_id", *SECONDARY):
         if item.get(key) is not None and not isinstance(item[key], str):
             return f"'{key}' must be a string"
+    if "@" not in (item.get("email") or "@"):
+        return "EMAIL_BAD_FORMAT"
     external_id = item.get("external_id") or ""
     if len(external_id.encode(errors="replace")) > MAX_EXTERNAL_ID_BYTES:
         return "'external_id' must be fewer than 988 bytes"

@@ -111,6 +111,27 @@ class Workspace:
             profile.external_id = external_id
             self._found["external_id", external_id] = profile
 
+    def log_in(self, device: str, external_id: str) -> Profile:
+        """What the SDK's `changeUser` does on a device; the user who is logged in.
+
+        An anonymous profile is identified, or merged into the user who has the external
+        id already. The device of another user changes hands.
+        """
+        with self.lock:
+            before = self.find("device", device) or self.add_user(devices=[device])
+            user = self.find("external_id", external_id)
+            if before.external_id:
+                user = user or self.add_user(external_id)
+                before.devices.discard(device)
+                user.devices.add(device)
+                self._found["device", device] = user
+            elif user:
+                self.merge(before, user)
+            else:
+                self.identify(before, external_id)
+                user = before
+            return user
+
     def add_alias(self, profile: Profile, label: str, name: str) -> bool:
         """False where the name is taken, or the profile has one under the label."""
         with self.lock:

@@ -1,5 +1,6 @@
 """The layers are built for the machine that runs them: Lambda's, or this one."""
 
+import json
 import os
 import re
 import shlex
@@ -153,6 +154,28 @@ class Deployment:
         if not self._calls.exists():
             return []
         return [line.split() for line in self._calls.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused"),
+    [
+        ('CohortRoute="partner" Identifiers="email=email"', "email"),
+        ('Identifiers="external_id=id,phone=tel" CohortRoute="partner"', "phone"),
+        ("CohortRoute=partner Identifiers=device=d,email=$email", "email"),
+        ('CohortRoute="attribute" Identifiers="email=email"', ""),
+        ('CohortRoute="partner" Identifiers="alias:email=a,external_id=email"', ""),
+        ('CohortRoute="partner"', ""),
+    ],
+)
+def test_a_deployment_refuses_identifiers_that_the_partner_route_does_not_take(
+    tmp_path: Path, answers: str, refused: str
+) -> None:
+    text = f"[default.deploy.parameters]\nparameter_overrides = {json.dumps(answers)}\n"
+    deployment = Deployment(tmp_path, text)
+    ran = deployment.run(check=False)
+    assert (ran.returncode != 0) is bool(refused)
+    assert len(deployment.calls) == (0 if refused else 2)
+    assert not refused or f"Identifiers has {refused}, which" in ran.stderr
 
 
 @pytest.mark.parametrize("asked", [None, "arm64", "x86_64"])

@@ -172,7 +172,9 @@ def test_keys_go_to_brazes_hosts_alone(template: Template, endpoint: str) -> Non
     [
         ("external_id=$braze_external_id,external_id=mixpanel_distinct_id", True),
         ("alias:amplitude=user_ref,device=idfv", True),
-        ("email=x", False),
+        ("email=email,phone=tel,external_id=id", True),
+        ("mail=x", False),
+        ("email:label=x", False),
         ("alias=x", False),
         ("external_id=", False),
         ("", False),

@@ -11,10 +11,11 @@ COHORT = ("mixpanel_cohorts", "mixpanel_8120045")
 """The sample cohort in Braze: the attribute, and its value there."""
 
 
-def accept(name: str, **changes: Any) -> None:
+def accept(name: str, action: str = "", **changes: Any) -> None:
     """Post a sample event to the webhook, with changes to its parameters."""
     event = sample(name)
     body = json.loads(event["body"])
+    body["action"] = action or body["action"]
     body["parameters"] |= changes
     answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
     assert answer["statusCode"] == 200

@@ -55,6 +55,8 @@ TEMPLATE: dict[str, Any] = {
             "BrazeRestEndpoint": "https://rest.iad-01.braze.com",
             "BrazePartner": "acme",
             "EventRules": RULES,
+            "Identifiers": "email=email",
+            "CohortRoute": "attribute",
         }.items()
     },
     "Resources": {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.settings import CohortRoute
 from cli.check import check
 from cli.stack import RunningStack
 from tests.integration.operator import (
@@ -26,6 +27,7 @@ def test_all_that_is_right_is_reported_line_by_line(operator: Operator) -> None:
     assert status == 0
     assert said.splitlines() == [
         *(f"right  {name} has a value of the right shape" for name in LOGINS),
+        "right  Identifiers can be used on the attribute route",
         f"right  {RULES} has rules that can be used",
         "right  Braze takes the REST key",
         "right  Braze takes the partner key and the data import key",
@@ -58,6 +60,24 @@ def test_rules_that_are_broken_are_wrong(
     assert status == 1
     assert complaint(said).startswith(f"{RULES} has rules that can be used: ")
     assert why in complaint(said)
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "entry"),
+    [
+        ("email=email", "email=email"),
+        ("external_id=id,phone=tel", "phone=tel"),
+        ("device=d, email=$email", "email=$email"),
+    ],
+)
+def test_identifiers_that_the_partner_route_does_not_take_are_wrong(
+    operator: Operator, identifiers: str, entry: str
+) -> None:
+    deployed = RunningStack.deployed(NAME, REGION)
+    both = replace(deployed, identifiers=identifiers, route=CohortRoute.PARTNER)
+    (wrong,) = [finding for finding in check(both) if finding.problem]
+    assert wrong.what == "Identifiers can be used on the partner route"
+    assert f"{entry!r}: Braze's cohort import takes no" in wrong.problem
 
 
 def test_rules_that_are_not_there_are_wrong(operator: Operator) -> None:

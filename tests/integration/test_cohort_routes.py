@@ -160,6 +160,7 @@ def test_users_that_braze_does_not_know_are_never_created(
         "423",
         "429",
         "429 bare",
+        "429 reset",
         "429 hour",
         "500",
         "503",
@@ -225,3 +226,32 @@ def test_a_secret_without_the_key_of_its_route_says_so_and_waits(
         assert f"The Braze secret has no {missing}" in logged.getvalue()
     store(stack, {name: KEYS[name] for name in NEEDED[route]})
     assert consume(stack) == []
+
+
+def test_members_are_matched_by_email_address_and_by_phone_number(
+    stack: Stack, braze: BrazeStandIn, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those who share an address, Braze takes one with an external id."""
+    monkeypatch.setenv("IDENTIFIERS", "email=amp,phone=mixpanel_distinct_id")
+    webhook.webhook.cache_clear()
+    space = braze.workspace
+    for name in ("ada", None, "bob"):
+        space.add_user(name, email="ada@example.com" if name != "bob" else None)
+    space.add_user("eve", phone="+15550100017")
+    before = len(space.profiles)
+    if route == "partner":
+        with pytest.raises(AssertionError, match="503"):
+            sync("members", "s-1", x="ada@example.com")
+        # A page that came while the route was another is in the queue.
+        monkeypatch.setenv("COHORT_ROUTE", "attribute")
+        sync("members", "s-1", x="ada@example.com")
+        assert consume(stack) == []
+        assert members(braze, route) == set()
+        return
+    sync("members", "s-1", "+15550100017", x="ada@example.com", y="new@example.com")
+    assert consume(stack) == []
+    assert members(braze, route) == {"ada", "eve"}
+    sync("remove_members", "s-2", "+15550100017", x="ada@example.com")
+    assert consume(stack) == []
+    assert members(braze, route) == set()
+    assert len(space.profiles) == before

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridge.cohorts.routes.devices import ANONYMOUS_SECONDS
 from functions.cohort_consumer import app as consumer
 from functions.currents_importer import app as importer
 from sandbox.braze import BrazeStandIn
+from sandbox.braze.track import TrackLimits
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.clock import Clock
 from tests.integration.consumer import (
@@ -85,20 +85,30 @@ def test_a_consumer_leaves_braze_in_peace_until_the_hour_that_it_asked_for_is_ov
     assert len(braze.workspace.cohort_members(*COHORT)) == 3
 
 
-def test_a_device_is_looked_up_again_when_its_owner_may_have_logged_in(
-    stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch, clock: Clock
+def test_a_consumer_learns_once_that_a_contract_takes_fewer_objects_a_call(
+    stack: Stack, braze: BrazeStandIn
 ) -> None:
-    """R6: from then on it is the device of an identified user."""
-    monkeypatch.setattr(consumer.consumer().devices, "_clock", clock)
-    visitor = braze.workspace.add_user(devices=["d-7"])
+    braze.track_limits = TrackLimits(objects=50)
+    members = [{"mixpanel_distinct_id": f"u{n}"} for n in range(600)]
+    for cohort in ("1", "2"):
+        accept("cohort_webhook", mixpanel_cohort_id=cohort, members=members)
+        assert consume(stack) == []
+    # Steps of 300. In the first one of 75 is too large, and goes as 50 and 25.
+    assert braze.workspace.calls["/users/track"] == (1 + 2 + 5) + 6 + 6 + 6
+
+
+def test_a_device_is_looked_up_again_by_the_next_sync(
+    stack: Stack, braze: BrazeStandIn
+) -> None:
+    """R6: its owner may have logged in meanwhile."""
+    braze.workspace.add_user(devices=["d-7"])
     members = [{"mixpanel_distinct_id": "$device:d-7"}]
     written = []
-    for cohort, seconds in (("1", 0.0), ("2", ANONYMOUS_SECONDS - 1), ("3", 1.0)):
-        clock.now += seconds
+    for cohort in ("1", "2"):
         accept("cohort_webhook", mixpanel_cohort_id=cohort, members=members)
         assert consume(stack) == []
         attribute, _ = COHORT
         if braze.workspace.cohort_members(attribute, f"mixpanel_{cohort}"):
             written.append(cohort)
-        braze.workspace.identify(visitor, "cust-7")
-    assert written == ["1", "2"]
+        braze.workspace.log_in("d-7", "cust-7")
+    assert written == ["1"]

@@ -63,10 +63,10 @@ class Braze:
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
         self.before()
-        call = [(i.value, present) for i, present, _ in changes]
+        call = [(i.value, present) for i, present, *_ in changes]
         self.on_call(call)
         self.calls.append(call)
-        for identifier, present, _ in changes:
+        for identifier, present, *_ in changes:
             if identifier.value in self.rejects:
                 continue
             self.noops += (identifier.value in self.members) == present

@@ -73,6 +73,47 @@ def test_old_accounts_get_the_whole_profile() -> None:
     assert user["appboy_id"] == user["braze_id"] == made.braze_id
 
 
+# Devices whose users log in
+
+
+def test_who_logs_in_as_a_new_user_keeps_the_attributes(braze: BrazeStandIn) -> None:
+    space = braze.workspace
+    visitor = space.add_user(devices=["dw-1"])
+    space.apply({"braze_id": visitor.braze_id, "cohorts": ["c"]})
+    assert space.log_in("dw-1", "pw1") is visitor
+    assert space.cohort_members("cohorts", "c") == {"pw1"}
+    assert space.find("braze_id", visitor.braze_id) is visitor
+
+
+def test_who_logs_in_as_a_known_user_is_merged_into_them(braze: BrazeStandIn) -> None:
+    space = braze.workspace
+    visitor, user = space.add_user(devices=["dw-1"]), space.add_user("pw1")
+    space.apply({"braze_id": visitor.braze_id, "cohorts": ["c"]})
+    assert space.log_in("dw-1", "pw1") is user
+    assert space.cohort_members("cohorts", "c") == {"pw1"}
+    assert space.find("braze_id", visitor.braze_id) is None
+    assert space.find("device", "dw-1") is user
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_device_of_another_user_changes_hands_and_nothing_else_does(
+    braze: BrazeStandIn, known: bool
+) -> None:
+    space = braze.workspace
+    first = space.add_user("pw1", devices=["dw-1"])
+    space.apply({"external_id": "pw1", "cohorts": ["c"]})
+    if known:
+        space.add_user("pw2")
+    second = space.log_in("dw-1", "pw2")
+    assert (second.external_id, second.devices, first.devices) == (
+        "pw2",
+        {"dw-1"},
+        set(),
+    )
+    assert space.find("device", "dw-1") is second
+    assert space.cohort_members("cohorts", "c") == {"pw1"}
+
+
 # Aliases and identify
 
 

@@ -7,6 +7,7 @@
         ├── MalformedInput        the input cannot be understood
         └── Rejected              the vendor rejects the item or the request
             └── TooLarge          … for its size: halve it and send the halves
+                └── TooMany       … for its count of items: smaller calls from now on
 
 `reason` is a short fixed code, fit for a metric or a log. Neither it nor the message
 may contain a secret, a body or a member: both vendors echo keys in their errors.
@@ -52,4 +53,8 @@ class Rejected(PermanentError):
 
 
 class TooLarge(Rejected):
-    """The vendor rejects the request for its size or its count of items."""
+    """The vendor rejects the request for its size."""
+
+
+class TooMany(TooLarge):
+    """The vendor takes fewer items a request than were sent."""

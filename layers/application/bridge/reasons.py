@@ -69,10 +69,13 @@ class Reason(_Explained):
         Consequence.EVENT_QUARANTINED: "A value is not valid Unicode text, so that Mixpanel's JSON cannot hold it.",
     }
     PLACEHOLDER_IDENTIFIER = "placeholder_identifier", {Consequence.MEMBER_SKIPPED: "The identifier stands for nobody, such as `null` or `unknown`: correct the property in Mixpanel."}
+    INVALID_EMAIL = "invalid_email", {Consequence.MEMBER_SKIPPED: "The value is no e-mail address: correct the property in Mixpanel, or the entry in `Identifiers`."}
+    INVALID_PHONE = "invalid_phone", {Consequence.MEMBER_SKIPPED: "The value is no phone number such as `+15550100017`: correct the property in Mixpanel, or the entry in `Identifiers`."}
     INVALID_TEXT = "invalid_text", {Consequence.MEMBER_SKIPPED: "The identifier holds half a character (a lone surrogate): correct the property in Mixpanel."}
     IDENTIFIER_TOO_LONG = "identifier_too_long", {Consequence.MEMBER_SKIPPED: "The identifier is longer than Braze takes: 987 bytes, for an alias 236."}
     SHARED_IDENTIFIER = "shared_identifier", {Consequence.MEMBER_SKIPPED: "So many Mixpanel profiles share this identifier that it names no single person: correct the property in Mixpanel."}
     RESERVED_ATTRIBUTE = "reserved_attribute", {Consequence.MEMBER_REJECTED: "The cohort's attribute has the name of a field of Braze's own: change `CohortAttribute`, then `reassert`."}
+    ATTRIBUTE_ROUTE_ONLY = "attribute_route_only", {Consequence.MEMBER_REJECTED: "The member is known by an e-mail address or a phone number, which Braze's cohort import does not take: change `Identifiers`, or use the attribute route."}
     DEVICE_IDENTIFIED = "device_identified", {Consequence.MEMBER_REJECTED: "The device belongs to an identified user, who is reached by external id or alias only: nothing to do."}
     DEVICE_UNKNOWN = "device_unknown", {Consequence.MEMBER_REJECTED: "Braze knows no profile with this device; the next reassertion tries again."}
     BRAZE_REJECTED = "braze_rejected", {Consequence.MEMBER_REJECTED: "Braze rejected the member without a code; `reassert` tries again."}

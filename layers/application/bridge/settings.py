@@ -159,6 +159,7 @@ class CohortWebhookSettings(Settings):
     data_bucket: str
     webhook_secret_arn: str
     identifiers: str = "external_id=$braze_external_id,external_id=mixpanel_distinct_id"
+    cohort_route: CohortRoute = CohortRoute.ATTRIBUTE
 
 
 class CohortConsumerSettings(Settings):

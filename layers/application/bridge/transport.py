@@ -71,6 +71,11 @@ def window_left(headers: Mapping[str, str], now: float) -> float | None:
     """
     if _number(headers.get("x-ratelimit-remaining", "")) != 0:
         return None
+    return _until_reset(headers, now)
+
+
+def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the window ends, 0 if it has; None if the headers do not say."""
     reset = _number(headers.get("x-ratelimit-reset", ""))
     if reset is None:
         return None
@@ -144,6 +149,9 @@ class Transport:
                     self._block(path, window_left(reply.headers, self._now()))
                     return reply
                 reason, requested = f"status_{reply.status}", retry_after(reply.headers)
+                if reply.status == 429 and requested is None:
+                    # A window that has ended by our clock asks for no pause.
+                    requested = _until_reset(reply.headers, self._now()) or None
             pause = requested
             if pause is None:
                 pause = self._policy.pause(attempt, self._rng)

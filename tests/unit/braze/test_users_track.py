@@ -18,7 +18,9 @@ from bridge.errors import (
     Rejected,
     RetryableError,
     TooLarge,
+    TooMany,
 )
+from bridge.reasons import is_lasting
 from bridge.transport import Reply
 
 
@@ -50,6 +52,10 @@ def test_membership_is_written_without_creating_a_user() -> None:
         reply(201, {"message": "success", "errors": []}),
         reply(201, raw=b""),
         reply(201, raw=b"<html>"),
+        reply(201, {"message": "Success"}),
+        reply(202, {"message": "QUEUED "}),
+        reply(201, {"attributes_processed": "1"}),
+        reply(201, {"attributes_processed": 3}),
     ],
 )
 def test_accepted(answer: Reply) -> None:
@@ -89,7 +95,10 @@ def test_an_error_that_names_no_object_of_ours_is_vague(errors: list[Any]) -> No
         (reply(404, {}), CredentialsRejected),
         (reply(415, {}), CredentialsRejected),
         (reply(413, {}), TooLarge),
-        (reply(400, {"message": "Max Input Length Exceeded"}), TooLarge),
+        (reply(400, {"message": "Max Input Length Exceeded"}), TooMany),
+        (reply(400, {"message": "max input length exceeded."}), TooMany),
+        (reply(400, {"error": "Too many objects: canary"}), TooMany),
+        (reply(400, {"message": "canary", "errors": [ERROR]}), Rejected),
         (reply(400, {"error": "canary"}), Rejected),
         (reply(201, {"message": "canary: not today"}), RetryableError),
         (reply(201, {"error": "canary: not today"}), RetryableError),
@@ -102,7 +111,51 @@ def test_failures_are_named_by_what_happens_next_and_quote_nothing(
 ) -> None:
     with pytest.raises(error) as caught:
         read_reply(answer, 2)
+    assert type(caught.value) is error
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("errors", ["a sentence", {"index": 1}, 1, False, [[]]])
+def test_errors_that_are_no_list_of_objects_are_vague(errors: Any) -> None:
+    body = {"message": "success", "attributes_processed": 2, "errors": errors}
+    assert read_reply(reply(201, body), 3).vague
+
+
+@pytest.mark.parametrize(
+    ("processed", "errors", "vague"),
+    [(2, [], True), (0, None, True), (1, [ERROR], True), (2, [ERROR], False)],
+)
+def test_a_count_that_the_named_errors_do_not_explain_is_vague(
+    processed: int, errors: Any, vague: bool
+) -> None:
+    body = {"message": "success", "attributes_processed": processed, "errors": errors}
+    assert read_reply(reply(201, body), 3).vague is vague
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"),
+    [
+        (
+            "provided external_id is blacklisted and disallowed",
+            "braze_blacklisted_external_user_id",
+        ),
+        (
+            "'external_id' must be fewer than 988 bytes",
+            "braze_external_user_id_too_large",
+        ),
+        ("'external_id' is too long", "braze_external_user_id_too_large"),
+        ("'email' has a bad Format", "braze_email_bad_format"),
+        ("EMAIL_BAD_FORMAT", "braze_email_bad_format"),
+        ("the email service is away", "braze_rejected"),
+    ],
+)
+def test_a_sentence_that_means_a_code_is_that_code(sentence: str, code: str) -> None:
+    errors = [{"type": sentence, "index": 1}]
+    assert read_reply(reply(201, {"errors": errors}), 2).rejected == {1: code}
+    for alone in ([sentence], sentence, [{"type": sentence}]):
+        found = read_reply(reply(201, {"errors": alone}), 1)
+        assert found == TrackReply({0: code}), "one object: no index is needed"
+    assert is_lasting(code) is (code != "braze_rejected")
 
 
 def test_an_export_gives_the_profiles() -> None:

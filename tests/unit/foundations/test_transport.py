@@ -247,6 +247,36 @@ def test_a_429_that_outlasts_the_time_left_blocks_later_calls_too() -> None:
     assert call().status == 201
 
 
+@pytest.mark.parametrize(
+    ("reset", "pauses"),
+    [
+        (f"{NOW + 9:.0f}", [9.0]),
+        ("7", [7.0]),
+        (f"{NOW - 1:.0f}", [2.0]),  # the window is over: our own pause
+        ("0", [2.0]),
+        ("", [2.0]),
+        ("soon", [2.0]),
+    ],
+)
+def test_a_429_that_states_only_its_reset_is_waited_out(
+    reset: str, pauses: list[float]
+) -> None:
+    clock = Clock()
+    policy = RetryPolicy(jitter=(0.0, 0.0))
+    limited = (429, {"x-ratelimit-reset": reset}, b"")
+    _, call = post(clock, limited, OK, policy=policy)
+    assert call().status == 201
+    assert clock.pauses == pauses
+
+
+def test_a_reset_on_another_failure_than_429_asks_for_no_pause() -> None:
+    clock = Clock()
+    policy = RetryPolicy(jitter=(0.0, 0.0))
+    _, call = post(clock, (503, {"x-ratelimit-reset": "600"}, b""), OK, policy=policy)
+    assert call().status == 201
+    assert clock.pauses == [2.0]
+
+
 def test_empty_rate_headers_block_no_call() -> None:
     clock = Clock()
     empty = dict.fromkeys(("x-ratelimit-remaining", "x-ratelimit-reset"), "")

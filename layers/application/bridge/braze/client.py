@@ -21,6 +21,16 @@ HEADERS = {
 }
 
 
+IDENTIFIER_FIELDS = (
+    "external_id",
+    "braze_id",
+    "user_aliases",
+    "devices",
+    "email",
+    "phone",
+)
+
+
 class _Client:
     """Base of both clients; `key` names the key that identifies the account."""
 
@@ -88,14 +98,17 @@ class BrazeClient(_Client):
 
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         """The profiles of a device: `braze_id`, and `external_id` where identified."""
-        return self._call(
-            "/users/export/ids",
-            {
-                "device_id": device_id,
-                "fields_to_export": ["external_id", "braze_id"],
-            },
-            read_export,
-        )
+        return self._export({"device_id": device_id}, ["external_id", "braze_id"])
+
+    def find_identifiers(self, key: str, value: str) -> Sequence[Mapping[str, object]]:
+        """All identifiers of the profiles of a `device_id`, or of a `braze_id`."""
+        return self._export({key: value}, IDENTIFIER_FIELDS)
+
+    def _export(
+        self, whom: Mapping[str, object], fields: Sequence[str]
+    ) -> Sequence[Mapping[str, object]]:
+        body = {**whom, "fields_to_export": [*fields]}
+        return self._call("/users/export/ids", body, read_export)
 
     def _signed(
         self, body: Mapping[str, object], credentials: BrazeCredentials

@@ -5,6 +5,7 @@ queued; `errors` lists the objects that were rejected, mostly by index.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from bridge.errors import (
     Rejected,
     RetryableError,
     TooLarge,
+    TooMany,
 )
 from bridge.reasons import Reason
 from bridge.transport import Reply
@@ -24,6 +26,18 @@ REJECTING_STATUSES = frozenset({401, 403, 404, 415})
 """Key, permission, path, media type: every other call would fail in the same way."""
 
 ACCEPTING_MESSAGES = frozenset({"success", "queued"})
+
+TOO_MANY = re.compile("max input length exceeded|too many|allowed per request")
+"""How a 400 says, in lower case, that a call holds more than this contract allows."""
+
+SENTENCES = {
+    "blacklisted_external_user_id": re.compile("external_id.*(black|block)listed"),
+    "external_user_id_too_large": re.compile(
+        "external_id.*(fewer than .* bytes|too (long|large))"
+    ),
+    "email_bad_format": re.compile("email.*(format|invalid|not (a )?valid)"),
+}
+"""Braze's error codes, and the lower-case sentences that it sends in their place."""
 
 
 def array_operation(value: str, present: bool) -> dict[str, object]:
@@ -50,10 +64,15 @@ class TrackReply:
 
 
 def read_reply(
-    reply: Reply, objects: int, credentials: str = "the REST key"
+    reply: Reply,
+    objects: int,
+    credentials: str = "the REST key",
+    *,
+    any_message: bool = False,
 ) -> TrackReply:
     """Read the answer to `objects` attributes objects.
 
+    A 2xx whose `message` is not one of success is a failure, unless `any_message`.
     Raises `CredentialsRejected`, `TooLarge`, `Rejected` (the request as a whole) or
     `RetryableError`. No text of Braze's enters an error, for its 401 echoes the key
     that it rejects; the error names that key by `credentials`.
@@ -64,17 +83,24 @@ def read_reply(
             f"Braze rejects {credentials} or its permissions (status {reply.status})",
         )
     body = _body(reply.body)
-    track_reply = _errors(body.get("errors"), objects)
+    rejected, unnamed = _errors(body.get("errors"), objects)
+    processed = body.get("attributes_processed")
+    counted = isinstance(processed, int)
+    missing = isinstance(processed, int) and processed + len(rejected) < objects
+    track_reply = TrackReply(rejected, vague=unnamed or missing)
     if 200 <= reply.status < 300:
-        message = body.get("message") or body.get("error")
-        if isinstance(message, str) and message not in ACCEPTING_MESSAGES:
+        fatal = _text(body, "error") if any_message else _text(body, "message", "error")
+        if fatal and fatal not in ACCEPTING_MESSAGES:
             raise RetryableError(
                 Reason.BRAZE_MESSAGE, "Braze answered 2xx with a failure"
             )
         return track_reply
-    if reply.status == 413 or body.get("message") == "Max Input Length Exceeded":
+    if reply.status == 400 and TOO_MANY.search(_text(body, "message", "error")):
+        raise TooMany(Reason.BRAZE_TOO_LARGE, "Braze takes fewer objects a request")
+    if reply.status == 413:
         raise TooLarge(Reason.BRAZE_TOO_LARGE, "Braze rejects the size of the request")
-    if reply.status == 400 and track_reply.rejected and not track_reply.vague:
+    accounted = counted or len(rejected) == objects
+    if reply.status == 400 and rejected and accounted and not track_reply.vague:
         return track_reply
     if reply.status == 400:
         raise Rejected(Reason.BRAZE_400, "Braze rejects the request (status 400)")
@@ -92,26 +118,43 @@ def _body(content: bytes) -> Mapping[str, object]:
     return body if isinstance(body, dict) else {}
 
 
-def _errors(errors: object, objects: int) -> TrackReply:
+def _text(body: Mapping[str, object], *keys: str) -> str:
+    """The first text under one of the keys, trimmed and in lower case."""
+    texts = (body.get(key) for key in keys)
+    return next((t.strip().lower() for t in texts if t and isinstance(t, str)), "")
+
+
+def _errors(errors: object, objects: int) -> tuple[Mapping[int, str], bool]:
+    """By index, the code of each rejected object; whether others are not named."""
+    if errors is None:
+        return {}, False
     rejected: dict[int, str] = {}
-    vague = False
-    for error in errors if isinstance(errors, list) else []:
-        index = error.get("index") if isinstance(error, dict) else None
-        ours = isinstance(error, dict) and (
-            error.get("input_array", "attributes") == "attributes"
-        )
-        if isinstance(index, int) and 0 <= index < objects and ours:
-            rejected[index] = _code(error.get("type"))
+    unnamed = False
+    for error in errors if isinstance(errors, list) else [{"type": errors}]:
+        fields = error if isinstance(error, dict) else {"type": error}
+        # Of a single object every error speaks, with an index or without.
+        index = fields.get("index", 0 if objects == 1 else None)
+        ours = fields.get("input_array", "attributes") == "attributes"
+        if type(index) is int and 0 <= index < objects and ours:
+            rejected[index] = _code(fields.get("type"))
         else:
-            vague = True
-    return TrackReply(rejected, vague)
+            unnamed = True
+    return rejected, unnamed
 
 
 def _code(kind: object) -> str:
-    """Braze's error code, fit for a metric; a fixed one if Braze sent a sentence."""
+    """Braze's error code, fit for a metric, which a sentence may stand for.
+
+    A fixed code stands for any other sentence.
+    """
     text = kind if isinstance(kind, str) else ""
     is_code = text.isupper() and text.replace("_", "").isalnum() and len(text) <= 60
-    return f"braze_{text.lower()}" if is_code else Reason.BRAZE_REJECTED
+    if is_code:
+        return f"braze_{text.lower()}"
+    for code, sentence in SENTENCES.items():
+        if sentence.search(text.lower()):
+            return f"braze_{code}"
+    return Reason.BRAZE_REJECTED
 
 
 def read_export(reply: Reply) -> Sequence[Mapping[str, object]]:

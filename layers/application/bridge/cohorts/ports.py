@@ -6,7 +6,7 @@ pages that crash the process. Every method raises `RetryableError` when its stor
 not answer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -62,15 +62,21 @@ class IndexedCohort:
     reasserted: int = 0
 
 
+def _nobody(_: Sequence[Identifier]) -> bool:
+    return False
+
+
 class Change(NamedTuple):
     """A user who joins the cohort, or leaves it.
 
     `braze_id` is the profile that a device was written by before, if it was.
+    `has_member` says whether one of several identifiers is in the same cohort.
     """
 
     identifier: Identifier
     present: bool
     braze_id: str = ""
+    has_member: Callable[[Sequence[Identifier]], bool] = _nobody
 
 
 class Pushed(NamedTuple):

@@ -13,9 +13,11 @@ from bridge.errors import (
     Rejected,
     RetryableError,
     TooLarge,
+    TooMany,
 )
 from bridge.transport import Reply
 
+PER_REQUEST = "Only 1,000 user_ids, device_ids, and aliases are allowed per request"
 NOW = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 
 
@@ -32,6 +34,8 @@ def reply(status: int, body: Any = None, *, raw: bytes | None = None) -> Reply:
         reply(202, {"message": "queued"}),
         reply(201, raw=b"<html>"),
         reply(201, {"errors": []}),
+        reply(201, {"errors": None, "message": "Cohort updated"}),
+        reply(200, {"message": "ok"}),
     ],
 )
 def test_accepted(answer: Reply) -> None:
@@ -52,7 +56,8 @@ def test_accepted(answer: Reply) -> None:
         (reply(400, {"message": "canary"}), Rejected),
         (reply(400, {"error": "canary"}), Rejected),
         (reply(201, {"errors": ["canary"]}), Rejected),
-        (reply(201, {"message": "canary"}), RetryableError),
+        (reply(201, {"errors": "canary"}), Rejected),
+        (reply(400, {"message": PER_REQUEST}), TooMany),
         (reply(201, {"error": "canary"}), RetryableError),
         (reply(423, {}), RetryableError),
         (reply(500, {}), RetryableError),

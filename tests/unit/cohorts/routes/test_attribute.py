@@ -11,12 +11,14 @@ from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports import Change, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
+from bridge.cohorts.routes.halving import CallSize
 from bridge.cohorts.rules.identifiers import Identifier, Kind
-from bridge.errors import Rejected, TooLarge
+from bridge.errors import Rejected, TooLarge, TooMany
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 type Objects = Sequence[Mapping[str, object]]
-PRIMARY = {"external_id", "user_alias", "braze_id"}
+PRIMARY = {"external_id", "user_alias", "braze_id", "email", "phone"}
+"""Every key of an attributes object that names its user."""
 
 
 class Braze:
@@ -30,6 +32,7 @@ class Braze:
         self.resolve = resolve
         self.calls: list[Objects] = []
         self.devices: dict[str, list[dict[str, object]]] = {}
+        self.by_braze_id: dict[str, dict[str, object]] = {}
         self.looked_up: list[str] = []
         self.rest_key = "key-1"
 
@@ -43,6 +46,12 @@ class Braze:
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         self.looked_up.append(device_id)
         return self.devices.get(device_id, [])
+
+    def find_identifiers(self, key: str, value: str) -> Sequence[Mapping[str, object]]:
+        self.looked_up.append(value)
+        if key == "device_id":
+            return self.devices.get(value, [])
+        return [self.by_braze_id[value]] if value in self.by_braze_id else []
 
 
 def route(braze: Braze, **options: Any) -> AttributeRoute:
@@ -68,6 +77,8 @@ def test_r4_each_identifier_has_its_own_form() -> None:
         [
             Change(Identifier(Kind.EXTERNAL_ID, "u"), True),
             Change(Identifier(Kind.ALIAS, "a-1", "amplitude"), False),
+            Change(Identifier(Kind.EMAIL, "ada@example.com"), True),
+            Change(Identifier(Kind.PHONE, "+15550100017"), False),
         ],
     )
     assert braze.calls == [
@@ -79,6 +90,16 @@ def test_r4_each_identifier_has_its_own_form() -> None:
             },
             {
                 "user_alias": {"alias_name": "a-1", "alias_label": "amplitude"},
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"remove": ["mixpanel_7"]},
+            },
+            {
+                "email": "ada@example.com",
+                "_update_existing_only": True,
+                "mixpanel_cohorts": {"add": ["mixpanel_7"]},
+            },
+            {
+                "phone": "+15550100017",
                 "_update_existing_only": True,
                 "mixpanel_cohorts": {"remove": ["mixpanel_7"]},
             },
@@ -176,6 +197,35 @@ def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> Non
     assert len(braze.calls) <= 15
 
 
+@pytest.mark.parametrize("limit", [50, 74, 30, 1])
+def test_the_size_that_a_contract_allows_is_learnt_once_a_process(limit: int) -> None:
+    def takes_fewer(objects: Objects) -> TrackReply:
+        if len(objects) > limit:
+            raise TooMany("braze_too_large")
+        return TrackReply({})
+
+    braze, size = Braze(takes_fewer), CallSize(75)
+    assert why(route(braze, size=size).push("7", "", users(300))) == [None] * 300
+    rejected = [len(call) for call in braze.calls if len(call) > limit]
+    assert rejected == sorted(set(rejected), reverse=True), "no size is tried twice"
+    braze.calls.clear()
+    route(braze, size=size).push("7", "", users(300))
+    assert max(map(len, braze.calls)) == size.current <= limit
+    assert size.current >= limit * 2 // 3
+
+
+def test_one_object_that_is_always_too_much_does_not_shrink_every_call() -> None:
+    def rejects_u60(objects: Objects) -> TrackReply:
+        if any(each["external_id"] == "u60" for each in objects):
+            raise TooMany("braze_too_large")
+        return TrackReply({})
+
+    size = CallSize(75)
+    results = route(Braze(rejects_u60), size=size).push("7", "", users(150))
+    assert [n for n, result in enumerate(results) if result.reason] == [60]
+    assert size.current >= 50
+
+
 def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> None:
     braze = Braze()
     braze.devices = {
@@ -219,7 +269,132 @@ def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_or
     )
 
 
-def test_a_device_that_braze_rejects_is_rejected_alone() -> None:
+def test_no_look_up_that_is_older_than_the_sync_counts() -> None:
+    now = [100.0]
+    braze = Braze()
+    braze.devices = {"d": [{"braze_id": "b-1"}]}
+    devices = Devices(lambda: now[0])
+    assert devices.find(braze, "d", since=99.0) == ("b-1", "")  # type: ignore[arg-type]
+    assert devices.find(braze, "d", since=100.0) == ("b-1", "")  # type: ignore[arg-type]
+    assert braze.looked_up == ["d"], "a retry, or another cohort of the same moment"
+    braze.devices = {"d": [{"braze_id": "b-1", "external_id": "u"}]}
+    now[0] = 101.0
+    found = devices.find(braze, "d", since=100.5)  # type: ignore[arg-type]
+    assert found == ("", "device_identified")
+
+
+def test_a_push_passes_on_when_its_sync_was() -> None:
+    braze, devices = Braze(), Devices(lambda: 50.0)
+    braze.devices = {"d": [{"braze_id": "b-1"}]}
+    for since in (49.0, 51.0):
+        adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
+        route(braze, devices=devices, since=since).push("7", "", adding)
+    assert braze.looked_up == ["d", "d"]
+
+
+def removed(
+    braze: Braze, *, braze_id: str = "", members: Sequence[Identifier] = ()
+) -> list[Mapping[str, object]]:
+    """Who the removal of the device `d` is written to, by identifying key."""
+
+    def has_member(identifiers: Sequence[Identifier]) -> bool:
+        return any(each in members for each in identifiers)
+
+    change = Change(Identifier(Kind.DEVICE, "d"), False, braze_id, has_member)
+    assert route(braze).push("7", "", [change]) == [Pushed()]
+    sent = [each for call in braze.calls for each in call]
+    assert all(each["mixpanel_cohorts"] == {"remove": ["mixpanel_7"]} for each in sent)
+    return [{k: each[k] for k in PRIMARY & set(each)} for each in sent]
+
+
+type Fields = dict[str, object]
+USER: Fields = {"braze_id": "b-2", "external_id": "u"}
+VISITOR: Fields = {"braze_id": "b-1"}
+NOW_A_USER: Fields = {"braze_id": "b-1", "external_id": "u"}
+OTHER_DEVICE: Fields = {"devices": [{"device_id": "d"}, {"device_id": "d-2"}]}
+ALIASED: Fields = {"user_aliases": [{"alias_label": "l", "alias_name": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("of_device", "of_braze_id", "written"),
+    [
+        ([VISITOR], {}, {"braze_id": "b-1"}),
+        ([NOW_A_USER], {}, {"external_id": "u"}),
+        ([USER], {}, {"external_id": "u"}),  # merged: the profile is gone
+        ([USER], {"b-1": NOW_A_USER | {"external_id": "v"}}, {"external_id": "v"}),
+        ([{"braze_id": "b-3"}], {"b-1": VISITOR}, {"braze_id": "b-1"}),
+        ([{"braze_id": "b-3"}], {}, {"braze_id": "b-3"}),
+        ([], {"b-1": VISITOR}, {"braze_id": "b-1"}),
+        ([], {}, None),
+    ],
+)
+def test_a_device_is_removed_from_where_it_was_written_or_went(
+    of_device: list[dict[str, object]],
+    of_braze_id: dict[str, dict[str, object]],
+    written: dict[str, object] | None,
+) -> None:
+    braze = Braze()
+    braze.devices, braze.by_braze_id = {"d": of_device}, of_braze_id
+    assert removed(braze, braze_id="b-1") == ([written] if written else [])
+
+
+@pytest.mark.parametrize(
+    ("profile", "member"),
+    [
+        (USER, Identifier(Kind.EXTERNAL_ID, "u")),
+        (NOW_A_USER, Identifier(Kind.EXTERNAL_ID, "u")),
+        (USER | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
+        (VISITOR | ALIASED, Identifier(Kind.ALIAS, "a", "l")),
+        (VISITOR | {"email": "a@b"}, Identifier(Kind.EMAIL, "a@b")),
+        (VISITOR | {"phone": "+15550100017"}, Identifier(Kind.PHONE, "+15550100017")),
+        (VISITOR | OTHER_DEVICE, Identifier(Kind.DEVICE, "d-2")),
+    ],
+)
+def test_a_device_is_not_removed_from_a_member_by_another_identifier(
+    profile: dict[str, object], member: Identifier
+) -> None:
+    for members in ([member], []):
+        braze = Braze()
+        braze.devices = {"d": [profile]}
+        assert bool(removed(braze, braze_id="b-1", members=members)) is (not members)
+
+
+def test_a_device_that_was_never_written_is_removed_from_whose_it_is() -> None:
+    for profile in (VISITOR, USER):
+        braze = Braze()
+        braze.devices = {"d": [profile]}
+        assert len(removed(braze)) == 1
+    assert removed(Braze()) == []
+
+
+def test_a_removal_never_trusts_a_cached_look_up() -> None:
+    braze, devices = Braze(), Devices(lambda: 0.0)
+    braze.devices = {"d": [VISITOR]}
+    device = Identifier(Kind.DEVICE, "d")
+    (added,) = route(braze, devices=devices).push("7", "", [Change(device, True)])
+    assert added == Pushed(None, "b-1")
+    braze.devices = {"d": [USER]}
+    leaves = [Change(device, False, added.braze_id)]
+    route(braze, devices=devices).push("7", "", leaves)
+    assert braze.calls[-1][0]["external_id"] == "u"
+
+
+def test_a_device_that_braze_rejected_was_not_written() -> None:
+    braze = Braze(lambda _: TrackReply({0: "braze_x"}))
+    braze.devices = {"d": [VISITOR]}
+    adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
+    assert route(braze).push("7", "", adding) == [Pushed("braze_x", "")]
+
+
+def test_only_so_many_devices_are_remembered() -> None:
+    braze, devices = Braze(), Devices(lambda: 0.0, max_devices=3)
+    for device in [*"abcd", *"dcb", "a"]:
+        devices.find(braze, device)  # type: ignore[arg-type]
+    assert braze.looked_up == [*"abcd", "a"]
+    assert len(devices._known) == 3
+
+
+def test_a_device_that_braze_refuses_is_refused_alone() -> None:
     braze = Braze()
 
     def find(device_id: str) -> Sequence[Mapping[str, object]]:

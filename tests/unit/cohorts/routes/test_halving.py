@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.routes.halving import Reasons, send_halving
+from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.errors import Rejected, RetryableError
 
 
@@ -29,7 +29,7 @@ class Braze:
 
 def reasons_of(braze: Braze, items: str) -> Reasons:
     reasons: Reasons = [None] * len(items)
-    send_halving([*enumerate(items)], braze, reasons)
+    send_in_calls([*enumerate(items)], CallSize(75), braze, reasons)
     return reasons
 
 
@@ -68,7 +68,7 @@ def test_an_item_that_braze_names_needs_no_second_call() -> None:
 
 def test_positions_are_those_of_the_whole_push() -> None:
     reasons: Reasons = [None] * 10
-    send_halving([(4, "a"), (9, "b")], Braze("b", "named"), reasons)
+    send_in_calls([(4, "a"), (9, "b")], CallSize(75), Braze("b", "named"), reasons)
     assert reasons == [None] * 9 + ["named"]
 
 
@@ -77,4 +77,4 @@ def test_an_outage_is_raised() -> None:
         raise RetryableError("test")
 
     with pytest.raises(RetryableError):
-        send_halving([(0, "a"), (1, "b")], fail, [None, None])
+        send_in_calls([(0, "a"), (1, "b")], CallSize(75), fail, [None, None])

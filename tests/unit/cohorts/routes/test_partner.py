@@ -38,6 +38,9 @@ class Braze:
     def find_device(self, device_id: str) -> Sequence[Mapping[str, object]]:
         return DEVICES.get(device_id, [])
 
+    def find_identifiers(self, key: str, value: str) -> Sequence[Mapping[str, object]]:
+        return DEVICES.get(value, []) if key == "device_id" else []
+
     def track(self, attributes: Sequence[Mapping[str, Any]]) -> TrackReply:
         self._take(attributes)
         return TrackReply({})
@@ -167,6 +170,20 @@ def test_only_the_partner_route_publishes_the_name() -> None:
     assert (braze.named, braze.calls) == ([], [])
     partner(braze).name("7", "Trial")
     assert braze.named == [("7", "Trial", NOW)]
+
+
+def test_an_email_address_and_a_phone_number_are_rejected_on_the_partner_route() -> (
+    None
+):
+    braze = Braze()
+    changes = [
+        Change(Identifier(Kind.EMAIL, "ada@example.com"), True),
+        user("u1"),
+        Change(Identifier(Kind.PHONE, "+15550100017"), False),
+    ]
+    results = partner(braze).push("7", "", changes)
+    assert why(results) == ["attribute_route_only", None, "attribute_route_only"]
+    assert braze.calls == [[{"user_ids": ["u1"]}]]
 
 
 def test_r4_r5_joiners_and_leavers_of_all_kinds_go_in_one_partner_call() -> None:

@@ -60,7 +60,8 @@ def read_reply(reply: Reply) -> None:
     """Read an answer; returns if Braze accepted the whole call.
 
     Raises as `users_track.read_reply`. The body of a success is undocumented, so any
-    body that names no failure is one.
+    2xx that names no failure is one, whatever its `message`.
     """
-    if read_track_reply(reply, 0, "the partner key, the data import key").vague:
+    keys = "the partner key, the data import key"
+    if read_track_reply(reply, 0, keys, any_message=True).vague:
         raise Rejected(Reason.BRAZE_REJECTED, "Braze rejects a part of the call")

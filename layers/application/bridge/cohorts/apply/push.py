@@ -41,9 +41,8 @@ def push(
         confirmed = member.confirmed_at(destination)
         if confirmed is Confirmed.QUARANTINED and not is_replay:
             continue
-        differs = confirmed is not Confirmed.of(present)
         reasserted = present and reassert(member)
-        if reasserted or (differs and not is_lasting(member.rejected)):
+        if reasserted or differs(member, present, destination):
             changes.append((member, present))
     if changes:
         _keep_apart(context, (member for member, _ in changes))
@@ -61,11 +60,19 @@ def push(
     context.ledger.save(key, [intents.get(m.key, m) for m in members])
     if not changes:
         return Applied()
+
+    def has_member(identifiers: Sequence[Identifier]) -> bool:
+        keys = [identifier.key for identifier in identifiers]
+        found = context.ledger.members(key, keys).values()
+        return any(each.is_in(cohort.baseline, cohort.aborted) for each in found)
+
     results = context.route.push(
         key.cohort,
         cohort.first_name,
         [
-            Change(Identifier.from_key(member.key), present, member.braze_id)
+            Change(
+                Identifier.from_key(member.key), present, member.braze_id, has_member
+            )
             for member, present in changes
         ],
     )
@@ -79,6 +86,20 @@ def push(
     # Counted only now: until the confirmations are saved, all of it is pushed again.
     rejected = Counter(result.reason for result in results if result.reason)
     return Applied(len(changes) - rejected.total(), rejected)
+
+
+def differs(member: Member, present: bool, destination: str) -> bool:
+    """Whether Braze holds something else, and may take a push that corrects it.
+
+    A device that was written is taken back even where Braze has since rejected that it
+    be added again, because its user was identified.
+    """
+    may_be_taken = not is_lasting(member.rejected) or (
+        bool(member.braze_id) and not present
+    )
+    return may_be_taken and (
+        member.confirmed_at(destination) is not Confirmed.of(present)
+    )
 
 
 def _concluded(intent: Member, before: Member, present: bool, result: Pushed) -> Member:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.publish import publish
-from bridge.cohorts.apply.push import push
+from bridge.cohorts.apply.push import differs, push
 from bridge.cohorts.messages import (
     CohortKey,
     MeasureRemovalMessage,
@@ -18,7 +18,6 @@ from bridge.cohorts.messages import (
 )
 from bridge.cohorts.rules.membership import Confirmed, Member, prune
 from bridge.cohorts.rules.model import Cohort
-from bridge.reasons import is_lasting
 
 type Position = tuple[int, str]
 """Where the next step begins: the shard, and the key after which."""
@@ -107,8 +106,7 @@ def _differs(member: Member, cohort: Cohort, destination: str) -> bool:
     for good is left to a reassertion.
     """
     present = member.is_in(cohort.baseline, cohort.aborted)
-    confirmed = member.confirmed_at(destination)
-    differs = confirmed not in {Confirmed.of(present), Confirmed.QUARANTINED}
-    return (differs and not is_lasting(member.rejected)) or any(
+    is_open = member.confirmed is not Confirmed.QUARANTINED
+    return (is_open and differs(member, present, destination)) or any(
         not cohort.aborted.isdisjoint(versions) for versions in member.profiles.values()
     )

@@ -1,12 +1,12 @@
 """The route open to every Braze customer: membership in a custom attribute.
 
 Either one array attribute holds the cohorts a user is in, or each cohort has a boolean
-attribute of its own. A device is no identifier of users/track: it is looked up, and
-written by `braze_id` if its profile is anonymous.
+attribute of its own. A device is no identifier of users/track: it is looked up, added
+by `braze_id` if its profile is anonymous, and removed wherever membership is by now.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, assert_never, override
 
 from bridge.braze.client import BrazeClient
@@ -15,12 +15,11 @@ from bridge.braze.users_track import (
     array_operation,
     attributes_object,
 )
-from bridge.chunking import by_count
 from bridge.cohorts.ports import Change, Pushed, Route
-from bridge.cohorts.routes.devices import Devices
+from bridge.cohorts.routes.devices import Devices, Profile, holders
 from bridge.cohorts.routes.fingerprint import fingerprint
-from bridge.cohorts.routes.halving import Reasons, send_halving
-from bridge.cohorts.rules.identifiers import Identifier, Kind
+from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
+from bridge.cohorts.rules.identifiers import Kind
 from bridge.errors import Rejected
 from bridge.reasons import Reason
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
@@ -35,7 +34,8 @@ class AttributeRoute(Route):
     """Membership over users/track.
 
     `attribute` is the array, or the prefix of the booleans' names; `value` is what
-    stands for a cohort in the array.
+    stands for a cohort in the array. `size` and `devices` are what the process learnt;
+    look-ups of devices from before `since`, in epoch seconds, do not count.
     """
 
     braze: BrazeClient
@@ -44,6 +44,8 @@ class AttributeRoute(Route):
     form: CohortForm = CohortForm.ARRAY
     value: CohortValue = CohortValue.ID
     workspace: str = ""
+    since: float = 0.0
+    size: CallSize = field(default_factory=lambda: CallSize(OBJECTS_PER_CALL))
 
     step: ClassVar = 4 * OBJECTS_PER_CALL
 
@@ -60,22 +62,27 @@ class AttributeRoute(Route):
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
-        # Each change is written once, in calls of 75.
         reasons: Reasons = [None] * len(changes)
         attribute = self._attribute(cohort)
         if attribute in RESERVED_ATTRIBUTES:
             return [Pushed(Reason.RESERVED_ATTRIBUTE)] * len(changes)
+        written_by = [""] * len(changes)
         objects: list[tuple[int, Object]] = []
-        for position, (identifier, present, _) in enumerate(changes):
-            user = self._user(identifier)
-            if isinstance(user, str):
-                reasons[position] = user
-            else:
-                value = self._written(cohort, name, present)
+        for position, change in enumerate(changes):
+            users = self._users(change)
+            if isinstance(users, str):
+                reasons[position] = users
+                continue
+            value = self._written(cohort, name, change.present)
+            for user in users:
                 objects.append((position, attributes_object(user, attribute, value)))
-        for batch in by_count(objects, OBJECTS_PER_CALL):
-            send_halving(batch, self.braze.track, reasons)
-        return [*map(Pushed, reasons)]
+                if change.present:
+                    written_by[position] = str(user.get("braze_id", ""))
+        send_in_calls(objects, self.size, self.braze.track, reasons)
+        return [
+            Pushed(reason, "" if reason else braze_id)
+            for reason, braze_id in zip(reasons, written_by, strict=True)
+        ]
 
     def _attribute(self, cohort: str) -> str:
         if self.form is CohortForm.BOOLEAN:
@@ -90,22 +97,40 @@ class AttributeRoute(Route):
         # Braze might take digits alone for a number or a date; letters prevent that.
         return array_operation(f"mixpanel_{cohort}", present)
 
-    def _user(self, identifier: Identifier) -> Object | str:
-        """The identifying part of an attributes object, or the reason there is none."""
+    def _users(self, change: Change) -> Sequence[Object] | str:
+        """The identifying part of each attributes object, or the reason for none."""
+        identifier = change.identifier
         match identifier.kind:
             case Kind.EXTERNAL_ID:
-                return {"external_id": identifier.value}
+                return [{"external_id": identifier.value}]
             case Kind.ALIAS:
                 alias = {
                     "alias_name": identifier.value,
                     "alias_label": identifier.label,
                 }
-                return {"user_alias": alias}
+                return [{"user_alias": alias}]
+            case Kind.EMAIL:
+                return [{"email": identifier.value}]
+            case Kind.PHONE:
+                return [{"phone": identifier.value}]
             case Kind.DEVICE:
                 try:
-                    braze_id, reason = self.devices.find(self.braze, identifier.value)
+                    return self._device_users(change)
                 except Rejected as error:
                     return error.reason
-                return {"braze_id": braze_id} if braze_id else reason
             case _:
                 assert_never(identifier.kind)
+
+    def _device_users(self, change: Change) -> Sequence[Object] | str:
+        if change.present:
+            device = change.identifier.value
+            braze_id, reason = self.devices.find(self.braze, device, self.since)
+            return [{"braze_id": braze_id}] if braze_id else reason
+        return [_identifying(profile) for profile in holders(self.braze, change)]
+
+
+def _identifying(profile: Profile) -> Object:
+    external_id = profile.get("external_id")
+    if external_id:
+        return {"external_id": external_id}
+    return {"braze_id": profile.get("braze_id")}

@@ -5,7 +5,7 @@ anonymous user only, creates nobody, and silently drops users it does not know.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, assert_never, override
 
@@ -13,20 +13,24 @@ from bridge.braze.client import PartnerClient
 from bridge.braze.partner_cohorts.requests import change
 from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import TrackReply
-from bridge.chunking import by_count
 from bridge.cohorts.ports import Change, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
-from bridge.cohorts.routes.halving import Reasons, send_halving
-from bridge.cohorts.rules.identifiers import Kind
+from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
+from bridge.cohorts.rules.identifiers import ATTRIBUTE_ROUTE_ONLY, Kind
+from bridge.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerRoute(Route):
-    """Membership over the cohort import; `now` dates a new name."""
+    """Membership over the cohort import; `now` dates a new name.
+
+    `size` is what the process learnt of Braze's limit.
+    """
 
     braze: PartnerClient
     now: datetime
     workspace: str = ""
+    size: CallSize = field(default_factory=lambda: CallSize(IDS_PER_CALL))
 
     step: ClassVar = IDS_PER_CALL
 
@@ -42,7 +46,7 @@ class PartnerRoute(Route):
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
-        # Joiners and leavers go together, in calls of 1,000.
+        # Joiners and leavers go together.
         reasons: Reasons = [None] * len(changes)
 
         def send(batch: Sequence[Change]) -> TrackReply:
@@ -50,8 +54,13 @@ class PartnerRoute(Route):
             self.braze.change(cohort, [each for each in both if each])
             return TrackReply({})
 
-        for batch in by_count([*enumerate(changes)], IDS_PER_CALL):
-            send_halving(batch, send, reasons)
+        sendable: list[tuple[int, Change]] = []
+        for position, each in enumerate(changes):
+            if each.identifier.kind in ATTRIBUTE_ROUTE_ONLY:
+                reasons[position] = Reason.ATTRIBUTE_ROUTE_ONLY
+            else:
+                sendable.append((position, each))
+        send_in_calls(sendable, self.size, send, reasons)
         return [*map(Pushed, reasons)]
 
 
@@ -60,7 +69,7 @@ def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object
     user_ids: list[str] = []
     device_ids: list[str] = []
     aliases: list[dict[str, str]] = []
-    for identifier, joins, _ in changes:
+    for identifier, joins, *_ in changes:
         if joins != present:
             continue
         match identifier.kind:
@@ -72,6 +81,8 @@ def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object
                 aliases.append(
                     {"alias_name": identifier.value, "alias_label": identifier.label}
                 )
+            case Kind.EMAIL | Kind.PHONE:
+                continue  # they have their reason already
             case _:
                 assert_never(identifier.kind)
     return change(user_ids, device_ids, aliases, present=present)

@@ -1,10 +1,12 @@
 """Which identifier a Mixpanel member has in Braze (requirements R4 to R6; pure).
 
 The entries of an ordered list are tried in turn and the first usable identifier is
-taken: one per member, because Braze rejects an object with two. Placeholder values are
-not identifiers: "unknown" would put every anonymous visitor into one profile.
+taken: one per member, because Braze rejects an object with two. Values are trimmed.
+Blank ones and placeholders are not identifiers: "unknown" would put every anonymous
+visitor into one profile.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,12 +23,32 @@ MAX_DISTINCT_ID_BYTES = 1024
 DISTINCT_ID_KEYS = ("mixpanel_distinct_id", "$distinct_id")
 
 
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+PHONE = re.compile(r"\+?[1-9][0-9]{6,14}")
+"""E.164, as Braze stores phone numbers; Mixpanel may lack the plus of a number."""
+
+
 class Kind(StrEnum):
     """The kinds of identifier; the ledger marks each with its letter."""
 
     EXTERNAL_ID = "e"
     ALIAS = "a"
     DEVICE = "d"
+    EMAIL = "m"
+    PHONE = "p"
+
+
+ATTRIBUTE_ROUTE_ONLY = frozenset({Kind.EMAIL, Kind.PHONE})
+"""Braze's cohort import takes external ids, aliases and devices."""
+
+KINDS = {
+    "external_id": Kind.EXTERNAL_ID,
+    "alias": Kind.ALIAS,
+    "device": Kind.DEVICE,
+    "email": Kind.EMAIL,
+    "phone": Kind.PHONE,
+}
+"""By the word that the setting IDENTIFIERS has for it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,30 +113,32 @@ class IdentifiersError(BridgeError):
     """The setting IDENTIFIERS cannot be understood."""
 
 
-def parse_sources(text: str) -> tuple[Source, ...]:
+def parse_sources(text: str, *, partner: bool = False) -> tuple[Source, ...]:
     """Read `external_id=PROPERTY`, `alias:LABEL=PROPERTY`, `device=PROPERTY`, ….
 
-    Raises `IdentifiersError` naming the entry.
+    Raises `IdentifiersError` naming the entry, also one that the `partner` route, if it
+    is used, does not take.
     """
-    return tuple(_source(entry.strip()) for entry in text.split(","))
+    return tuple(_source(entry.strip(), partner) for entry in text.split(","))
 
 
-def _source(entry: str) -> Source:
+def _source(entry: str, partner: bool) -> Source:
     how, equals, name = entry.partition("=")
-    kind, _, label = how.partition(":")
-    kinds = {
-        "external_id": Kind.EXTERNAL_ID,
-        "alias": Kind.ALIAS,
-        "device": Kind.DEVICE,
-    }
-    named = kind in kinds and equals and name
-    if not named or (kinds[kind] is Kind.ALIAS) != bool(label):
+    word, _, label = how.partition(":")
+    kind = KINDS.get(word)
+    if kind is None or not (equals and name) or (kind is Kind.ALIAS) != bool(label):
         raise IdentifiersError(
             Reason.IDENTIFIERS,
             f"IDENTIFIERS: {entry!r} is not external_id=PROPERTY, "
-            "alias:LABEL=PROPERTY or device=PROPERTY",
+            "alias:LABEL=PROPERTY, device=PROPERTY, email=PROPERTY or phone=PROPERTY",
         )
-    return Source(kinds[kind], name, label)
+    if partner and kind in ATTRIBUTE_ROUTE_ONLY:
+        raise IdentifiersError(
+            Reason.IDENTIFIERS,
+            f"IDENTIFIERS: {entry!r}: Braze's cohort import takes no {word}; leave the "
+            "entry out, or use the attribute route",
+        )
+    return Source(kind, name, label)
 
 
 def match_member(member: object, sources: tuple[Source, ...]) -> Matched | Skipped:
@@ -138,15 +162,22 @@ def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | N
     """The identifier, or the reason the value is none; None without a value."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if value is None or value == "":
+    if value is None:
         return None
     if not isinstance(value, str):
         return Reason.NOT_TEXT
-    if kind is not Kind.ALIAS and value.startswith(DEVICE_PREFIX):
+    value = value.strip()
+    if kind in {Kind.EXTERNAL_ID, Kind.DEVICE} and value.startswith(DEVICE_PREFIX):
         # Simplified id merge: an anonymous profile's distinct id is its device.
-        kind, value = Kind.DEVICE, value.removeprefix(DEVICE_PREFIX)
+        kind, value = Kind.DEVICE, value.removeprefix(DEVICE_PREFIX).strip()
+    if not value:
+        return None
     if is_placeholder(value):
         return Reason.PLACEHOLDER_IDENTIFIER
+    if kind is Kind.EMAIL and not EMAIL.fullmatch(value):
+        return Reason.INVALID_EMAIL
+    if kind is Kind.PHONE and not PHONE.fullmatch(value):
+        return Reason.INVALID_PHONE
     limit = MAX_ALIAS_BYTES if kind is Kind.ALIAS else MAX_EXTERNAL_ID_BYTES
     label = label if kind is Kind.ALIAS else ""
     try:
@@ -161,7 +192,7 @@ def identify(kind: Kind, value: object, label: str = "") -> Identifier | str | N
 def _distinct_id(member: Mapping[str, object]) -> str:
     for key in DISTINCT_ID_KEYS:
         value = _as_text(member.get(key))
-        if value and _fits(value) and not is_placeholder(value):
+        if value.strip() and _fits(value) and not is_placeholder(value):
             return value
     return ""
 
