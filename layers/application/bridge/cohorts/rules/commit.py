@@ -5,7 +5,7 @@ stated, so the changes of a failed sync must be rolled back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.cohorts.rules.completeness import is_complete
 from bridge.cohorts.rules.model import Cohort, Sync
@@ -62,7 +62,9 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     out and put back within one sync.
 
     With `guarded`, the removals of a full sync are measured once before it becomes the
-    baseline, unless it is the cohort's first sync.
+    baseline, unless it is the cohort's first sync. Meanwhile no sync below it aborts:
+    whoever it does not list would be put back in for the time that takes. If its
+    removal is held they abort then, and else they are below the baseline.
     """
     complete = [s for s in cohort.syncs if not s.aborted and is_complete(s, cohort)]
     processed = [s for s in complete if s.is_processed]
@@ -71,6 +73,7 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     waits = guarded and full not in {cohort.baseline, cohort.first}
     baseline = cohort.baseline if waits else full
     measure = waits and full not in {cohort.measuring, cohort.held_removal}
+    measuring = full if measure else cohort.measuring
     aborted_before = {s.seq for s in cohort.syncs if s.aborted}
     aborted = {
         s.seq
@@ -83,12 +86,13 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
         for later in processed
         if earlier.seq in later.repeats
     }
-    aborted = set(sorted(aborted)[:MAX_ABORTS])
+    newest_full = max(baseline, measuring)
+    aborted = set(sorted(s for s in aborted if s > newest_full)[:MAX_ABORTS])
     below = {s.seq for s in cohort.syncs if s.seq < baseline}
     superseded = _superseded(complete, cohort)
     return Resolution(
         baseline,
-        measuring=full if measure else cohort.measuring,
+        measuring=measuring,
         held_removal=cohort.held_removal,
         newly_aborted=frozenset(aborted),
         finished=frozenset(aborted_before | aborted | superseded | below),
@@ -110,7 +114,11 @@ def guard_removal(
     members = stay + leave
     large = members > GUARDED_MEMBERS and leave > max_fraction * members
     if large and not cohort.held_removal:
-        return Resolution(cohort.baseline, held_removal=cohort.measuring)
+        held = replace(cohort, measuring=0, held_removal=cohort.measuring)
+        return resolve(held, guarded=True)
+    if not cohort.measuring:
+        # It is held already, and there were more aborts than one resolution takes.
+        return resolve(cohort, guarded=True)
     return Resolution(cohort.measuring, rescan=True)
 
 
