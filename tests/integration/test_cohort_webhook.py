@@ -436,3 +436,25 @@ def test_a_call_of_the_other_protocol_is_kept_without_its_keys(
     kept = b"".join(stack.objects("quarantine/"))
     (item,) = from_lines(kept)
     assert b"canary" not in item.original
+
+
+def test_a_connection_is_known_by_a_digest_of_its_user_name(
+    call: Call, stack: Stack
+) -> None:
+    from bridge.aws.dynamodb import Table
+    from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+    from bridge.cohorts.messages import CohortKey
+
+    pairs = [{"username": each, "password": PASSWORD} for each in ("emea", "apac")]
+    stack.secrets.put_secret_value(
+        SecretId="webhook", SecretString=json.dumps({"credentials": pairs})
+    )
+    forget_secrets()
+    for pair in pairs:
+        header = basic(pair["username"], PASSWORD)
+        assert call(with_authorization(sample("cohort_webhook"), header))[0] == 200
+    key = CohortKey(project="3300471", cohort="8120045")
+    cohort = DynamoLedger(Table(stack.dynamodb, stack.table), 0).cohort(key)
+    assert len(cohort.senders) == len(cohort.syncs) == 2
+    items = json.dumps(stack.dynamodb.scan(TableName=stack.table)["Items"], default=str)
+    assert "emea" not in items

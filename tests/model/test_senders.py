@@ -7,6 +7,8 @@ from itertools import count
 
 from bridge.braze.partner_cohorts.server import CohortChange, CohortChanges
 from bridge.cohorts.intake.partner_import import accept_changes
+from bridge.cohorts.maintenance import run_maintenance
+from bridge.cohorts.rules.model import FEEDING_MS
 from tests.model.world import KEY, World
 
 _requests = count()
@@ -89,3 +91,105 @@ def test_syncs_of_the_import_are_closed_once_they_are_applied(world: World) -> N
     for number in range(4):
         import_call(world, adds(f"u{number}"))
     assert world.ledger.cohort(KEY).syncs == ()
+
+
+# Two connections
+
+
+def diff(
+    world: World,
+    sender: str,
+    add: tuple[str, ...] = (),
+    remove: tuple[str, ...] = (),
+    *,
+    session: str = "s1",
+) -> None:
+    world.now += 600_000
+    world.call("add_members", add, sender=sender, session=session)
+    world.call("remove_members", remove, sender=sender, session=session)
+    world.drain()
+
+
+def full(world: World, sender: str, *people: str, session: str = "s0") -> None:
+    world.now += 600_000
+    world.call("members", people, sender=sender, session=session)
+    world.drain()
+
+
+def test_two_connections_may_both_state_a_change(world: World) -> None:
+    full(world, "A", "w1")
+    full(world, "B", "w1")
+    diff(world, "A", ("w2",))
+    diff(world, "B", ("w2", "w3"))
+    diff(world, "A", ("w3",), session="s2")
+    assert world.braze.members == {"w1", "w2", "w3"}
+    assert sum(map(len, world.braze.calls)) == 3
+    assert world.ledger.cohort(KEY).has_two_senders
+
+
+def test_two_connections_may_both_state_a_removal(world: World) -> None:
+    full(world, "A", "w1", "w2", "w3")
+    full(world, "B", "w1", "w2", "w3")
+    diff(world, "A", (), ("w1",))
+    diff(world, "B", (), ("w1", "w2"))
+    diff(world, "A", (), ("w2",), session="s2")
+    assert world.braze.members == {"w3"}
+
+
+def test_half_a_sync_is_aborted_by_its_own_sender_alone(world: World) -> None:
+    full(world, "A", "w1")
+    full(world, "B", "w1")
+    world.now += 600_000
+    world.call("add_members", ["w2"], page=(1, 2), sender="A", session="half")
+    world.drain()
+    diff(world, "B", ("w4",))
+    assert world.braze.members == {"w1", "w2", "w4"}, "A may yet send its other page"
+    diff(world, "A", ("w4",), session="s2")
+    assert world.braze.members == {"w1", "w4"}
+
+
+def test_an_action_joins_the_diff_of_its_own_sender(world: World) -> None:
+    full(world, "A", "w1", "w2")
+    full(world, "B", "w1", "w2")
+    world.call("add_members", ["w3"], sender="A", session="a-add")
+    world.call("add_members", ["w3"], sender="B", session="b-add")
+    world.call("remove_members", ["w1"], sender="A", session="a-remove")
+    world.call("remove_members", ["w1"], sender="B", session="b-remove")
+    world.drain()
+    diffs = [sync for sync in world.ledger.cohort(KEY).syncs if not sync.full]
+    assert [len(sync.accepted) for sync in diffs] == [2, 2]
+    assert world.braze.members == {"w2", "w3"}
+
+
+def test_one_session_id_of_two_senders_is_two_sessions(world: World) -> None:
+    full(world, "A", "w1")
+    world.call("add_members", ["w2"], page=(1, 2), sender="A", session="same")
+    world.call("add_members", ["w3"], page=(2, 2), sender="B", session="same")
+    world.drain()
+    assert len([s for s in world.ledger.cohort(KEY).syncs if not s.full]) == 2
+
+
+def test_a_connection_that_was_renamed_is_one_again_after_three_days(
+    world: World,
+) -> None:
+    full(world, "old", "w1")
+    world.call("add_members", ["w2"], page=(1, 2), sender="old", session="half")
+    world.drain()
+    diff(world, "new", ("w3",))
+    assert world.ledger.cohort(KEY).has_two_senders
+    world.now += FEEDING_MS
+    diff(world, "new", session="s2")
+    assert not world.ledger.cohort(KEY).has_two_senders
+    assert world.braze.members == {"w1", "w3"}
+
+
+def test_maintenance_counts_cohorts_that_two_connections_feed(world: World) -> None:
+    full(world, "A", "w1")
+    run = run_maintenance(world.ledger, world.queue, world.now, 0)
+    assert run.two_senders == 0
+    full(world, "B", "w1")
+    run = run_maintenance(world.ledger, world.queue, world.now, 0)
+    assert run.two_senders == 1
+    world.now += FEEDING_MS
+    run = run_maintenance(world.ledger, world.queue, world.now, 0)
+    assert run.two_senders == 0

@@ -87,6 +87,7 @@ class World:
         page: tuple[int, int] | None = (1, 1),
         session: str = "s1",
         name: str = "Trial",
+        sender: str = "",
         **extra: Any,
     ) -> Accepted:
         """One call of the sender: page (number, total)."""
@@ -105,6 +106,7 @@ class World:
         return accept(
             Postback.model_validate(body),
             self.now,
+            sender=sender,
             sources=self.sources,
             ledger=self.ledger,
             pages=self.pages,

@@ -43,6 +43,7 @@ class Metric(StrEnum):
     MAINTENANCE_RUNS = "MaintenanceRuns"
     REMOVALS_HELD = "RemovalsHeld"
     COHORTS_SILENT = "CohortsSilent"
+    COHORTS_WITH_TWO_SENDERS = "CohortsWithTwoSenders"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
     CALLS_DEFERRED = "CallsDeferred"

@@ -36,7 +36,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One page as it arrived: its place in the session, members matched and skipped."""
+    """One page as it arrived: its place in the session, members matched and skipped.
+
+    `infers` and `sender` as in `Page`.
+    """
 
     key: CohortKey
     name: str
@@ -46,6 +49,8 @@ class Arrival:
     total: int | None
     matched: list[Matched]
     skipped: Counter[str]
+    infers: bool = True
+    sender: str = ""
 
 
 def accept_page(
@@ -61,6 +66,8 @@ def accept_page(
         arrival.total,
         digest=hashlib.sha256(content).hexdigest()[:32],
         empty=not (arrival.matched or arrival.skipped),
+        infers=arrival.infers,
+        sender=arrival.sender,
     )
     pages.put(key, page.digest, content)
     found = _register(ledger, arrival, page, now_ms)
@@ -134,7 +141,13 @@ def _inherit(
     for each in inherited(sync, earlier) if sync else ():
         number = None if each.total is None else int(each.name)
         page = Page(
-            arrival.session, each.action, number, each.total, each.digest, empty=False
+            arrival.session,
+            each.action,
+            number,
+            each.total,
+            each.digest,
+            empty=False,
+            sender=arrival.sender,
         )
         placement = Placement(found.seq, opens=False)
         ledger.register(

@@ -55,8 +55,8 @@ class Resolution:
 def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     """Find baseline and aborts from the syncs that are complete and processed.
 
-    A sync aborts if it was incomplete when a later one completed. A complete diff
-    aborts if a later one repeats a change of it that nothing in between took back: a
+    A sync aborts if it was incomplete when a later one of its sender completed. A diff
+    also aborts if a later one repeats a change that nothing in between took back: a
     diff never repeats what its base holds, so Mixpanel did not count the earlier one.
     Both happen only once the later sync is processed too, so that no member is taken
     out and put back within one sync.
@@ -68,7 +68,6 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     """
     complete = [s for s in cohort.syncs if not s.aborted and is_complete(s, cohort)]
     processed = [s for s in complete if s.is_processed]
-    last_processed = processed[-1].seq if processed else 0
     full = max([cohort.baseline, *(s.seq for s in processed if s.full)])
     waits = guarded and full not in {cohort.baseline, cohort.first}
     baseline = cohort.baseline if waits else full
@@ -78,7 +77,9 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     aborted = {
         s.seq
         for s in cohort.syncs
-        if s.seq < last_processed and s not in complete and s.seq not in aborted_before
+        if s not in complete
+        and s.seq not in aborted_before
+        and any(cohort.follows(later, s) for later in processed)
     }
     aborted |= {
         earlier.seq
@@ -134,7 +135,7 @@ def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     """
     superseded: set[int] = set()
     for position, sync in enumerate(complete):
-        witnesses = 1 if sync.full else WITNESSES
+        witnesses = _witnesses(sync)
         involved = complete[position : position + 1 + witnesses]
         is_followed = len(involved) > witnesses and all(
             s.is_processed for s in involved
@@ -145,12 +146,19 @@ def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     return superseded
 
 
+def _witnesses(sync: Sync) -> int:
+    """How many later syncs have to be processed before nothing can change the sync."""
+    if not sync.infers:
+        return 0
+    return 1 if sync.full else WITNESSES
+
+
 def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
     """Whether an empty list may yet prove that the sync was given up half-way.
 
     As long as its sender has sent no empty list, a diff of one action counts as
     complete. A sender that has sent none in so many syncs omits empty calls.
     """
-    one_action = not sync.full and len(sync.accepted) == 1
+    one_action = sync.infers and not sync.full and len(sync.accepted) == 1
     later = sum(other.seq > sync.seq for other in cohort.syncs)
     return one_action and not cohort.sends_empty and later < MAX_DOUBT_SYNCS
