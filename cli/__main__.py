@@ -88,7 +88,7 @@ def _check(stack: RunningStack, _: argparse.Namespace) -> int:
 
 
 def _status(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Count queued messages, and quarantined items by reason."""
+    """Count queued messages, quarantined items by reason; name what is odd."""
     sqs: Any = stack.client("sqs")
     for name in ("CohortQueue", "CohortDeadLetterQueue"):
         counts = sqs.get_queue_attributes(
@@ -105,6 +105,9 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
         )
         for reason, number in reasons.most_common():
             say(f"{number:8,}  quarantined in {flow}: {reason}")
+    for cohort in overviews(stack):
+        if cohort.two_senders:
+            say(f"cohort {cohort.key.cohort}: two connections feed it", "wrong", "red")
     return 0
 
 
@@ -112,6 +115,7 @@ def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
     """List the cohorts: each one's newest sync, and the members skipped there."""
     for cohort in overviews(stack):
         note = "  (removal held)" if cohort.removal_held else ""
+        note += "  (two connections feed it)" if cohort.two_senders else ""
         say(
             f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "
             f"{cohort.name}{note}"

@@ -14,18 +14,22 @@ from cli.stack import RunningStack, StackError
 
 @dataclass(frozen=True)
 class Overview:
-    """One cohort; `skipped` counts the members of its newest sync by reason."""
+    """One cohort; `skipped` counts the members of its newest sync by reason.
+
+    `two_senders` says that two connections feed it.
+    """
 
     key: CohortKey
     name: str
     newest: datetime
     skipped: Mapping[str, int]
     removal_held: bool
+    two_senders: bool
 
 
 def overviews(stack: RunningStack) -> Iterator[Overview]:
     """All cohorts that the webhook was ever called with."""
-    ledger = _ledger(stack)
+    ledger, now_ms = _ledger(stack), int(time.time() * 1000)
     for known in ledger.cohorts():
         cohort = ledger.cohort(known.key)
         yield Overview(
@@ -34,6 +38,7 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
             datetime.fromtimestamp(known.called_at / 1000, UTC),
             ledger.skipped(known.key, cohort.newest),
             removal_held=bool(cohort.held_removal),
+            two_senders=len(cohort.feeding(now_ms)) > 1,
         )
 
 

@@ -47,9 +47,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         raise RetryableError(Reason.FAULT, _LATER) from None
     count(Metric.PAGES_RESENT, run.resent)
     count(Metric.COHORTS_SILENT, run.silent)
+    count(Metric.COHORTS_WITH_TWO_SENDERS, run.two_senders)
     logger.info(
         "maintenance complete",
         resent=run.resent,
         reasserted=run.reasserted,
         silent=run.silent,
+        two_senders=run.two_senders,
     )

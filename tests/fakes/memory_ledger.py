@@ -115,7 +115,9 @@ class MemoryLedger(Ledger):
         at.pages[place] = RegisteredPage(
             page.action, page.name, page.digest, page.total, now_ms
         )
-        sync = at.syncs.get(seq, Sync(seq, page.action is Action.FULL, now_ms))
+        full, sender = page.action is Action.FULL, page.sender
+        new = Sync(seq, full, now_ms, infers=page.infers, sender=sender)
+        sync = at.syncs.get(seq, new)
         shared = shows_shared_session(sync, page)
         totals = {} if page.total is None else {page.action: page.total}
         at.syncs[seq] = replace(
@@ -148,6 +150,7 @@ class MemoryLedger(Ledger):
                 first=at.head.first or seq,
                 newest=seq,
                 revision=at.head.revision + 1,
+                senders={**at.head.senders, **({sender: seq} if sender else {})},
             )
         return True
 

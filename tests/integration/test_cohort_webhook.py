@@ -19,6 +19,7 @@ from tests.integration.stack import (
     sample,
 )
 
+NAN = float("nan")
 type Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
@@ -197,6 +198,12 @@ def body_with(**changes: Any) -> str:
         (body_with(mixpanel_cohort_id=""), "mixpanel_cohort_id"),
         (body_with(page_info={"total_pages": 2, "page_count": 3}), "page_count"),
         (body_with(page_info={"total_pages": 0, "page_count": 0}), "total_pages"),
+        (body_with(page_info={"total_pages": 2.5, "page_count": 1}), "total_pages"),
+        (body_with(page_info={"total_pages": 2, "page_count": -1}), "page_count"),
+        (body_with(page_info=[1, 1]), "page_info"),
+        (body_with(page_info={"total_pages": NAN, "page_count": 1}), "NaN"),
+        (body_with(mixpanel_cohort_id=NAN), "NaN"),
+        (body_with(mixpanel_cohort_id=None), "mixpanel_cohort_id"),
     ],
 )
 def test_a_malformed_body_is_400_and_says_what_is_wrong_and_is_kept(
@@ -210,6 +217,160 @@ def test_a_malformed_body_is_400_and_says_what_is_wrong_and_is_kept(
     (item,) = from_lines(kept)
     assert item.original == body.encode()
     assert stack.messages() == []
+
+
+ODD_MEMBERS = [
+    '{"score": NaN}',
+    '{"score": -Infinity}',
+    '{"score": 1e400}',
+    '{"score": ' + "7" * 5_000 + "}",
+    '{"email": "a", "email": "b"}',
+    '{"mixpanel_distinct_id": "u-2", "mixpanel_distinct_id": "u-3"}',
+    '{"mixpanel_distinct_id": NaN}',
+    '{"action": "members", "action": "add_members", "members": 1, "members": 2}',
+    '{"page_info": {"page_count": NaN, "page_count": 9}}',
+    '{"first_name": "\\ud800"}',
+    '{"parameters": {"mixpanel_cohort_id": "1", "mixpanel_cohort_id": "2"}}',
+]
+
+
+@pytest.mark.parametrize("odd", ODD_MEMBERS)
+def test_what_a_member_carries_beside_its_identifier_refuses_no_page(
+    call: Call, stack: Stack, odd: str
+) -> None:
+    """A 400 would pause the sync for what the customer cannot mend."""
+    body = body_with(members=[{"mixpanel_distinct_id": "cust-1"}, "odd"])
+    body = body.replace('"odd"', odd)
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 200
+    (page,) = stack.objects("pages/")
+    assert json.loads(page) == [["cust-1", "e:cust-1"]]
+
+
+def test_a_member_whose_identifier_occurs_twice_is_skipped_unless_both_agree(
+    call: Call, stack: Stack
+) -> None:
+    members = (
+        '{"mixpanel_distinct_id": "u-1", "mixpanel_distinct_id": "u-1"},'
+        '{"mixpanel_distinct_id": "u-2", "mixpanel_distinct_id": "u-3"}'
+    )
+    body = body_with(members=["odd"]).replace('"odd"', members)
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 200
+    (page,) = stack.objects("pages/")
+    assert json.loads(page) == [["u-1", "e:u-1"]]
+
+
+def test_a_byte_that_is_no_text_costs_its_own_member_alone(
+    call: Call, stack: Stack
+) -> None:
+    members = [{"mixpanel_distinct_id": each} for each in ("u-1", "u-?")]
+    members[0]["first_name"] = "Ad?"
+    raw = body_with(members=members).encode().replace(b"?", b"\xff")
+    event = with_body(sample("cohort_webhook"), base64.b64encode(raw).decode())
+    assert call(event | {"isBase64Encoded": True})[0] == 200
+    (page,) = stack.objects("pages/")
+    assert json.loads(page) == [["u-1", "e:u-1"]]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        '"mixpanel_cohort_description": "a", "mixpanel_cohort_description": "b"',
+        '"mixpanel_cohort_name": "a", "mixpanel_cohort_name": "b"',
+        '"mixpanel_integration_id": NaN',
+        '"mixpanel_cohort_name": null',
+        '"mixpanel_cohort_name": 2026',
+        '"mixpanel_cohort_name": {"en": "Trial"}',
+        '"unknown": {"members": 1, "members": [Infinity]}',
+    ],
+)
+def test_what_the_envelope_carries_unread_refuses_no_page(
+    call: Call, extra: str
+) -> None:
+    body = json.loads(parameters_without("mixpanel_cohort_name"))
+    del body["parameters"]["mixpanel_cohort_description"]
+    text = json.dumps(body).replace('"parameters": {', '"parameters": {' + extra + ",")
+    assert call(with_body(sample("cohort_webhook"), text))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("doubled", "original"),
+    [
+        ('"action": "members", ', '"action"'),
+        ('"parameters": {}, ', '"parameters"'),
+        ('"members": [], ', '"members"'),
+        ('"mixpanel_cohort_id": "8120045", ', '"mixpanel_cohort_id"'),
+        ('"mixpanel_project_id": "1", ', '"mixpanel_project_id"'),
+        ('"mixpanel_session_id": "s", ', '"mixpanel_session_id"'),
+        ('"page_info": null, ', '"page_info"'),
+        ('"page_count": 1, ', '"page_count"'),
+        ('"total_pages": 1, ', '"total_pages"'),
+    ],
+)
+def test_what_is_read_of_the_envelope_occurs_once(
+    call: Call, doubled: str, original: str
+) -> None:
+    body = body_with().replace(original, doubled + original, 1)
+    status, answer = call(with_body(sample("cohort_webhook"), body))
+    assert status == 400
+    assert "twice" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("action", ["members", "add_members", "remove_members"])
+@pytest.mark.parametrize("members", [None, []])
+@pytest.mark.parametrize(
+    "info",
+    [
+        None,
+        {},
+        {"page_count": 1},
+        {"page_count": None, "total_pages": None},
+        {"page_count": 0, "total_pages": 0},
+        {"page_count": "0", "total_pages": "0"},
+        {"page_count": 0.0, "total_pages": 1.0},
+        {"page_count": 1, "total_pages": 0},
+        {"page_count": 0, "total_pages": 1},
+    ],
+)
+def test_an_empty_list_is_taken_however_its_sender_writes_it(
+    call: Call, stack: Stack, action: str, members: object, info: dict[str, Any] | None
+) -> None:
+    body = json.loads(body_with(members=members, page_info=info)) | {"action": action}
+    assert call(with_body(sample("cohort_webhook"), json.dumps(body)))[0] == 200
+    (record,) = stack.messages()
+    if info and info.get("total_pages") is not None:
+        assert json.loads(record["body"])["page"] == "1"
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"page_count": "2", "total_pages": "3"},
+        {"page_count": 2.0, "total_pages": 3.0},
+        {"page_count": 0, "total_pages": 2},
+        {"page_count": 0, "total_pages": 1},
+        {"page_count": 3, "total_pages": 3, "page_size": NAN},
+    ],
+)
+def test_pages_are_taken_as_text_as_floats_and_counted_from_zero(
+    call: Call, info: dict[str, Any]
+) -> None:
+    body = body_with(page_info=info, mixpanel_cohort_id=8120045.0)
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 200
+
+
+def test_null_in_the_parameters_leaves_the_list_beside_them(
+    call: Call, stack: Stack
+) -> None:
+    body = json.loads(body_with(members=None))
+    body["members"] = [{"mixpanel_distinct_id": "u-1"}]
+    assert call(with_body(sample("cohort_webhook"), json.dumps(body)))[0] == 200
+    (page,) = stack.objects("pages/")
+    assert json.loads(page) == [["u-1", "e:u-1"]]
+
+
+def test_a_byte_order_mark_is_no_mistake(call: Call) -> None:
+    body = "\ufeff" + sample("cohort_webhook")["body"]
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 200
 
 
 def test_a_refusal_never_quotes_the_members(call: Call) -> None:
@@ -276,3 +437,25 @@ def test_a_call_of_the_other_protocol_is_kept_without_its_keys(
     kept = b"".join(stack.objects("quarantine/"))
     (item,) = from_lines(kept)
     assert b"canary" not in item.original
+
+
+def test_a_connection_is_known_by_a_digest_of_its_user_name(
+    call: Call, stack: Stack
+) -> None:
+    from bridge.aws.dynamodb import Table
+    from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+    from bridge.cohorts.messages import CohortKey
+
+    pairs = [{"username": each, "password": PASSWORD} for each in ("emea", "apac")]
+    stack.secrets.put_secret_value(
+        SecretId="webhook", SecretString=json.dumps({"credentials": pairs})
+    )
+    forget_secrets()
+    for pair in pairs:
+        header = basic(pair["username"], PASSWORD)
+        assert call(with_authorization(sample("cohort_webhook"), header))[0] == 200
+    key = CohortKey(project="3300471", cohort="8120045")
+    cohort = DynamoLedger(Table(stack.dynamodb, stack.table), 0).cohort(key)
+    assert len(cohort.senders) == len(cohort.syncs) == 2
+    items = json.dumps(stack.dynamodb.scan(TableName=stack.table)["Items"], default=str)
+    assert "emea" not in items

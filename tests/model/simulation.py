@@ -65,6 +65,8 @@ class Outcome:
     waiting: int
     showed_empty: bool
     """The sender has sent an empty list at least once."""
+    needless: int
+    """Writes during a full sync that counts, of people whom it states otherwise."""
 
     @property
     def wrong(self) -> bool:
@@ -96,6 +98,8 @@ class Simulation:
         self.faulty = True
         self.enqueued: set[PageMessage] = set()
         self.showed_empty = False
+        self.full = False
+        self.needless = 0
         self._ledger: Any = CrashingPort(self.world.ledger, self._consumer_crashes)
         self._queue: Any = CrashingPort(self.world.queue, self._consumer_crashes)
 
@@ -106,8 +110,10 @@ class Simulation:
             self.faulty = self.number < self.syncs - 2
             self._move()
             self.world.wait()
+            since = len(self.world.braze.calls)
             self._sync()
             self._consume()
+            self._count_needless(since)
             self._redrive()
         accepted, processed = self._pages()
         waiting = len(accepted - processed - {_place(m) for m in self.enqueued})
@@ -121,7 +127,17 @@ class Simulation:
             frozenset(self.world.braze.members),
             *outcome,
             self.showed_empty,
+            self.needless,
         )
+
+    def _count_needless(self, since: int) -> None:
+        """What a full sync wrote against its own list."""
+        if self.full and not self.failed:
+            self.needless += sum(
+                present != (person in self.cohort.members)
+                for call in self.world.braze.calls[since:]
+                for person, present in call
+            )
 
     def _pages(self) -> tuple[set[Any], set[Any]]:
         """All pages that were registered, and those that have been applied."""
@@ -171,6 +187,7 @@ class Simulation:
                 self.page_size,
             )
         )
+        self.full = bool(calls) and calls[0].action == "members"
         self.failed = not self._send_all(calls)
         if not self.failed:
             self.snapshot, self.taken_at = members, now

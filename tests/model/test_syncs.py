@@ -336,6 +336,76 @@ def test_a_long_measurement_continues_in_further_messages(world: World) -> None:
     assert world.braze.members == set(crowd(0, 800))
 
 
+# No abort before the measurement
+
+
+def written(world: World, since: int = 0) -> list[tuple[str, bool]]:
+    """The writes of Braze, call by call, from one call on."""
+    return [change for call in world.braze.calls[since:] for change in call]
+
+
+def test_half_a_removal_before_a_full_list_that_agrees_writes_nothing(
+    world: World,
+) -> None:
+    world.full(*crowd(0, 60), session="s1")
+    world.wait()
+    world.call("add_members", [], session="s2")
+    world.call("remove_members", crowd(0, 30), page=(1, 2), session="s2")
+    world.drain()
+    since = len(world.braze.calls)
+    world.full(*crowd(30, 60), session="s3")
+    assert written(world, since) == []
+    assert world.braze.members == set(crowd(30, 60))
+
+
+def test_half_an_addition_before_a_full_list_writes_each_of_them_once(
+    world: World,
+) -> None:
+    world.full(*crowd(0, 10), session="s1")
+    world.wait()
+    world.call("add_members", ["u", "v"], page=(1, 2), session="s2")
+    world.drain()
+    since = len(world.braze.calls)
+    world.full(*crowd(1, 10), "u", session="s3")
+    assert sorted(written(world, since)) == [("u0000", False), ("v", False)]
+
+
+def test_nor_does_a_diff_abort_that_is_repeated_while_a_full_list_is_measured(
+    world: World,
+) -> None:
+    """The page that repeats it is late: it comes while a long measurement goes on."""
+    world.full(*crowd(0, 60), session="s1")
+    world.diff([], crowd(0, 30), session="s2")
+    world.wait()
+    world.call("add_members", [], session="s3")
+    world.call("remove_members", ["u0000"], session="s3")
+    late = world.queue.waiting.pop()
+    world.drain()
+    since = len(world.braze.calls)
+    world.wait()
+    world.call("members", crowd(30, 60), session="s4")
+    world.step()
+    world.handle(late)
+    # The continuation of the measurement is behind whatever the page has caused.
+    world.queue.waiting.append(world.queue.waiting.pop(0))
+    world.drain()
+    assert written(world, since) == []
+    assert world.braze.members == set(crowd(30, 60))
+
+
+def test_if_the_removal_is_held_the_syncs_below_abort_then(world: World) -> None:
+    world.full(*crowd(0, 1_200), session="s1")
+    world.wait()
+    world.call("add_members", [], session="s2")
+    world.call("remove_members", crowd(0, 50), page=(1, 2), session="s2")
+    world.drain()
+    world.wait()
+    world.call("members", ["u0000"], session="s3")
+    assert world.drain().held_removals == 1
+    assert world.braze.members == set(crowd(0, 1_200))
+    assert world.ledger.cohort(KEY).aborted == frozenset()
+
+
 # Reassertion and destination
 
 

@@ -108,6 +108,7 @@ class World:
         page: tuple[int, int] | None = (1, 1),
         session: str = "s1",
         name: str = "Trial",
+        sender: str = "",
         **extra: Any,
     ) -> Accepted:
         """Accept one call of the sender; `page` is its number and the total."""
@@ -126,6 +127,7 @@ class World:
         return accept(
             Postback.model_validate(body),
             self.now,
+            sender=sender,
             sources=self.sources,
             ledger=self.ledger,
             pages=self.pages,

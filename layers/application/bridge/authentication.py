@@ -29,20 +29,31 @@ def admits[T: SecretModel](
 
 def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) -> bool:
     """Whether an Authorization header carries one of the credentials (RFC 7617)."""
-    scheme, _, encoded = (header or "").partition(" ")
-    if scheme.lower() != "basic":
-        return False
-    try:
-        given = base64.b64decode(encoded.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    username, colon, password = given.partition(b":")
+    username, colon, password = _basic_pair(header)
     matches = [
         _same(username, credential.username)
         & _same(password, credential.password.get_secret_value())
         for credential in credentials
     ]
     return bool(colon) and any(matches)
+
+
+def basic_username(header: str | None) -> str:
+    """The user name that an Authorization header carries, empty if none."""
+    username, _, _ = _basic_pair(header)
+    return username.decode("utf-8", "replace")
+
+
+def _basic_pair(header: str | None) -> tuple[bytes, bytes, bytes]:
+    """User name, colon and password; all empty if the header is not Basic."""
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return b"", b"", b""
+    try:
+        given = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b"", b"", b""
+    return given.partition(b":")
 
 
 def bearer_matches(header: str | None, tokens: Iterable[SecretStr]) -> bool:

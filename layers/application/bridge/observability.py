@@ -43,6 +43,7 @@ class Metric(StrEnum):
     IDENTIFIERS_LOST = "IdentifiersLost"
     IDENTIFIERS_KEPT = "IdentifiersKept"
     COHORTS_SILENT = "CohortsSilent"
+    COHORTS_WITH_TWO_SENDERS = "CohortsWithTwoSenders"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
     CALLS_DEFERRED = "CallsDeferred"

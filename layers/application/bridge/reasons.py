@@ -43,7 +43,7 @@ class Reason(_Explained):
 
     # Bodies of all three doors, and events in them
     NOT_JSON = "not_json", {
-        Consequence.PAGE_REFUSED: "The body is not strict JSON (a duplicate key and NaN count as errors): fix the sender, then resume the sync.",
+        Consequence.PAGE_REFUSED: "The body is not JSON, or a field that is read occurs twice or is NaN: fix the sender, then resume the sync.",
         Consequence.EVENT_QUARANTINED: "The bytes are not JSON in any form that producers use: fix the producer and send the events again.",
     }
     NOT_AN_OBJECT = "not_an_object", {

@@ -4,12 +4,16 @@ No message quotes a value: senders' bodies hold personal data, and ours hold sec
 """
 
 import json
+import math
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from bridge.errors import MalformedInput
 from bridge.reasons import Reason
+
+MAX_DIGITS = 310
+"""Of an integer; no field has so long a one, and as a float it is then infinite."""
 
 
 class Problem(NamedTuple):
@@ -39,19 +43,54 @@ def describe(error: ValidationError, whole: str = "") -> str:
 
 
 def load_object(body: bytes) -> dict[str, Any]:
-    """Read a body that must be one JSON object.
+    """Read a body that must be one JSON object, every part of which is read.
 
     What two readers could read differently is malformed: a repeated key, NaN, Infinity.
     Raises `MalformedInput` with a message that a customer can act on.
     """
     try:
-        data = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-        )
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedInput(Reason.NOT_UTF8, "the body is not UTF-8 text") from None
+    return _object(text, _STRICT)
+
+
+class Repeating(dict[str, Any]):
+    """An object that holds some keys more than once.
+
+    Where the values of a key differ, it holds the list of them, which nobody takes for
+    one of them.
+    """
+
+    repeated: frozenset[str] = frozenset()
+
+
+def load_leniently(body: bytes) -> dict[str, Any]:
+    """Read a body that must be one JSON object, of which only parts are read.
+
+    What would be malformed stays where it stands, for whoever reads that part: NaN and
+    Infinity, a number that is too long (as infinity), bytes that are not UTF-8 (as lone
+    surrogates), and an object that is a `Repeating`. Raises `MalformedInput`.
+    """
+    return _object(body.decode("utf-8-sig", "surrogateescape"), _LENIENT)
+
+
+def check_read_keys(data: dict[str, Any], keys: frozenset[str]) -> None:
+    """Raise `MalformedInput` if the keys that are read can be read in two ways.
+
+    Each of them may occur once in an object of `load_leniently`, with a finite value.
+    """
+    repeated = data.repeated if isinstance(data, Repeating) else frozenset()
+    values = (data[key] for key in keys if key in data)
+    if not repeated.isdisjoint(keys) or any(
+        isinstance(value, float) and not math.isfinite(value) for value in values
+    ):
+        raise _ambiguous()
+
+
+def _object(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
+    try:
+        data = decoder.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise MalformedInput(
@@ -60,14 +99,18 @@ def load_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise MalformedInput(Reason.TOO_DEEP, "the body is nested too deeply") from None
     except ValueError:
-        raise MalformedInput(
-            Reason.NOT_JSON,
-            "the body is not JSON that we take: a key occurs twice, a number is too "
-            "long, or NaN or Infinity is used",
-        ) from None
+        raise _ambiguous() from None
     if not isinstance(data, dict):
         raise MalformedInput(Reason.NOT_AN_OBJECT, "the body must be a JSON object")
     return data
+
+
+def _ambiguous() -> MalformedInput:
+    return MalformedInput(
+        Reason.NOT_JSON,
+        "the body is not JSON that we take: a key occurs twice, a number is too "
+        "long, or NaN or Infinity is used",
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -80,3 +123,27 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _repeating(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keep all values of a repeated key: to read one of them would be a guess."""
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    values: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    repeating = Repeating(
+        (key, found[0] if all(each == found[0] for each in found) else found)
+        for key, found in values.items()
+    )
+    repeating.repeated = frozenset(key for key in values if len(values[key]) > 1)
+    return repeating
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_repeating, parse_int=_integer)

@@ -1,4 +1,4 @@
-"""The ten-minute job over all cohorts: lost messages, reassertion, silence.
+"""The ten-minute job over all cohorts: lost messages, reassertion, what is odd.
 
 A page has no message if the webhook died between registering and sending it and
 Mixpanel did not repeat it; without this job its sync would never be processed.
@@ -6,8 +6,9 @@ Mixpanel did not repeat it; without this job its sync would never be processed.
 
 from dataclasses import dataclass
 
-from bridge.cohorts.messages import RescanMessage, message_of
+from bridge.cohorts.messages import CohortKey, RescanMessage, message_of
 from bridge.cohorts.ports import IndexedCohort, Ledger, Queue
+from bridge.cohorts.rules.model import Cohort
 
 PATIENCE_MS = 600_000
 """The sender retries a page for a minute; this job leaves it alone for longer."""
@@ -22,11 +23,16 @@ DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class MaintenanceRun:
-    """What one run found: messages resent, cohorts reasserted, cohorts silent."""
+    """What one run did and found.
+
+    Messages resent and cohorts reasserted; cohorts that are silent, and those that two
+    connections feed.
+    """
 
     resent: int = 0
     reasserted: int = 0
     silent: int = 0
+    two_senders: int = 0
 
 
 def run_maintenance(
@@ -38,7 +44,9 @@ def run_maintenance(
     """
     run = MaintenanceRun()
     for cohort in ledger.cohorts():
-        run.resent += _resend(ledger, queue, cohort, now_ms)
+        known = ledger.cohort(cohort.key)
+        run.resent += _resend(ledger, queue, cohort.key, known, now_ms)
+        run.two_senders += len(known.feeding(now_ms)) > 1
         run.silent += is_silent(cohort, now_ms)
         day = now_ms // DAY_MS
         if reassert_days and cohort.reasserted < day:
@@ -48,15 +56,17 @@ def run_maintenance(
     return run
 
 
-def _resend(ledger: Ledger, queue: Queue, cohort: IndexedCohort, now_ms: int) -> int:
+def _resend(
+    ledger: Ledger, queue: Queue, key: CohortKey, cohort: Cohort, now_ms: int
+) -> int:
     """Send the accepted pages of a cohort that have no message."""
     sent = 0
-    for sync in ledger.cohort(cohort.key).syncs:
+    for sync in cohort.syncs:
         if sync.is_processed or now_ms - sync.last_page_at < PATIENCE_MS:
             continue
-        for page in ledger.registered(cohort.key, sync.seq):
+        for page in ledger.registered(key, sync.seq):
             if not page.sent:
-                message = message_of(cohort.key, sync.seq, page)
+                message = message_of(key, sync.seq, page)
                 queue.send(message)
                 ledger.mark_sent(message, page.at)
                 sent += 1

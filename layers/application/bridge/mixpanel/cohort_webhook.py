@@ -1,8 +1,9 @@
 """The wire of Mixpanel's cohort webhook: its request, its members, its answer (pure).
 
-Source: Mixpanel docs, "Cohort Sync: Webhooks". The envelope is validated strictly,
-because a mistake there must reach a person. Members are validated one by one later,
-because a 400 for one odd member would pause the whole sync.
+Source: Mixpanel docs, "Cohort Sync: Webhooks". Only what is read is validated, because
+a 400 pauses the customer's sync until a person resumes it: project, cohort, session,
+action and pages strictly, because a mistake there must reach that person; members one
+by one later. Whatever else the body holds refuses nothing.
 """
 
 import json
@@ -11,7 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AliasPath,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -46,7 +46,9 @@ class Action(StrEnum):
 
 
 def _as_text(value: object) -> object:
-    """The docs have ids as strings; some senders write numbers."""
+    """The docs have ids as strings; some senders write numbers, even 7.0 for 7."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value
@@ -67,24 +69,47 @@ Id = Annotated[
 ]
 
 
-def _readable(name: str) -> str:
-    """A name is only displayed: a long or broken one must not stop the sync."""
-    return name[:MAX_NAME_LENGTH].encode("utf-8", "replace").decode()
+def _readable(name: object) -> str:
+    """A name is only displayed: an odd one must not stop the sync, and null is none."""
+    text = _as_text(name)
+    if not isinstance(text, str):
+        return ""
+    return text[:MAX_NAME_LENGTH].encode("utf-8", "replace").decode()
 
 
 class PageInfo(BaseModel):
-    """Which page of how many: `page_count` is this page's index, from 1."""
+    """Which page of how many: `page_count` is this page's index.
+
+    Mixpanel counts from 1. A sender that counts from 0 gives each page a number of its
+    own as well, and no more is needed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     total_pages: Annotated[int, Field(ge=1, le=MAX_PAGES)]
-    page_count: Annotated[int, Field(ge=1, le=MAX_PAGES)]
+    page_count: Annotated[int, Field(ge=0, le=MAX_PAGES)]
 
     @model_validator(mode="after")
     def _within(self) -> "PageInfo":
         if self.page_count > self.total_pages:
             raise ValueError("page_count is greater than total_pages")
         return self
+
+
+EMPTY_LIST_COUNTS = (("0", "0"), ("0", "1"), ("1", "0"))
+"""Page and total by which senders count the one page of an empty list."""
+
+
+def _page_info(info: object, *, is_empty: bool) -> object:
+    """The page info to validate; without both numbers there is none."""
+    if not isinstance(info, dict):
+        return info
+    counts = info.get("page_count"), info.get("total_pages")
+    if None in counts:
+        return None
+    if is_empty and tuple(map(_as_text, counts)) in EMPTY_LIST_COUNTS:
+        return info | {"page_count": 1, "total_pages": 1}
+    return info
 
 
 class Parameters(BaseModel):
@@ -95,8 +120,19 @@ class Parameters(BaseModel):
     mixpanel_project_id: Id
     mixpanel_cohort_id: Id
     mixpanel_session_id: Id
-    mixpanel_cohort_name: Annotated[str, AfterValidator(_readable)] = ""
+    mixpanel_cohort_name: Annotated[str, BeforeValidator(_readable)] = ""
     page_info: PageInfo | None = None
+    members: list[Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalized(cls, data: Any) -> Any:
+        """`members: null` is an empty list."""
+        if not isinstance(data, dict) or "members" not in data:
+            return data
+        members = [] if data["members"] is None else data["members"]
+        info = _page_info(data.get("page_info"), is_empty=members == [])
+        return data | {"members": members, "page_info": info}
 
 
 class Postback(BaseModel):
@@ -109,16 +145,18 @@ class Postback(BaseModel):
 
     action: Action
     parameters: Parameters
-    members: list[Any] = Field(
-        validation_alias=AliasPath("parameters", "members"),
-    )
+
+    @property
+    def members(self) -> list[Any]:
+        """The members of the page, each as it came."""
+        return self.parameters.members
 
     @model_validator(mode="before")
     @classmethod
     def _members_beside(cls, data: Any) -> Any:
         if isinstance(data, dict) and "members" in data:
             parameters = data.get("parameters")
-            if isinstance(parameters, dict) and "members" not in parameters:
+            if isinstance(parameters, dict) and parameters.get("members") is None:
                 moved = parameters | {"members": data["members"]}
                 return data | {"parameters": moved}
         return data
@@ -129,7 +167,8 @@ def parse(body: bytes) -> Postback:
 
     The message never quotes the body, which contains personal data.
     """
-    data = validation.load_object(body)
+    data = validation.load_leniently(body)
+    _check_envelope(data)
     try:
         return Postback.model_validate(data)
     except ValidationError as error:
@@ -137,6 +176,17 @@ def parse(body: bytes) -> Postback:
         raise MalformedInput(
             Reason.ENVELOPE, f"{field}: {message}", field=field
         ) from None
+
+
+def _check_envelope(data: dict[str, Any]) -> None:
+    """Raise `MalformedInput` if what is read of the envelope has two readings."""
+    validation.check_read_keys(data, frozenset({"action", "parameters", "members"}))
+    parameters = data.get("parameters")
+    if isinstance(parameters, dict):
+        names = frozenset(Parameters.model_fields) - {"mixpanel_cohort_name"}
+        validation.check_read_keys(parameters, names)
+        if isinstance(info := parameters.get("page_info"), dict):
+            validation.check_read_keys(info, frozenset(PageInfo.model_fields))
 
 
 def action_of(body: bytes) -> str | None:

@@ -32,6 +32,9 @@ COHORTS = "COHORTS"
 SHARDS = 16
 """Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
 
+SENDER = "sender_"
+"""Begins the attributes of a cohort that hold the newest sync of each connection."""
+
 RETENTION_SECONDS = 30 * 86_400
 """How long syncs, pages, and members who are confirmed out are kept."""
 
@@ -63,6 +66,10 @@ def sync_update(registration: Registration, expires_at: int) -> Update:
     update.assign("expires_at", expires_at)
     if page.total is not None:
         update.assign(f"total_{page.action}", page.total)
+    if not page.infers:
+        update.assign("infers", False)
+    if page.sender:
+        update.assign("sender", page.sender)
     update.add(f"sessions_{page.action}", {page.session})
     update.add(f"accepted_{page.action}", {page.name})
     for reason, number in registration.skipped.items():
@@ -141,6 +148,8 @@ def head_update(
     if placement.opens:
         changed |= {"newest": placement.seq, "revision": cohort.revision + 1}
         changed |= {} if cohort.first else {"first": placement.seq}
+        if page.sender:
+            changed[f"{SENDER}{page.sender}"] = placement.seq
     if not changed:
         return None
     head = Update(cohort_pk(key), "HEAD")
@@ -221,6 +230,8 @@ def read_sync(item: Item) -> Sync:
         since=int(item.get("since", 0)),
         is_suspect=item.get("is_suspect", False),
         aborted=item.get("aborted", False),
+        infers=item.get("infers", True),
+        sender=item.get("sender", ""),
     )
 
 
@@ -274,4 +285,9 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
         has_index=bool(head.get("has_index", False)),
         sends_empty=bool(head.get("sends_empty", False)),
         shares_sessions=bool(head.get("shares_sessions", False)),
+        senders={
+            name.removeprefix(SENDER): int(seq)
+            for name, seq in head.items()
+            if name.startswith(SENDER)
+        },
     )

@@ -35,7 +35,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One page as it arrived: its place in the session, members listed and skipped."""
+    """One page as it arrived: its place in the session, members listed and skipped.
+
+    `infers` and `sender` as in `Page`.
+    """
 
     key: CohortKey
     name: str
@@ -45,6 +48,8 @@ class Arrival:
     total: int | None
     listed: list[Listed]
     skipped: Counter[str]
+    infers: bool = True
+    sender: str = ""
 
 
 def accept_page(
@@ -60,6 +65,8 @@ def accept_page(
         arrival.total,
         digest=hashlib.sha256(content).hexdigest()[:32],
         empty=not (arrival.listed or arrival.skipped),
+        infers=arrival.infers,
+        sender=arrival.sender,
     )
     pages.put(key, page.digest, content)
     found = _register(ledger, arrival, page, now_ms)
@@ -131,7 +138,13 @@ def _inherit(
     for each in inherited(sync, earlier) if sync else ():
         number = None if each.total is None else int(each.name)
         page = Page(
-            arrival.session, each.action, number, each.total, each.digest, empty=False
+            arrival.session,
+            each.action,
+            number,
+            each.total,
+            each.digest,
+            empty=False,
+            sender=arrival.sender,
         )
         placement = Placement(found.seq, opens=False)
         ledger.register(

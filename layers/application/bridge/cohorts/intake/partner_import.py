@@ -1,7 +1,9 @@
 """Braze's cohort import for partners, offered as a second way to send cohorts.
 
 Each call is a complete diff: one page that adds and one that removes, and either may be
-empty. The protocol has no sessions, so the id of the request stands for one.
+empty. The protocol has no sessions, so the id of the request stands for one. Nothing is
+inferred from the order of calls, because senders repeat changes, in other batches too:
+each call is the last word on whom it names.
 """
 
 from collections import Counter
@@ -135,7 +137,9 @@ def accept_changes(
             for member, present in members.items()
             if present == action.present
         ]
-        arrival = Arrival(key, "", request_id, action, 1, 1, listed, reasons)
+        arrival = Arrival(
+            key, "", request_id, action, 1, 1, listed, reasons, infers=False
+        )
         accepted.append(
             accept_page(arrival, now_ms, ledger=ledger, pages=pages, queue=queue)
         )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from bridge.authentication import admits, basic_matches
+from bridge.authentication import admits, basic_matches, basic_username
 from bridge.aws.http_api import Answer
 from bridge.braze.partner_cohorts.server import without_keys
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
@@ -12,9 +12,13 @@ from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import Listed
 from bridge.cohorts.ports import Ledger, PageStore, Queue
 from bridge.cohorts.rules.identifiers import Matched, Skipped, Source, match_member
+from bridge.digest import digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Postback, action_of, failure, parse, success
 from bridge.observability import Metric, count
+
+SENDER_LENGTH = 12
+"""Hexadecimal digits that tell a handful of connections apart."""
 
 
 def answer_webhook(call: Call, sources: tuple[Source, ...]) -> Answer:
@@ -40,6 +44,7 @@ def answer_webhook(call: Call, sources: tuple[Source, ...]) -> Answer:
     accepted = accept(
         postback,
         request.arrived_ms,
+        sender=sender_of(basic_username(header)),
         sources=sources,
         ledger=call.ledger,
         pages=call.pages,
@@ -49,10 +54,16 @@ def answer_webhook(call: Call, sources: tuple[Source, ...]) -> Answer:
     return Answer(200, success(postback.action))
 
 
+def sender_of(username: str) -> str:
+    """What stands for a connection: its user name may be as secret as a password."""
+    return digest(username)[:SENDER_LENGTH]
+
+
 def accept(
     postback: Postback,
     now_ms: int,
     *,
+    sender: str = "",
     sources: tuple[Source, ...],
     ledger: Ledger,
     pages: PageStore,
@@ -60,6 +71,7 @@ def accept(
 ) -> Accepted:
     """Accept one page; `now_ms` is its arrival at the API, in epoch milliseconds.
 
+    A session id is that of its `sender`: two connections never share a session.
     Raises `RetryableError` when the page is not safe yet: the sender has to send it
     again.
     """
@@ -72,12 +84,13 @@ def accept(
             project=parameters.mixpanel_project_id, cohort=parameters.mixpanel_cohort_id
         ),
         parameters.mixpanel_cohort_name,
-        parameters.mixpanel_session_id,
+        f"{sender}{parameters.mixpanel_session_id}",
         postback.action,
         info.page_count if info else None,
         info.total_pages if info else None,
         listed,
         skipped,
+        sender=sender,
     )
     return accept_page(arrival, now_ms, ledger=ledger, pages=pages, queue=queue)
 

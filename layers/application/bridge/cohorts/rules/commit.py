@@ -5,7 +5,7 @@ stated, so the changes of a failed sync must be rolled back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.cohorts.rules.completeness import is_complete
 from bridge.cohorts.rules.model import Cohort, Sync
@@ -55,27 +55,31 @@ class Resolution:
 def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
     """Find baseline and aborts from the syncs that are complete and processed.
 
-    A sync aborts if it was incomplete when a later one completed. A complete diff
-    aborts if a later one repeats a change of it that nothing in between took back: a
+    A sync aborts if it was incomplete when a later one of its sender completed. A diff
+    also aborts if a later one repeats a change that nothing in between took back: a
     diff never repeats what its base holds, so Mixpanel did not count the earlier one.
     Both happen only once the later sync is processed too, so that no member is taken
     out and put back within one sync.
 
     With `guarded`, the removals of a full sync are measured once before it becomes the
-    baseline, unless it is the cohort's first sync.
+    baseline, unless it is the cohort's first sync. Meanwhile no sync below it aborts:
+    whoever it does not list would be put back in for the time that takes. If its
+    removal is held they abort then, and else they are below the baseline.
     """
     complete = [s for s in cohort.syncs if not s.aborted and is_complete(s, cohort)]
     processed = [s for s in complete if s.is_processed]
-    last_processed = processed[-1].seq if processed else 0
     full = max([cohort.baseline, *(s.seq for s in processed if s.full)])
     waits = guarded and full not in {cohort.baseline, cohort.first}
     baseline = cohort.baseline if waits else full
     measure = waits and full not in {cohort.measuring, cohort.held_removal}
+    measuring = full if measure else cohort.measuring
     aborted_before = {s.seq for s in cohort.syncs if s.aborted}
     aborted = {
         s.seq
         for s in cohort.syncs
-        if s.seq < last_processed and s not in complete and s.seq not in aborted_before
+        if s not in complete
+        and s.seq not in aborted_before
+        and any(cohort.follows(later, s) for later in processed)
     }
     aborted |= {
         earlier.seq
@@ -83,12 +87,13 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
         for later in processed
         if earlier.seq in later.repeats
     }
-    aborted = set(sorted(aborted)[:MAX_ABORTS])
+    newest_full = max(baseline, measuring)
+    aborted = set(sorted(s for s in aborted if s > newest_full)[:MAX_ABORTS])
     below = {s.seq for s in cohort.syncs if s.seq < baseline}
     superseded = _superseded(complete, cohort)
     return Resolution(
         baseline,
-        measuring=full if measure else cohort.measuring,
+        measuring=measuring,
         held_removal=cohort.held_removal,
         newly_aborted=frozenset(aborted),
         finished=frozenset(aborted_before | aborted | superseded | below),
@@ -112,7 +117,11 @@ def guard_removal(
     # Most profiles have lost their identifiers: whatever the size, that is a fault.
     suspect = any(s.is_suspect for s in cohort.syncs if s.seq == cohort.measuring)
     if (large or suspect) and not cohort.held_removal:
-        return Resolution(cohort.baseline, held_removal=cohort.measuring)
+        held = replace(cohort, measuring=0, held_removal=cohort.measuring)
+        return resolve(held, guarded=True)
+    if not cohort.measuring:
+        # It is held already, and there were more aborts than one resolution takes.
+        return resolve(cohort, guarded=True)
     return Resolution(cohort.measuring, rescan=True)
 
 
@@ -128,7 +137,7 @@ def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     """
     superseded: set[int] = set()
     for position, sync in enumerate(complete):
-        witnesses = 1 if sync.full else WITNESSES
+        witnesses = _witnesses(sync)
         involved = complete[position : position + 1 + witnesses]
         is_followed = len(involved) > witnesses and all(
             s.is_processed for s in involved
@@ -139,12 +148,19 @@ def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:
     return superseded
 
 
+def _witnesses(sync: Sync) -> int:
+    """How many later syncs have to be processed before nothing can change the sync."""
+    if not sync.infers:
+        return 0
+    return 1 if sync.full else WITNESSES
+
+
 def _in_doubt(sync: Sync, cohort: Cohort) -> bool:
     """Whether an empty list may yet prove that the sync was given up half-way.
 
     As long as its sender has sent no empty list, a diff of one action counts as
     complete. A sender that has sent none in so many syncs omits empty calls.
     """
-    one_action = not sync.full and len(sync.accepted) == 1
+    one_action = sync.infers and not sync.full and len(sync.accepted) == 1
     later = sum(other.seq > sync.seq for other in cohort.syncs)
     return one_action and not cohort.sends_empty and later < MAX_DOUBT_SYNCS

@@ -12,12 +12,15 @@ def is_complete(sync: Sync, cohort: Cohort) -> bool:
     empty calls shows one action only; the beginning of the next sync then completes the
     diff, unless the cohort ever received an empty list. Without `page_info` a diff is
     complete when the next sync begins, and a full sync when the next one is a diff:
-    Mixpanel moves to diffs only after a success.
+    Mixpanel moves to diffs only after a success. A call of the cohort import waits for
+    nothing.
     """
-    later = [other for other in cohort.syncs if other.seq > sync.seq]
+    if not sync.infers:
+        return True
+    later = [other for other in cohort.syncs if cohort.follows(other, sync)]
     if any(other.restarts == sync.seq for other in later):
         return False
-    has_next = sync.seq < cohort.newest
+    has_next = sync.seq < cohort.newest_of(sync.sender)
     if sync.full:
         if has_counts(sync):
             return _has_all_pages(sync)
@@ -31,10 +34,16 @@ def repetition_counts(cohort: Cohort, later: int, earlier: int) -> bool:
     """Whether a change that diff `later` repeats proves that diff `earlier` failed.
 
     It does if both are open diffs and everything in force between them has been
-    applied: a sync in between might take the change back.
+    applied: a sync in between might take the change back. A sender of the cohort import
+    may repeat what it likes, and so may one connection what another has stated.
     """
+    if cohort.has_two_senders:
+        return False
+
     syncs = {sync.seq: sync for sync in cohort.syncs}
     if not {later, earlier} <= set(syncs) or syncs[later].full or syncs[earlier].full:
+        return False
+    if not (syncs[later].infers and syncs[earlier].infers):
         return False
     return all(
         (sync.is_processed and not sync.full) or not is_complete(sync, cohort)

@@ -12,7 +12,12 @@ from bridge.mixpanel.cohort_webhook import Action
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One call of the sender; `number` and `total` are None without `page_info`."""
+    """One call of the sender; `number` and `total` are None without `page_info`.
+
+    `infers` says that its protocol has sessions and diffs, from which syncs can be
+    inferred; a call of the cohort import stands for itself. `sender` stands for the
+    connection that made the call, and is empty where there is none to tell apart.
+    """
 
     session: str
     action: Action
@@ -20,6 +25,8 @@ class Page:
     total: int | None
     digest: str
     empty: bool
+    infers: bool = True
+    sender: str = ""
 
     @property
     def name(self) -> str:
@@ -49,7 +56,9 @@ class Sync:
     `repeats` holds the earlier syncs a change of which this one states once more.
     `restarts` is the sync that this one begins anew under the same session id; the
     pages of that one which arrived before `since` (ms) belong to its failed run. With
-    `is_suspect` most profiles of this full sync have lost their identifiers.
+    `is_suspect` most profiles of this full sync have lost their identifiers. Without
+    `infers` it is one call of the cohort import: it states what it states, whatever
+    comes before and after it.
     """
 
     seq: int
@@ -64,6 +73,8 @@ class Sync:
     since: int = 0
     is_suspect: bool = False
     aborted: bool = False
+    infers: bool = True
+    sender: str = ""
 
     def has_session(self, session: str) -> bool:
         """Whether a page of the sync came under this session id."""
@@ -78,6 +89,11 @@ class Sync:
         )
 
 
+FEEDING_MS = 3 * 86_400_000
+"""A connection feeds a cohort for so long after its newest sync: the life of Mixpanel's
+snapshot, after which it would begin anew. A renamed connection is then forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """The open syncs of a cohort, oldest first, and what is resolved of the others.
@@ -87,7 +103,8 @@ class Cohort:
     and `held_removal` the one that the removal guard holds back. `aborted` are syncs
     whose changes are yet to be rolled back. `sends_empty` and `shares_sessions` are
     habits of the sender, seen at least once: calls with an empty list, and one session
-    for both actions. `name` is Mixpanel's current name, `first_name` the first one,
+    for both actions. `senders` are the connections that ever spoke of the cohort, each
+    with its newest sync. `name` is Mixpanel's current name, `first_name` the first one,
     which never changes. `destination` is where members are pushed to and
     `published_name` what Braze calls the cohort there. `has_index` says that some
     profiles stand elsewhere than under their own distinct id, so that the index of
@@ -104,9 +121,37 @@ class Cohort:
     aborted: frozenset[int] = frozenset()
     sends_empty: bool = False
     shares_sessions: bool = False
+    senders: Mapping[str, int] = field(default_factory=dict)
     name: str = ""
     first_name: str = ""
     destination: str = ""
     published_name: str = ""
     has_index: bool = False
     revision: int = 0
+
+    def feeding(self, at: int) -> frozenset[str]:
+        """The connections that feed the cohort at this time, in ms."""
+        return frozenset(
+            sender for sender, seq in self.senders.items() if seq > at - FEEDING_MS
+        )
+
+    @property
+    def has_two_senders(self) -> bool:
+        """Whether two connections fed the cohort when its newest sync began.
+
+        Each of them diffs against a snapshot of its own, so that one may state what the
+        other has stated already.
+        """
+        return len(self.feeding(self.newest)) > 1
+
+    def newest_of(self, sender: str) -> int:
+        """The newest sync of a connection, or of all if it no longer feeds."""
+        is_feeding = sender in self.feeding(self.newest)
+        return self.senders[sender] if is_feeding else self.newest
+
+    def follows(self, later: Sync, earlier: Sync) -> bool:
+        """Whether `later` shows that the sender of `earlier` has moved on."""
+        return later.seq > earlier.seq and (
+            later.sender == earlier.sender
+            or earlier.sender not in self.feeding(self.newest)
+        )

@@ -34,8 +34,8 @@ def place(
     restarts = 0
     found = _of_session(cohort, page.session)
     if found is None:
-        if _joins_newest(cohort, page, now_ms):
-            return Placement(cohort.newest, opens=False)
+        if joined := _joined(cohort, page, now_ms):
+            return Placement(joined.seq, opens=False)
     elif found.full == full:
         if not _restarts(found, page, digests):
             return Placement(found.seq, opens=False)
@@ -52,17 +52,22 @@ def _of_session(cohort: Cohort, session: str) -> Sync | None:
     return newest
 
 
-def _joins_newest(cohort: Cohort, page: Page, now_ms: int) -> bool:
-    """Whether the page is the other action of the newest diff, in its own session."""
-    if page.action is Action.FULL or not cohort.syncs or cohort.shares_sessions:
-        return False
-    newest = cohort.syncs[-1]
-    return (
-        newest.seq == cohort.newest
+def _joined(cohort: Cohort, page: Page, now_ms: int) -> Sync | None:
+    """The newest diff of the sender, if the page is its other action.
+
+    That is a sender whose two actions have sessions of their own.
+    """
+    if page.action is Action.FULL or cohort.shares_sessions or not page.infers:
+        return None
+    newest = next((s for s in reversed(cohort.syncs) if s.sender == page.sender), None)
+    joins = (
+        newest is not None
+        and newest.seq == cohort.newest_of(page.sender)
         and not newest.full
         and page.action not in newest.accepted
         and now_ms - newest.last_page_at < JOIN_WINDOW_MS
     )
+    return newest if joins else None
 
 
 def _restarts(sync: Sync, page: Page, digests: Mapping[int, str]) -> bool:
