@@ -243,7 +243,7 @@ def test_what_a_member_carries_beside_its_identifier_refuses_no_page(
     body = body.replace('"odd"', odd)
     assert call(with_body(sample("cohort_webhook"), body))[0] == 200
     (page,) = stack.objects("pages/")
-    assert json.loads(page) == [["cust-1", "e:cust-1"]]
+    assert json.loads(page) == [["cust-1", "e:cust-1", 1]]
 
 
 def test_a_member_whose_identifier_occurs_twice_is_skipped_unless_both_agree(
@@ -256,7 +256,7 @@ def test_a_member_whose_identifier_occurs_twice_is_skipped_unless_both_agree(
     body = body_with(members=["odd"]).replace('"odd"', members)
     assert call(with_body(sample("cohort_webhook"), body))[0] == 200
     (page,) = stack.objects("pages/")
-    assert json.loads(page) == [["u-1", "e:u-1"]]
+    assert json.loads(page) == [["u-1", "e:u-1", 1]]
 
 
 def test_a_byte_that_is_no_text_costs_its_own_member_alone(
@@ -268,7 +268,7 @@ def test_a_byte_that_is_no_text_costs_its_own_member_alone(
     event = with_body(sample("cohort_webhook"), base64.b64encode(raw).decode())
     assert call(event | {"isBase64Encoded": True})[0] == 200
     (page,) = stack.objects("pages/")
-    assert json.loads(page) == [["u-1", "e:u-1"]]
+    assert json.loads(page) == [["u-1", "e:u-1", 1]]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_null_in_the_parameters_leaves_the_list_beside_them(
     body["members"] = [{"mixpanel_distinct_id": "u-1"}]
     assert call(with_body(sample("cohort_webhook"), json.dumps(body)))[0] == 200
     (page,) = stack.objects("pages/")
-    assert json.loads(page) == [["u-1", "e:u-1"]]
+    assert json.loads(page) == [["u-1", "e:u-1", 1]]
 
 
 def test_a_byte_order_mark_is_no_mistake(call: Call) -> None:
