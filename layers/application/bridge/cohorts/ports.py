@@ -16,6 +16,7 @@ from bridge.cohorts.rules.identifiers import Identifier, Matched
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import Placement
+from bridge.errors import RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,17 @@ class Pushed(NamedTuple):
 
     reason: str | None = None
     braze_id: str = ""
+
+
+class PushInterrupted(RetryableError):
+    """A push that has to be continued later.
+
+    `pushed` is what became of the first changes; the others were not begun.
+    """
+
+    def __init__(self, cause: RetryableError, pushed: Sequence[Pushed]) -> None:
+        super().__init__(cause.reason, str(cause), retry_after=cause.retry_after)
+        self.pushed = pushed
 
 
 class SyncLog(Protocol):
@@ -215,4 +227,8 @@ class Route(Protocol):
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
-        """Write the changes; what became of each, in order."""
+        """Write the changes; what became of each, in order.
+
+        Raises `PushInterrupted` where only some were written, `RetryableError` where it
+        is not known what was.
+        """
