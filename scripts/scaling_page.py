@@ -27,6 +27,9 @@ PAGE = ROOT / "docs" / "scaling.md"
 RATES = (1_000, 10_000, 100_000)
 """Events a second."""
 
+DEVICES = 100_000
+"""Members that are devices."""
+
 COHORTS = (100_000, 1_000_000, 10_000_000)
 """Members."""
 
@@ -39,6 +42,8 @@ BRAZE_CALLS = 3_000 / 3
 """users/track calls a second, contracts by data points; Braze docs, "Rate limits"."""
 BRAZE_CALLS_HOURLY = 250_000 / 3600
 """The same where a contract has an hourly limit instead."""
+BRAZE_LOOK_UPS = 250
+"""users/export/ids calls a minute for customers since 2024-08-22; others have 2,500."""
 SHARD_BYTES = 1_000_000
 SHARD_RECORDS = 1_000
 """A second; Kinesis Developer Guide, "Quotas and limits"."""
@@ -116,6 +121,7 @@ class Cohort:
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         self.calls_a_second = self.writers * self.track_calls / self.page_seconds
         self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
+        self.device_minutes = MEMBERS_PER_CALL / BRAZE_LOOK_UPS
         self.batch = int(mapping["BatchSize"])
         self.timeout = int(consumer["Timeout"])
 
@@ -254,6 +260,15 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
             f"calls a second. Contracts by data points allow {BRAZE_CALLS:,.0f} (3,000 "
             f"in 3 s), a contract with 250,000 an hour {BRAZE_CALLS_HOURLY:.0f}: the "
             "concurrency alone stays below both and leaves room for your other callers."
+        ),
+        _point(
+            "*Devices* are looked up in users/export/ids, one a call, when they join "
+            f"and when they leave. Braze allows {BRAZE_LOOK_UPS} a minute (2,500 to "
+            "customers from before 2024-08-22), over all cohorts: a page of "
+            f"{MEMBERS_PER_CALL:,} devices takes {one.device_minutes:.0f} minutes, and "
+            f"{DEVICES:,} of them {DEVICES / BRAZE_LOOK_UPS / 60:.0f} hours. On a 429 "
+            "the consumer waits for Braze's window, and the message is delivered again "
+            "where its time ends. External ids and aliases need no look-up."
         ),
         _point(
             f"*The ledger* spreads a cohort over {SHARDS} partitions of 1,000 writes a "

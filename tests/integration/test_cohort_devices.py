@@ -6,9 +6,10 @@ import pytest
 
 from functions.cohort_consumer import app as consumer
 from sandbox.braze import BrazeStandIn
-from tests.integration.consumer import COHORT, accept, consume
+from tests.integration.consumer import COHORT, accept, consume, make_visible
 from tests.integration.stack import Stack
 
+EXPORT = "/users/export/ids"
 DEVICE = "$device:dw-1"
 USER = "pw1"
 
@@ -99,3 +100,28 @@ def test_a_visitor_leaves_whose_device_has_gone_to_another_user(
     assert members(braze) == {USER, "other"}
     sync(stack, "remove_members", "s-2", DEVICE)
     assert members(braze) == {"other"}
+
+
+@pytest.mark.parametrize("action", ["members", "remove_members"])
+def test_a_page_of_more_look_ups_than_braze_allows_makes_headway_in_each_try(
+    stack: Stack, braze: BrazeStandIn, action: str
+) -> None:
+    """However often its process is replaced: those done are not looked up again."""
+    devices = [f"$device:d-{number}" for number in range(20)]
+    for device in devices:
+        braze.workspace.add_user(devices=[device.removeprefix("$device:")])
+    if action == "remove_members":
+        sync(stack, "members", "s-1", *devices)
+    people = [{"mixpanel_distinct_id": each} for each in devices]
+    accept("cohort_webhook", action, members=people, mixpanel_session_id="s-2")
+    before = braze.workspace.calls[EXPORT]
+    tries, failed = 0, ["s-2"]
+    while failed and tries < 9:
+        consumer.consumer.cache_clear()
+        braze.faults.clear()
+        braze.faults.plan("", times=6, path=EXPORT)
+        braze.faults.plan("429 hour", path=EXPORT)
+        tries, failed = tries + 1, consume(stack)
+        make_visible(stack)
+    assert (tries, braze.workspace.calls[EXPORT] - before) == (4, 23)
+    assert len(members(braze)) == (20 if action == "members" else 0)

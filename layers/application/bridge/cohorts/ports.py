@@ -18,6 +18,7 @@ from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import Placement
 from bridge.cohorts.rules.profiles import Places
+from bridge.errors import RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,17 @@ class Pushed(NamedTuple):
 
     reason: str | None = None
     braze_id: str = ""
+
+
+class PushInterrupted(RetryableError):
+    """A push that has to be continued later.
+
+    `pushed` is what became of the first changes; the others were not begun.
+    """
+
+    def __init__(self, cause: RetryableError, pushed: Sequence[Pushed]) -> None:
+        super().__init__(cause.reason, str(cause), retry_after=cause.retry_after)
+        self.pushed = pushed
 
 
 class SyncLog(Protocol):
@@ -226,4 +238,8 @@ class Route(Protocol):
     def push(
         self, cohort: str, name: str, changes: Sequence[Change]
     ) -> Sequence[Pushed]:
-        """Write the changes; what became of each, in order."""
+        """Write the changes; what became of each, in order.
+
+        Raises `PushInterrupted` where only some were written, `RetryableError` where it
+        is not known what was.
+        """

@@ -8,12 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change, Pushed
+from bridge.cohorts.ports import Change, Pushed, PushInterrupted
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.halving import CallSize
 from bridge.cohorts.rules.identifiers import Identifier, Kind
-from bridge.errors import Rejected, TooLarge, TooMany
+from bridge.errors import (
+    CredentialsRejected,
+    Rejected,
+    RetryableError,
+    TooLarge,
+    TooMany,
+)
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
 type Objects = Sequence[Mapping[str, object]]
@@ -411,3 +417,44 @@ def test_a_device_that_braze_refuses_is_refused_alone() -> None:
     )
     assert why(reasons) == ["braze_400", None]
     assert len(braze.calls) == 1
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_where_look_ups_end_what_was_looked_up_is_written_and_reported(
+    present: bool,
+) -> None:
+    braze = Braze()
+    braze.devices = {f"d{n}": [{"braze_id": f"b{n}"}] for n in range(5)}
+
+    def look_up(device_id: str) -> Sequence[Mapping[str, object]]:
+        if device_id == "d3":
+            raise RetryableError("braze_cooling", retry_after=30.0)
+        return braze.devices[device_id]
+
+    braze.find_device = look_up  # type: ignore[method-assign]
+    braze.find_identifiers = lambda key, value: look_up(value)  # type: ignore[method-assign]
+    changes = [Change(Identifier(Kind.DEVICE, f"d{n}"), present) for n in range(5)]
+    with pytest.raises(PushInterrupted) as caught:
+        route(braze).push("7", "", changes)
+    assert [each["braze_id"] for each in braze.calls[0]] == ["b0", "b1", "b2"]
+    assert why(caught.value.pushed) == [None] * 3
+    assert (caught.value.reason, caught.value.retry_after) == ("braze_cooling", 30.0)
+
+
+@pytest.mark.parametrize("error", [RetryableError, CredentialsRejected])
+def test_a_first_look_up_that_fails_and_a_rejected_key_interrupt_nothing(
+    error: type[RetryableError],
+) -> None:
+    braze = Braze()
+
+    def look_up(device_id: str) -> Sequence[Mapping[str, object]]:
+        raise error("braze_401")
+
+    braze.find_device = look_up  # type: ignore[method-assign]
+    changes = [Change(Identifier(Kind.DEVICE, "d"), True)]
+    if error is CredentialsRejected:
+        changes = [*users(1), *changes]
+    with pytest.raises(error) as caught:
+        route(braze).push("7", "", changes)
+    assert type(caught.value) is error
+    assert braze.calls == []

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Change, Pushed
+from bridge.cohorts.ports import Change, Pushed, PushInterrupted
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
@@ -66,23 +66,35 @@ def push(
         found = context.ledger.members(key, keys).values()
         return any(each.is_in(cohort.baseline, cohort.aborted) for each in found)
 
-    results = context.route.push(
-        key.cohort,
-        cohort.first_name,
-        [
-            Change(
-                Identifier.from_key(member.key), present, member.braze_id, has_member
-            )
-            for member, present in changes
-        ],
-    )
-    context.ledger.save(
-        key,
-        [
-            _concluded(intents[member.key], member, present, result)
-            for (member, present), result in zip(changes, results, strict=True)
-        ],
-    )
+    def conclude(results: Sequence[Pushed]) -> None:
+        concluded = zip(changes, results, strict=False)
+        context.ledger.save(
+            key,
+            [
+                _concluded(intents[member.key], member, present, result)
+                for (member, present), result in concluded
+            ],
+        )
+
+    try:
+        results = context.route.push(
+            key.cohort,
+            cohort.first_name,
+            [
+                Change(
+                    Identifier.from_key(member.key),
+                    present,
+                    member.braze_id,
+                    has_member,
+                )
+                for member, present in changes
+            ],
+        )
+    except PushInterrupted as interrupted:
+        # Look-ups of devices can outlast an invocation; what was done is not repeated.
+        conclude(interrupted.pushed)
+        raise
+    conclude(results)
     # Counted only now: until the confirmations are saved, all of it is pushed again.
     rejected = Counter(result.reason for result in results if result.reason)
     return Applied(len(changes) - rejected.total(), rejected)

@@ -15,12 +15,12 @@ from bridge.braze.users_track import (
     array_operation,
     attributes_object,
 )
-from bridge.cohorts.ports import Change, Pushed, Route
+from bridge.cohorts.ports import Change, Pushed, PushInterrupted, Route
 from bridge.cohorts.routes.devices import Devices, Profile, holders
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.cohorts.rules.identifiers import Kind
-from bridge.errors import Rejected
+from bridge.errors import CredentialsRejected, Rejected, RetryableError
 from bridge.reasons import Reason
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
 
@@ -68,8 +68,16 @@ class AttributeRoute(Route):
             return [Pushed(Reason.RESERVED_ATTRIBUTE)] * len(changes)
         written_by = [""] * len(changes)
         objects: list[tuple[int, Object]] = []
+        cause: RetryableError | None = None
+        begun = len(changes)
         for position, change in enumerate(changes):
-            users = self._users(change)
+            try:
+                users = self._users(change)
+            except RetryableError as error:
+                if not position or isinstance(error, CredentialsRejected):
+                    raise
+                cause, begun = error, position
+                break
             if isinstance(users, str):
                 reasons[position] = users
                 continue
@@ -79,10 +87,13 @@ class AttributeRoute(Route):
                 if change.present:
                     written_by[position] = str(user.get("braze_id", ""))
         send_in_calls(objects, self.size, self.braze.track, reasons)
-        return [
+        pushed = [
             Pushed(reason, "" if reason else braze_id)
             for reason, braze_id in zip(reasons, written_by, strict=True)
         ]
+        if cause:
+            raise PushInterrupted(cause, pushed[:begun])
+        return pushed
 
     def _attribute(self, cohort: str) -> str:
         if self.form is CohortForm.BOOLEAN:
