@@ -115,6 +115,7 @@ def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
     """List the cohorts: each one's newest sync, and the members skipped there."""
     for cohort in overviews(stack):
         note = "  (removal held)" if cohort.removal_held else ""
+        note += "  (silent)" if cohort.silent else ""
         note += "  (two connections feed it)" if cohort.two_senders else ""
         say(
             f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.maintenance import is_silent
 from bridge.cohorts.messages import CohortKey, ReleaseMessage, RescanMessage
 from cli.stack import RunningStack, StackError
 
@@ -16,7 +17,7 @@ from cli.stack import RunningStack, StackError
 class Overview:
     """One cohort; `skipped` counts the members of its newest sync by reason.
 
-    `two_senders` says that two connections feed it.
+    `two_senders` says that two connections feed it, `silent` that it is called no more.
     """
 
     key: CohortKey
@@ -25,6 +26,7 @@ class Overview:
     skipped: Mapping[str, int]
     removal_held: bool
     two_senders: bool
+    silent: bool
 
 
 def overviews(stack: RunningStack) -> Iterator[Overview]:
@@ -39,6 +41,7 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
             ledger.skipped(known.key, cohort.newest),
             removal_held=bool(cohort.held_removal),
             two_senders=len(cohort.feeding(now_ms)) > 1,
+            silent=is_silent(known, now_ms),
         )
 
 

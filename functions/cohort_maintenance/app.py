@@ -30,6 +30,7 @@ def _run() -> MaintenanceRun:
         SqsQueue(clients.create("sqs"), settings.cohort_queue_url),
         int(now * 1000),
         settings.reassert_days,
+        settings.forget_silent_days,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import override
 
+from bridge.cohorts.adapters.ledger_items import gaps_at
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.pages import Listed, read_page
 from bridge.cohorts.ports import (
@@ -16,6 +17,7 @@ from bridge.cohorts.ports import (
     Registration,
 )
 from bridge.cohorts.rules.commit import Resolution
+from bridge.cohorts.rules.gaps import usual_gap
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
@@ -150,6 +152,7 @@ class MemoryLedger(Ledger):
                 first=at.head.first or seq,
                 newest=seq,
                 revision=at.head.revision + 1,
+                gaps=gaps_at(at.head, seq),
                 senders={**at.head.senders, **({sender: seq} if sender else {})},
             )
         return True
@@ -176,7 +179,9 @@ class MemoryLedger(Ledger):
     @override
     def cohorts(self) -> Iterable[IndexedCohort]:
         return [
-            IndexedCohort(key, at.called_at, at.opened, at.reasserted)
+            IndexedCohort(
+                key, at.called_at, at.opened, at.reasserted, usual_gap(at.head.gaps)
+            )
             for key, at in self._cohorts.items()
             if at.opened
         ]

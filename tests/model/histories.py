@@ -39,7 +39,7 @@ LATE = "the message is redriven after the next sync"
 LAST = "the message is redriven after the last sync"
 FAULTS = (REPEATED, BEFORE, AFTER, CRASH, TWICE, LATE, LAST)
 
-IRRELEVANT = frozenset({"pushed_at", "at", "called_at"})
+IRRELEVANT = frozenset({"pushed_at", "at", "called_at", "gaps"})
 """Times that no rule reads within two hours and without restarts: states that differ in
 them alone have the same future."""
 

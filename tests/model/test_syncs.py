@@ -507,21 +507,71 @@ def test_a_page_that_waits_in_the_queue_is_not_resent(world: World) -> None:
     assert run_maintenance(world.ledger, world.queue, world.now, 0).resent == 0
 
 
+def silent(world: World, after_ms: int) -> int:
+    """How many cohorts raise the alarm so long after the newest call."""
+    now = world.now + after_ms
+    return run_maintenance(world.ledger, world.queue, now, 0).silent
+
+
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+
+
 def test_a_recurring_sync_that_stops_calling_is_noticed(world: World) -> None:
     world.full("a", session="s1")
-    world.now += 7_200_000
-    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0, (
-        "perhaps once"
-    )
+    assert silent(world, 2 * HOUR_MS) == 0, "perhaps once"
     world.diff([], [], session="s2")
-    world.now += 1_800_000
-    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0
-    world.now += 3_700_000
-    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 1
-    world.now += 86_400_000
-    assert run_maintenance(world.ledger, world.queue, world.now, 0).silent == 0, (
-        "disconnected"
-    )
+    assert silent(world, 80 * MINUTE_MS) == 0
+    assert silent(world, 100 * MINUTE_MS) == 1
+    assert silent(world, 26 * HOUR_MS) == 0, "disconnected"
+
+
+@pytest.mark.parametrize("gap_hours", [1, 6, 24])
+def test_silence_is_measured_by_the_usual_gap_of_the_cohort(
+    world: World, gap_hours: int
+) -> None:
+    gap = gap_hours * HOUR_MS
+    world.full("a", session="s0")
+    for number in range(1, 6):
+        # Beside the half hour of `diff`.
+        world.now += gap - 1_800_000
+        world.diff([], [], session=f"s{number}")
+        assert silent(world, max(2 * gap, 80 * MINUTE_MS)) == 0
+    assert silent(world, 3 * gap - 5 * MINUTE_MS) == 0
+    assert silent(world, 3 * gap + 5 * MINUTE_MS) == 1
+    assert silent(world, 3 * gap + 25 * HOUR_MS) == 0
+
+
+def test_neither_retries_nor_an_outage_change_the_usual_gap(world: World) -> None:
+    world.full("a", session="s0")
+    for number in range(1, 5):
+        world.diff([], [], session=f"s{number}")
+        for again in range(3):
+            world.call("add_members", [f"u{again}"], session=f"s{number}-{again}")
+        world.drain()
+    world.now += 48 * HOUR_MS
+    world.diff([], [], session="s9")
+    assert silent(world, 80 * MINUTE_MS) == 0
+    assert silent(world, 100 * MINUTE_MS) == 1
+
+
+def test_a_cohort_that_ended_is_not_reasserted_and_stays_in_the_index(
+    world: World,
+) -> None:
+    """It may have been deleted in Mixpanel: each write would be one in vain."""
+    world.full("a", "b", session="s1")
+    day = 86_400_000
+    for days, begun in ((1, 1), (29, 1), (31, 0), (120, 0)):
+        now = world.now + days * day
+        run = run_maintenance(world.ledger, world.queue, now, 30, 30)
+        assert run.reasserted == begun, days
+    assert [cohort.key for cohort in world.ledger.cohorts()] == [KEY]
+    assert set(world.ledger.members(KEY, ["e:a", "e:b"])) == {"e:a", "e:b"}
+    world.now += 121 * day
+    world.full("a", session="s2")
+    run = run_maintenance(world.ledger, world.queue, world.now, 30, 30)
+    assert run.reasserted == 1, "it is back"
+    run = run_maintenance(world.ledger, world.queue, world.now + 8 * day, 30, 7)
+    assert run.reasserted == 0
 
 
 # A page that crashes its process

@@ -200,6 +200,7 @@ class CohortMaintenanceSettings(Settings):
     ledger_table: str
     cohort_queue_url: str
     reassert_days: int = Field(30, ge=0, le=365)
+    forget_silent_days: int = Field(30, ge=1, le=3650)
 
 
 class CurrentsReceiverSettings(Settings):

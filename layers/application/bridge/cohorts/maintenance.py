@@ -13,12 +13,15 @@ from bridge.cohorts.rules.model import Cohort
 PATIENCE_MS = 600_000
 """The sender retries a page for a minute; this job leaves it alone for longer."""
 
-SILENT_MS = 5_400_000
-DISCONNECTED_MS = 86_400_000
-"""Mixpanel calls every half hour, even without changes. After a day of silence
-somebody has disconnected the cohort on purpose."""
-
 DAY_MS = 86_400_000
+
+SILENT_GAPS = 3
+SILENT_MS = 5_400_000
+"""Mixpanel calls at every interval, even without changes: a cohort is silent after
+three of its usual gaps, and never sooner than three half hours."""
+
+ALARM_MS = DAY_MS
+"""The alarm rings for a day; who did not react has disconnected the cohort."""
 
 
 @dataclass(slots=True)
@@ -36,10 +39,16 @@ class MaintenanceRun:
 
 
 def run_maintenance(
-    ledger: Ledger, queue: Queue, now_ms: int, reassert_days: int
+    ledger: Ledger,
+    queue: Queue,
+    now_ms: int,
+    reassert_days: int,
+    forget_silent_days: int = 30,
 ) -> MaintenanceRun:
     """Look at every cohort; with `reassert_days` of 0 nobody is reasserted.
 
+    Nor are the members of a cohort that was not called for `forget_silent_days`: it may
+    have been deleted in Mixpanel. It stays in the index, with its members.
     Raises `RetryableError`; the next run completes one that failed.
     """
     run = MaintenanceRun()
@@ -47,9 +56,10 @@ def run_maintenance(
         known = ledger.cohort(cohort.key)
         run.resent += _resend(ledger, queue, cohort.key, known, now_ms)
         run.two_senders += len(known.feeding(now_ms)) > 1
-        run.silent += is_silent(cohort, now_ms)
+        run.silent += is_newly_silent(cohort, now_ms)
         day = now_ms // DAY_MS
-        if reassert_days and cohort.reasserted < day:
+        has_ended = day - cohort.called_at // DAY_MS > forget_silent_days
+        if reassert_days and not has_ended and cohort.reasserted < day:
             queue.send(RescanMessage(key=cohort.key, day=day, days=reassert_days))
             ledger.begin_day(cohort.key, day)
             run.reasserted += 1
@@ -75,5 +85,14 @@ def _resend(
 
 def is_silent(cohort: IndexedCohort, now_ms: int) -> bool:
     """Whether a recurring sync has stopped calling; one sync alone does not recur."""
-    silence = now_ms - cohort.called_at
-    return cohort.syncs > 1 and SILENT_MS < silence < DISCONNECTED_MS
+    return cohort.syncs > 1 and now_ms - cohort.called_at > _patience(cohort)
+
+
+def is_newly_silent(cohort: IndexedCohort, now_ms: int) -> bool:
+    """Whether it has stopped within a day: somebody may have to resume it."""
+    ends = cohort.called_at + _patience(cohort) + ALARM_MS
+    return is_silent(cohort, now_ms) and now_ms < ends
+
+
+def _patience(cohort: IndexedCohort) -> int:
+    return max(SILENT_MS, SILENT_GAPS * cohort.gap_ms)

@@ -54,13 +54,15 @@ class PageProgress:
 class IndexedCohort:
     """A cohort in the index; `called_at` is the beginning of its newest sync, in ms.
 
-    `reasserted` is the day, counted from the epoch, of its last reassertion.
+    `reasserted` is the day, counted from the epoch, of its last reassertion. `gap_ms`
+    is the usual gap between its syncs, 0 if none is known.
     """
 
     key: CohortKey
     called_at: int
     syncs: int
     reasserted: int = 0
+    gap_ms: int = 0
 
 
 def _nobody(_: Sequence[Identifier]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.aws.dynamodb import Table, unpack
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
-from bridge.cohorts.adapters.ledger_items import FORGOTTEN_SECONDS, RETENTION_SECONDS
+from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
@@ -126,12 +126,10 @@ def test_pages_syncs_and_sessions_expire_together(placement: Placement) -> None:
         assert made[sk].sets["expires_at"] == EXPIRES_AT
 
 
-def test_the_cohort_itself_never_expires_and_leaves_the_list_when_it_is_silent() -> (
-    None
-):
+def test_neither_the_cohort_nor_its_entry_in_the_index_ever_expires() -> None:
     made = register(OPENS)
     assert "expires_at" not in made["HEAD"].sets
-    assert made["33#7"].sets["expires_at"] == NOW + FORGOTTEN_SECONDS
+    assert "expires_at" not in made["33#7"].sets
     assert made["33#7"].adds == {"syncs": 1}
 
 

@@ -15,6 +15,7 @@ from bridge.cohorts.adapters.ledger_items import (
     SHARDS,
     called_update,
     cohort_pk,
+    gaps_at,
     head_update,
     index_item,
     index_pk,
@@ -38,6 +39,7 @@ from bridge.cohorts.adapters.ledger_items import (
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import IndexedCohort, Ledger, PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
+from bridge.cohorts.rules.gaps import usual_gap
 from bridge.cohorts.rules.membership import Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.profiles import Places
@@ -134,7 +136,8 @@ class DynamoLedger(Ledger):
         if head := head_update(cohort, registration, known):
             updates.append(head)
         if placement.opens:
-            updates.append(called_update(key, registration.now_ms))
+            gap_ms = usual_gap(gaps_at(cohort, placement.seq))
+            updates.append(called_update(key, registration.now_ms, gap_ms))
         return self._table.transact(updates)
 
     @override
@@ -146,6 +149,7 @@ class DynamoLedger(Ledger):
                 int(item["called_at"]),
                 int(item["syncs"]),
                 int(item.get("reasserted", 0)),
+                int(item.get("gap", 0)),
             )
 
     @override

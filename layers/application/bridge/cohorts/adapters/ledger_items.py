@@ -17,6 +17,7 @@ from typing import Any
 from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Registration
+from bridge.cohorts.rules.gaps import with_gap
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
@@ -37,9 +38,6 @@ SENDER = "sender_"
 
 RETENTION_SECONDS = 30 * 86_400
 """How long syncs, pages, and members who are confirmed out are kept."""
-
-FORGOTTEN_SECONDS = 90 * 86_400
-"""A cohort that was not called for this long leaves the index."""
 
 
 def page_update(registration: Registration, expires_at: int) -> Update:
@@ -81,13 +79,13 @@ def sync_update(registration: Registration, expires_at: int) -> Update:
     return update
 
 
-def called_update(key: CohortKey, now_ms: int) -> Update:
-    """The cohort in the index."""
+def called_update(key: CohortKey, now_ms: int, gap_ms: int) -> Update:
+    """The cohort in the index, which it never leaves by itself."""
     called = Update(COHORTS, cohort_pk(key)[2:])
     called.assign("project", key.project)
     called.assign("cohort", key.cohort)
     called.assign("called_at", now_ms)
-    called.assign("expires_at", now_ms // 1000 + FORGOTTEN_SECONDS)
+    called.assign("gap", gap_ms)
     called.add("syncs", 1)
     return called
 
@@ -148,6 +146,8 @@ def head_update(
     if placement.opens:
         changed |= {"newest": placement.seq, "revision": cohort.revision + 1}
         changed |= {} if cohort.first else {"first": placement.seq}
+        if gaps := gaps_at(cohort, placement.seq):
+            changed["gaps"] = " ".join(map(str, gaps))
         if page.sender:
             changed[f"{SENDER}{page.sender}"] = placement.seq
     if not changed:
@@ -159,6 +159,11 @@ def head_update(
         head.add("open", {placement.seq})
         only_as_read(head, cohort)
     return head
+
+
+def gaps_at(cohort: Cohort, seq: int) -> tuple[int, ...]:
+    """The gaps between the syncs of a cohort once sync `seq` is opened."""
+    return with_gap(cohort.gaps, seq - cohort.newest if cohort.newest else 0)
 
 
 def page_of(message: PageMessage) -> Update:
@@ -285,6 +290,7 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
         has_index=bool(head.get("has_index", False)),
         sends_empty=bool(head.get("sends_empty", False)),
         shares_sessions=bool(head.get("shares_sessions", False)),
+        gaps=tuple(map(int, head.get("gaps", "").split())),
         senders={
             name.removeprefix(SENDER): int(seq)
             for name, seq in head.items()

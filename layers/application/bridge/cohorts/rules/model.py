@@ -104,12 +104,12 @@ class Cohort:
     whose changes are yet to be rolled back. `sends_empty` and `shares_sessions` are
     habits of the sender, seen at least once: calls with an empty list, and one session
     for both actions. `senders` are the connections that ever spoke of the cohort, each
-    with its newest sync. `name` is Mixpanel's current name, `first_name` the first one,
-    which never changes. `destination` is where members are pushed to and
-    `published_name` what Braze calls the cohort there. `has_index` says that some
-    profiles stand elsewhere than under their own distinct id, so that the index of
-    profiles has to be read. `revision` is the version for
-    optimistic locking.
+    with its newest sync. `gaps` are the newest gaps between syncs, in ms. `name` is
+    Mixpanel's current name, `first_name` the first one, which never changes.
+    `destination` is where members are pushed to and `published_name` what Braze calls
+    the cohort there. `has_index` says that some profiles stand elsewhere than under
+    their own distinct id, so that the index of profiles has to be read. `revision` is
+    the version for optimistic locking.
     """
 
     first: int = 0
@@ -122,6 +122,7 @@ class Cohort:
     sends_empty: bool = False
     shares_sessions: bool = False
     senders: Mapping[str, int] = field(default_factory=dict)
+    gaps: tuple[int, ...] = ()
     name: str = ""
     first_name: str = ""
     destination: str = ""
