@@ -67,7 +67,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
     table = Table(boto3.client("dynamodb", REGION), "ledger")
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
-        table.update(called_update(key, int(time.time() * 1000)))
+        table.update(called_update(key, int(time.time() * 1000), gap_ms=0))
     ledger.advance(HELD, ledger.cohort(HELD), Resolution(0, held_removal=5))
     event = {
         "event_type": "users.messages.email.Click",

@@ -22,7 +22,7 @@ EXACT = sorted(
     for name, dialect in NAMED_DIALECTS.items()
     if name not in CEILINGS and dialect.first_sync == "members"
 )
-"""Without those whose full list bears another name: it sweeps nobody (rule 25)."""
+"""Without those whose full list bears another name: it removes nobody (rule 25)."""
 
 
 @dataclass

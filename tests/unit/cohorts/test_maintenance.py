@@ -3,10 +3,11 @@
 import pytest
 
 from bridge.cohorts.maintenance import (
+    ALARM_MS,
     DAY_MS,
-    DISCONNECTED_MS,
     SILENT_MS,
     MaintenanceRun,
+    is_newly_silent,
     is_silent,
     run_maintenance,
 )
@@ -16,19 +17,24 @@ from tests.model.world import KEY, World
 
 
 @pytest.mark.parametrize(
-    ("silence", "syncs", "expected"),
+    ("gap", "silence", "syncs", "silent", "newly"),
     [
-        (SILENT_MS, 2, False),
-        (SILENT_MS + 1, 2, True),
-        (SILENT_MS + 1, 1, False),
-        (DISCONNECTED_MS - 1, 2, True),
-        (DISCONNECTED_MS, 2, False),
+        (0, SILENT_MS, 2, False, False),
+        (0, SILENT_MS + 1, 2, True, True),
+        (0, SILENT_MS + 1, 1, False, False),
+        (0, SILENT_MS + ALARM_MS - 1, 2, True, True),
+        (0, SILENT_MS + ALARM_MS, 2, True, False),
+        (DAY_MS, 3 * DAY_MS, 2, False, False),
+        (DAY_MS, 3 * DAY_MS + 1, 2, True, True),
+        (60_000, SILENT_MS, 2, False, False),
     ],
 )
-def test_a_recurring_cohort_is_silent_until_it_counts_as_disconnected(
-    silence: int, syncs: int, expected: bool
+def test_a_recurring_cohort_is_silent_after_three_of_its_gaps(
+    gap: int, silence: int, syncs: int, silent: bool, newly: bool
 ) -> None:
-    assert is_silent(IndexedCohort(KEY, 1_000, syncs), 1_000 + silence) is expected
+    cohort = IndexedCohort(KEY, 1_000, syncs, gap_ms=gap)
+    assert is_silent(cohort, 1_000 + silence) is silent
+    assert is_newly_silent(cohort, 1_000 + silence) is newly
 
 
 def test_the_reassertion_of_a_day_is_queued_once() -> None:
