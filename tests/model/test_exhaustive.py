@@ -120,7 +120,7 @@ def test_a_walk_would_notice_a_sync_that_is_not_rolled_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "bridge.cohorts.apply.page.touch",
+        "bridge.cohorts.apply.page.record_version",
         lambda versions, seq, present: (
             dict(versions) | {seq: present},
             set[tuple[int, int]](),
