@@ -35,7 +35,7 @@ FREE = CohortKey(project="7", cohort="8120046")
 LEDGER = ("Query", "BatchGetItem")
 OPERATIONS = {
     "check": (),
-    "status": ("GetQueueAttributes", "ListObjectsV2", "GetObject"),
+    "status": ("GetQueueAttributes", "ListObjectsV2", "GetObject", *LEDGER),
     "cohorts": LEDGER,
     f"release {HELD.cohort}": (*LEDGER, "SendMessage"),
     f"reassert {HELD.cohort}": ("Query", "SendMessage"),
@@ -67,7 +67,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
     table = Table(boto3.client("dynamodb", REGION), "ledger")
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
-        table.update(called_update(key, int(time.time() * 1000), gap_ms=0))
+        table.update(called_update(key, int(time.time() * 1000), 0))
     ledger.advance(HELD, ledger.cohort(HELD), Resolution(0, held_removal=5))
     event = {
         "event_type": "users.messages.email.Click",
