@@ -4,6 +4,7 @@ Messages of one cohort share a FIFO group, so that one writer at a time works on
 cohort and a cohort in trouble holds up no other.
 """
 
+from functools import cache
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -19,10 +20,14 @@ MAX_PLACE = 200
 """Characters; a sort key of DynamoDB and a key of S3 have a thousand for all."""
 
 
+_CONFIG = ConfigDict(frozen=True, defer_build=True)
+"""A function builds only those that it uses, when it uses them."""
+
+
 class CohortKey(BaseModel):
     """Which cohort: project and cohort id of Mixpanel."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _CONFIG
 
     project: str
     cohort: str
@@ -48,7 +53,7 @@ class PageMessage(BaseModel):
     With `reassert` its members are pushed even if they are confirmed.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _CONFIG
 
     kind: Literal["page"] = "page"
     key: CohortKey
@@ -72,7 +77,7 @@ class RescanMessage(BaseModel):
     With `day` and `days` the members whose turn it is are reasserted.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _CONFIG
 
     kind: Literal["rescan"] = "rescan"
     key: CohortKey
@@ -96,7 +101,7 @@ class RescanMessage(BaseModel):
 class MeasureRemovalMessage(BaseModel):
     """Count who stays and who leaves if full sync `seq` becomes the baseline."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _CONFIG
 
     kind: Literal["measure_removal"] = "measure_removal"
     key: CohortKey
@@ -116,7 +121,7 @@ class MeasureRemovalMessage(BaseModel):
 class ReleaseMessage(BaseModel):
     """An operator releases the held removal of sync `seq`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _CONFIG
 
     kind: Literal["release"] = "release"
     key: CohortKey
@@ -129,25 +134,30 @@ class ReleaseMessage(BaseModel):
 
 
 type Message = PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage
-_adapter: TypeAdapter[Message] = TypeAdapter(
-    Annotated[
-        PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage,
-        Field(discriminator="kind"),
-    ]
-)
+
+
+@cache
+def _adapter() -> TypeAdapter[Message]:
+    """Reads any of them; built by the consumer alone, for it takes a while."""
+    return TypeAdapter(
+        Annotated[
+            PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage,
+            Field(discriminator="kind"),
+        ]
+    )
 
 
 def read(text: str) -> Message:
     """Read a message; raises `MalformedInput`."""
     try:
-        return _adapter.validate_json(text)
+        return _adapter().validate_json(text)
     except ValidationError:
         raise MalformedInput(Reason.MESSAGE, "the message is not one of ours") from None
 
 
 def write(message: Message) -> str:
     """Write a message as ASCII: SQS rejects control characters."""
-    return _adapter.dump_json(message, ensure_ascii=True).decode("ascii")
+    return message.model_dump_json(ensure_ascii=True)
 
 
 def message_of(key: CohortKey, seq: int, page: RegisteredPage) -> PageMessage:
