@@ -18,13 +18,12 @@ from bridge.cohorts.ports import (
 )
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.gaps import usual_gap
-from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.membership import Member, Place, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
 )
-from bridge.cohorts.rules.profiles import Place, Places
 from bridge.errors import PermanentError
 from bridge.mixpanel.cohort_webhook import Action
 

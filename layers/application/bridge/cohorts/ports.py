@@ -14,10 +14,9 @@ from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.pages import Listed
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Identifier
-from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.membership import Member, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import Placement
-from bridge.cohorts.rules.profiles import Places
 from bridge.errors import RetryableError
 
 

@@ -40,9 +40,8 @@ from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import IndexedCohort, Ledger, PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.gaps import usual_gap
-from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.membership import Member, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
-from bridge.cohorts.rules.profiles import Places
 
 
 class DynamoLedger(Ledger):

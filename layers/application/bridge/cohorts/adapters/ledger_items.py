@@ -18,13 +18,12 @@ from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Registration
 from bridge.cohorts.rules.gaps import with_gap
-from bridge.cohorts.rules.membership import Confirmed, Member
+from bridge.cohorts.rules.membership import Confirmed, Member, Place
 from bridge.cohorts.rules.model import Cohort, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
 )
-from bridge.cohorts.rules.profiles import Place
 from bridge.mixpanel.cohort_webhook import Action
 
 COHORTS = "COHORTS"

@@ -13,13 +13,11 @@ from bridge.cohorts.apply.push import push
 from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.pages import Listed
 from bridge.cohorts.rules.completeness import repetition_counts
-from bridge.cohorts.rules.membership import Member
+from bridge.cohorts.rules.membership import Member, Place, Places
 from bridge.cohorts.rules.model import Cohort, Sync
 from bridge.cohorts.rules.profiles import (
     MIN_LOST,
     Ledgered,
-    Place,
-    Places,
     Statement,
     home,
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import takewhile
+from typing import NamedTuple
 
 
 class Confirmed(StrEnum):
@@ -30,6 +31,20 @@ class Confirmed(StrEnum):
 
 type Versions = Mapping[int, bool]
 """What each sync states of one Mixpanel profile: seq → is a member."""
+
+
+class Place(NamedTuple):
+    """The keys under which a profile stands, its home left out.
+
+    `entry` is the position in `Identifiers` of what gave the latest of them.
+    """
+
+    keys: frozenset[str] = frozenset()
+    entry: int = 0
+
+
+type Places = Mapping[str, Place]
+"""The index of profiles, by distinct id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ under the old one and in under the new one. A removal needs no identifier, and n
 changes a user under whom the profile does not stand.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
 from bridge.cohorts.rules.membership import (
     Confirmed,
     Member,
+    Place,
     Versions,
     prune,
     record_version,
@@ -23,20 +23,6 @@ from bridge.reasons import Reason
 
 MIN_LOST = 20
 """Profiles: of fewer, the loss of an identifier is an affair of people."""
-
-
-class Place(NamedTuple):
-    """The keys under which a profile stands, its home left out.
-
-    `entry` is the position in `Identifiers` of what gave the latest of them.
-    """
-
-    keys: frozenset[str] = frozenset()
-    entry: int = 0
-
-
-type Places = Mapping[str, Place]
-"""The index of profiles, by distinct id."""
 
 MAX_PROFILE_BYTES = 200_000
 """Of the Mixpanel profiles behind one Braze user; more is a shared id, not a person,
