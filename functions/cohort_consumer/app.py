@@ -61,6 +61,7 @@ class Consumer:
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
         self.policy = Policy(
             max_removal_fraction=settings.max_removal_fraction,
+            guarded_members=settings.guarded_members,
             reassert_days=settings.reassert_days,
             write_gap_seconds=settings.write_gap_seconds,
         )

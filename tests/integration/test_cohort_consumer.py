@@ -101,10 +101,14 @@ def test_the_settings_reach_the_policy(
     stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_REMOVAL_FRACTION", "0.25")
+    monkeypatch.setenv("GUARDED_MEMBERS", "8")
     monkeypatch.setenv("REASSERT_DAYS", "9")
     monkeypatch.setenv("WRITE_GAP_SECONDS", "7")
     assert app.Consumer().policy == Policy(
-        max_removal_fraction=0.25, reassert_days=9, write_gap_seconds=7
+        max_removal_fraction=0.25,
+        guarded_members=8,
+        reassert_days=9,
+        write_gap_seconds=7,
     )
 
 

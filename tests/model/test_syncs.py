@@ -265,6 +265,7 @@ def test_without_time_the_rest_follows_in_the_next_run(world: World) -> None:
 
 
 def test_a_long_rescan_continues_in_further_messages(world: World) -> None:
+    world.policy = Policy(guarded_members=10_000)
     people = [f"u{number:04}" for number in range(3 * STEP)]
     world.full(*people, session="s1")
     world.call("members", ["u0000"], session="s2")

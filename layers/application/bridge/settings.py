@@ -179,6 +179,7 @@ class CohortConsumerSettings(Settings):
     cohort_form: CohortForm = CohortForm.ARRAY
     cohort_value: CohortValue = CohortValue.ID
     max_removal_fraction: float = Field(0.5, gt=0, le=1)
+    guarded_members: int = Field(100, ge=0, le=10_000_000)
     reassert_days: int = Field(30, ge=0, le=365)
     write_gap_seconds: float = Field(5.0, ge=0, le=15)
 

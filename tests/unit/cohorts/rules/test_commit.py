@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from bridge.cohorts.rules.commit import (
-    GUARDED_MEMBERS,
     Resolution,
     guard_removal,
     release_removal,
@@ -109,13 +108,13 @@ def test_a_guarded_removal_is_measured_once_before_the_baseline_moves() -> None:
 
 @pytest.mark.parametrize(
     ("stay", "leave", "is_held"),
-    [(600, 600, False), (599, 601, True), (0, GUARDED_MEMBERS, False), (0, 1001, True)],
+    [(600, 600, False), (599, 601, True), (0, 100, False), (0, 101, True)],
 )
 def test_a_removal_of_more_than_its_share_of_a_large_cohort_is_held(
     stay: int, leave: int, is_held: bool
 ) -> None:
     state = cohort(full(5), baseline=1, measuring=5)
-    resolution = guard_removal(state, stay, leave, 0.5)
+    resolution = guard_removal(state, stay, leave, 0.5, 100)
     assert resolution == (
         Resolution(1, held_removal=5)
         if is_held
@@ -125,7 +124,7 @@ def test_a_removal_of_more_than_its_share_of_a_large_cohort_is_held(
 
 def test_a_second_full_sync_that_says_the_same_releases_it() -> None:
     state = cohort(full(5), full(6), baseline=1, held_removal=5, measuring=6)
-    assert guard_removal(state, 0, 5_000, 0.5) == Resolution(6, rescan=True)
+    assert guard_removal(state, 0, 5_000, 0.5, 100) == Resolution(6, rescan=True)
 
 
 def test_an_operator_releases_it() -> None:

@@ -18,13 +18,14 @@ SECONDS_FOR_A_STEP = 20.0
 class Policy:
     """Settings of the flow.
 
-    To remove more than `max_removal_fraction` of a large cohort is held (1: nothing
-    is). Every member is reasserted once in `reassert_days`, and by full syncs (0:
-    never). Two writes for one user are `write_gap_seconds` apart: Braze promises no
-    order between them, and lags by seconds.
+    To remove more than `max_removal_fraction` of more than `guarded_members` is held
+    (1: nothing is). Every member is reasserted once in `reassert_days`, and by full
+    syncs (0: never). Two writes for one user are `write_gap_seconds` apart: Braze
+    promises no order between them, and lags by seconds.
     """
 
     max_removal_fraction: float = 0.5
+    guarded_members: int = 100
     reassert_days: int = 30
     write_gap_seconds: float = 5.0
 

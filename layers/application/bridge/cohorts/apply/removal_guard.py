@@ -25,9 +25,10 @@ def measure_removal(context: Context, message: MeasureRemovalMessage) -> Applied
         counted = message.model_copy(update={"stay": stay, "leave": leave})
         if position and must_continue_later(context, counted, position):
             return Applied()
-    fraction = context.policy.max_removal_fraction
+    policy = context.policy
+    limits = policy.max_removal_fraction, policy.guarded_members
     resolution = commit(
-        context, key, lambda now: guard_removal(now, stay, leave, fraction)
+        context, key, lambda now: guard_removal(now, stay, leave, *limits)
     )
     return Applied(held_removals=int(bool(resolution.held_removal)))
 

@@ -20,9 +20,6 @@ nothing proves nothing, and its own last answer may be lost as well."""
 MAX_ABORTS = 90
 """Aborts in one resolution: a DynamoDB transaction takes a hundred items."""
 
-GUARDED_MEMBERS = 1_000
-"""Cohorts of at most this many members may be emptied at once."""
-
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
@@ -103,17 +100,17 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
 
 
 def guard_removal(
-    cohort: Cohort, stay: int, leave: int, max_fraction: float
+    cohort: Cohort, stay: int, leave: int, max_fraction: float, guarded_members: int
 ) -> Resolution:
     """Make the measured full sync the baseline, or hold its removal.
 
     Of the members who are in now, `stay` remain and `leave` fall out. To remove more
-    than `max_fraction` of a large cohort may be a fault of the sender, an empty or
-    truncated list: it is held until a second full sync agrees or an operator releases
-    it.
+    than `max_fraction` of more than `guarded_members` may be a fault of the sender, an
+    empty or truncated list: it is held until a second full sync agrees or an operator
+    releases it.
     """
     members = stay + leave
-    large = members > GUARDED_MEMBERS and leave > max_fraction * members
+    large = members > guarded_members and leave > max_fraction * members
     # Most profiles have lost their identifiers: whatever the size, that is a fault.
     suspect = any(s.is_suspect for s in cohort.syncs if s.seq == cohort.measuring)
     if (large or suspect) and not cohort.held_removal:
