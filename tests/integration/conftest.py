@@ -56,7 +56,9 @@ def braze(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[BrazeStandI
         monkeypatch.setenv("BRAZE_REST_ENDPOINT", running.url)
         consumer.consumer.cache_clear()
         webhook.webhook.cache_clear()
-        monkeypatch.setattr(consumer.consumer().transport, "_sleep", lambda _: None)
+        monkeypatch.setattr(
+            consumer.consumer().braze.transport, "_sleep", lambda _: None
+        )
         for user in ("cust-00017", "cust-00018"):
             running.workspace.add_user(external_id=user)
         running.workspace.add_user(devices=["0f6a1c1e-7d0a-4f2b-9d53-2b1c7a9e4d10"])

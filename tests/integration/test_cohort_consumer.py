@@ -126,7 +126,7 @@ def test_a_rejected_key_defers_and_quarantines_nothing(
     assert "braze_401" in logged.getvalue()
     good = json.dumps({"rest_api_key": REST_KEY})
     stack.secrets.put_secret_value(SecretId="braze", SecretString=good)
-    app.consumer().secret._refreshed_at = float("-inf")
+    app.consumer().braze.secret._refreshed_at = float("-inf")
     forget_secrets()
     make_visible(stack)
     assert consume(stack) == []
@@ -136,7 +136,7 @@ def test_a_new_key_is_taken_at_the_first_rejection(
     stack: Stack, braze: BrazeStandIn
 ) -> None:
     accept("cohort_webhook")
-    app.consumer().secret.get()
+    app.consumer().braze.secret.get()
     braze.keys = {"rotated-key": braze.keys[REST_KEY]}
     rotated = json.dumps({"rest_api_key": "rotated-key"})
     stack.secrets.put_secret_value(SecretId="braze", SecretString=rotated)

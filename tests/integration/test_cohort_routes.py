@@ -59,7 +59,7 @@ def braze(
         app.consumer.cache_clear()
         store(stack, KEYS)
         webhook.webhook.cache_clear()
-        monkeypatch.setattr(app.consumer().transport, "_sleep", lambda _: None)
+        monkeypatch.setattr(app.consumer().braze.transport, "_sleep", lambda _: None)
         space = running.workspace
         space.add_user(external_id="cust-1", devices=["d-known"])
         space.add_user(external_id="cust-2", aliases={"amplitude": "a-2"})
@@ -72,7 +72,7 @@ def store(stack: Stack, keys: dict[str, str]) -> None:
     """Write the secret and let the half minute pass after which it is read again."""
     stack.secrets.put_secret_value(SecretId="braze", SecretString=json.dumps(keys))
     forget_secrets()
-    app.consumer().secret._refreshed_at = float("-inf")
+    app.consumer().braze.secret._refreshed_at = float("-inf")
 
 
 def name_of(braze: BrazeStandIn, kind: str, value: str) -> str:
@@ -179,7 +179,7 @@ def test_a_fault_of_braze_delays_and_falsifies_nothing(
     for _ in range(4):
         if not consume(stack):
             break
-        app.consumer().transport._blocked_until.clear()  # an hour passes
+        app.consumer().braze.transport._blocked_until.clear()  # an hour passes
         make_visible(stack)
     assert len(members(braze, route)) == 2
     assert stack.objects("quarantine/") == []

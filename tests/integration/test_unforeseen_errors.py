@@ -101,7 +101,7 @@ def the_importer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> 
 
 def the_consumer(stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise) -> str:
     process, braze = consumer.consumer(), Braze()
-    monkeypatch.setattr(process, "route", lambda *_: braze)
+    monkeypatch.setattr(process.braze, "route", lambda *_: braze)
     real = process.pages.get
 
     def get(key: Any, digest: str) -> Any:

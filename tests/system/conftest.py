@@ -73,7 +73,7 @@ def virtual(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualWo
         replace_clients(monkeypatch, s3=world.bucket, sqs=world.queue)
         webhook.webhook.cache_clear()
         consumer.consumer.cache_clear()
-        transport = consumer.consumer().transport
+        transport = consumer.consumer().braze.transport
         with BrazeWire(world) as wire:
             wire.trust_env = False
             monkeypatch.setattr(transport, "_session", wire)
