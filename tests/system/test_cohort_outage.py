@@ -58,7 +58,7 @@ def named(world: VirtualWorld, message: Message) -> list[str]:
     digest = json.loads(message.body)["digest"]
     # Cohorts of the same people have pages of the same content.
     content = next(c for k, c in world.bucket.objects.items() if digest in k)
-    return [distinct_id for distinct_id, _ in json.loads(content)]
+    return [distinct_id for distinct_id, *_ in json.loads(content)]
 
 
 def members_at_braze(world: VirtualWorld, cohort: Cohort) -> set[str]:
