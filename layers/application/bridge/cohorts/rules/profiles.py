@@ -6,7 +6,7 @@ under the old one and in under the new one. A removal needs no identifier, and n
 changes a user under whom the profile does not stand.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
@@ -84,7 +84,7 @@ class Ledgered:
         `places` are those under which it may stand so far.
         """
         distinct_id = statement.distinct_id
-        standing = {key for key in places if distinct_id in self._profiles(key)}
+        standing = self._standing(distinct_id, places)
         target = self._target(statement, standing)
         if not target:
             self.skipped.append(statement.reason or Reason.NO_IDENTIFIER)
@@ -107,9 +107,7 @@ class Ledgered:
         self, statement: Statement, places: Collection[str], at: Place
     ) -> bool:
         """Whether a profile that stands has no identifier now, or only a lesser one."""
-        standing = {
-            key for key in places if statement.distinct_id in self._profiles(key)
-        }
+        standing = self._standing(statement.distinct_id, places)
         if not standing or not statement.present:
             return False
         is_lesser = bool(standing & at.keys) and statement.entry > at.entry
@@ -130,9 +128,13 @@ class Ledgered:
         stated_in = max((seq for seq, says in versions.items() if says), default=0)
         return stated_in, max(versions, default=0), key
 
-    def _profiles(self, key: str) -> dict[str, Versions]:
+    def _standing(self, distinct_id: str, places: Collection[str]) -> set[str]:
+        """Those of the places under which the profile does stand."""
+        return {key for key in places if distinct_id in self._profiles(key)}
+
+    def _profiles(self, key: str) -> Mapping[str, Versions]:
         member = self.members.get(key)
-        return dict(member.profiles) if member else {}
+        return member.profiles if member else {}
 
     def _write(self, key: str, statement: Statement, *, present: bool) -> None:
         profiles = self._profiles(key)
