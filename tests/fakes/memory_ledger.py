@@ -19,7 +19,7 @@ from bridge.cohorts.ports import (
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.gaps import usual_gap
 from bridge.cohorts.rules.membership import Member, Place, Places
-from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
+from bridge.cohorts.rules.model import Cohort, Page, Pages, RegisteredPage, Sync
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
@@ -64,6 +64,13 @@ class MemoryLedger(Ledger):
         if session in at.sessions:
             seqs.add(at.sessions[session])
         return replace(at.head, syncs=tuple(at.syncs[seq] for seq in sorted(seqs)))
+
+    @override
+    def cohort_and_page(
+        self, message: PageMessage
+    ) -> tuple[Cohort, RegisteredPage | None]:
+        page = self._at(message.key).pages.get(_place(message))
+        return self.cohort(message.key), page
 
     @override
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
@@ -126,9 +133,16 @@ class MemoryLedger(Ledger):
             last_page_at=now_ms,
             restarts=sync.restarts or placement.restarts,
             since=sync.since or registration.since,
-            sessions=_with(sync.sessions, page.action, page.session),
+            sessions={
+                **sync.sessions,
+                page.action: sync.sessions.get(page.action, frozenset())
+                | {page.session},
+            },
             totals={**sync.totals, **totals},
-            accepted=_with(sync.accepted, page.action, page.name),
+            accepted={
+                **sync.accepted,
+                page.action: sync.accepted.get(page.action, Pages()).plus(page.name),
+            },
         )
         at.sessions[page.session] = seq
         at.skipped.setdefault(seq, Counter()).update(registration.skipped)
@@ -190,14 +204,9 @@ class MemoryLedger(Ledger):
         self._at(key).reasserted = day
 
     @override
-    def set_destination(self, key: CohortKey, destination: str) -> None:
+    def publish(self, key: CohortKey, destination: str, name: str) -> None:
         at = self._at(key)
-        at.head = replace(at.head, destination=destination)
-
-    @override
-    def set_published_name(self, key: CohortKey, name: str) -> None:
-        at = self._at(key)
-        at.head = replace(at.head, published_name=name)
+        at.head = replace(at.head, destination=destination, published_name=name)
 
     @override
     def progress(self, message: PageMessage) -> PageProgress:
@@ -223,13 +232,14 @@ class MemoryLedger(Ledger):
     def mark_processed(
         self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
     ) -> None:
-        at = self._at(message.key)
-        sync = at.syncs[message.seq]
-        if message.page not in sync.processed.get(message.action, ()):
-            processed = _with(sync.processed, message.action, message.page)
-            is_suspect = is_suspect or sync.is_suspect
+        at, place = self._at(message.key), _place(message)
+        if not at.pages[place].processed:
+            at.pages[place] = replace(at.pages[place], processed=True)
+            sync = at.syncs[message.seq]
             at.syncs[message.seq] = replace(
-                sync, processed=processed, is_suspect=is_suspect
+                sync,
+                processed=sync.processed + 1,
+                is_suspect=is_suspect or sync.is_suspect,
             )
             at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
@@ -264,12 +274,6 @@ class MemoryLedger(Ledger):
 
 def _place(message: PageMessage) -> tuple[int, Action, str]:
     return message.seq, message.action, message.page
-
-
-def _with(
-    pages: Mapping[Action, frozenset[str]], action: Action, page: str
-) -> dict[Action, frozenset[str]]:
-    return {**pages, action: pages.get(action, frozenset()) | {page}}
 
 
 class MemoryPageStore(PageStore):

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.aws import clients
+from bridge.aws.dynamodb import Table, Update, unpack
+from bridge.cohorts.rules.model import checksum
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
@@ -58,12 +60,14 @@ def calls(
     webhook.webhook.cache_clear()
 
 
-def accept(action: str, session: str, people: range, page: int = 1) -> None:
+def accept(
+    action: str, session: str, people: range, page: int = 1, pages: int = 2
+) -> None:
     event = sample("cohort_webhook")
     body = json.loads(event["body"]) | {"action": action}
     body["parameters"] |= {
         "mixpanel_session_id": session,
-        "page_info": {"page_count": page, "total_pages": 2},
+        "page_info": {"page_count": page, "total_pages": pages},
         "members": [{"mixpanel_distinct_id": f"u{number}"} for number in people],
     }
     answer = webhook.handler(event | {"body": json.dumps(body)}, Context())
@@ -121,6 +125,49 @@ def test_who_is_confirmed_costs_one_write_and_no_data_point(
     consume(stack)
     assert MEMBERS <= counted["written"] <= MEMBERS + 20
     assert braze.workspace.data_points == MEMBERS
+
+
+def test_the_ten_thousandth_page_costs_what_the_first_costs(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    """Whoever writes an item pays for all of it, in units of 1 KB."""
+    counted, _ = calls
+    written: list[Counter[str]] = []
+    sizes: list[int] = []
+    for number in (1, 2, 3, 10_000):
+        if number == 10_000:
+            pretend_that_pages_came(stack, 9_996)
+        counted.clear()
+        accept("members", "s1", range(5), number, 20_000)
+        consume(stack)
+        written.append(+counted)
+        sizes.append(item_size(the_sync(stack)))
+    assert written[1] == written[2] == written[3]
+    assert max(sizes) - min(sizes) < 25, "the digits of three numbers"
+    assert max(sizes) < 1_000
+    last = the_sync(stack)
+    assert last["accepted_members"] == last["processed"] == 10_000
+
+
+def the_sync(stack: Stack) -> Mapping[str, Any]:
+    items = stack.dynamodb.scan(TableName=stack.table)["Items"]
+    (found,) = [item for item in map(unpack, items) if item["sk"].startswith("S#")]
+    return found
+
+
+def pretend_that_pages_came(stack: Stack, number: int) -> None:
+    """Count pages as registering and applying them does."""
+    item = the_sync(stack)
+    update = Update(item["pk"], item["sk"])
+    update.add("accepted_members", number)
+    update.add("checksum_members", number * checksum("4"))
+    update.add("processed", number)
+    Table(stack.dynamodb, stack.table).update(update)
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """Bytes as DynamoDB counts them, about: names, and values as they are written."""
+    return sum(len(name) + len(str(value)) for name, value in item.items())
 
 
 PRICE = 0.625 / 1_000_000

@@ -11,8 +11,7 @@ WRITES = frozenset(
         "mark_sent",
         "save",
         "mark_repeats",
-        "set_destination",
-        "set_published_name",
+        "publish",
     }
     | {"mark_processed", "advance", "forget_aborted"}
 )

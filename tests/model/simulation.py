@@ -141,17 +141,8 @@ class Simulation:
 
     def _pages(self) -> tuple[set[Any], set[Any]]:
         """All pages that were registered, and those that have been applied."""
-        syncs = self.world.ledger._at(KEY).syncs.values()  # type: ignore[attr-defined]
-        accepted, processed = (
-            {
-                (sync.seq, action, page)
-                for sync in syncs
-                for action, pages in getattr(sync, state).items()
-                for page in pages
-            }
-            for state in ("accepted", "processed")
-        )
-        return accepted, processed
+        pages = self.world.ledger._at(KEY).pages  # type: ignore[attr-defined]
+        return {*pages}, {place for place, page in pages.items() if page.processed}
 
     def _happens(self, rate: float) -> bool:
         return self.faulty and self.rng.random() < rate

@@ -137,7 +137,7 @@ def test_the_rescan_for_a_new_destination_is_sent_before_that_is_recorded(
     world.call("add_members", ["u"], session="s2")
     steps = recorded(world)
     world.step()
-    published = ["send", "set_destination", "name", "set_published_name"]
+    published = ["name", "send", "publish"]
     assert steps == [*published, *PUSHED, "mark_processed"]
 
 

@@ -77,11 +77,12 @@ class Update:
         """Update only if the item lacks this attribute, or does not exist."""
         self._condition = f"attribute_not_exists({self._name(attribute)})"
 
-    def unless_contains(self, attribute: str, value: str) -> None:
-        """Update only if the item exists and one of its sets lacks this value."""
+    def unless_equal(self, attribute: str, value: str) -> None:
+        """Update only if the item exists and an attribute lacks this value."""
         name, placeholder = self._name(attribute), self._value(value)
         self._condition = (
-            f"attribute_exists(pk) AND NOT contains({name}, {placeholder})"
+            "attribute_exists(pk) AND "
+            f"(attribute_not_exists({name}) OR {name} <> {placeholder})"
         )
 
     def arguments(self, table: str) -> Any:

@@ -108,6 +108,11 @@ class SyncLog(Protocol):
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
         """The cohort with its open syncs and, if given, that session's sync."""
 
+    def cohort_and_page(
+        self, message: PageMessage
+    ) -> tuple[Cohort, RegisteredPage | None]:
+        """The cohort with its open syncs, and the page if it was ever registered."""
+
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
         """One sync, open or not; None when it is unknown or has expired."""
 
@@ -134,7 +139,7 @@ class SyncLog(Protocol):
     def mark_processed(
         self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
     ) -> None:
-        """Record that a page has been applied; only the first call has an effect.
+        """Record that a registered page has been applied; counted once.
 
         `skipped` counts members by reason; with `is_suspect` most of a full sync's
         profiles have lost their identifiers.
@@ -149,11 +154,8 @@ class SyncLog(Protocol):
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         """Drop aborted syncs of which no member holds a version any more."""
 
-    def set_destination(self, key: CohortKey, destination: str) -> None:
-        """Record where members are pushed to from now on."""
-
-    def set_published_name(self, key: CohortKey, name: str) -> None:
-        """Record what Braze calls the cohort."""
+    def publish(self, key: CohortKey, destination: str, name: str) -> None:
+        """Record where members are pushed to, and what the cohort is called there."""
 
 
 class Members(Protocol):

@@ -15,7 +15,7 @@ from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import PageProgress, Registration
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.model import Cohort, Page, Sync
+from bridge.cohorts.rules.model import Cohort, Page, Sync, checksum
 from bridge.cohorts.rules.placement import Placement
 from bridge.mixpanel.cohort_webhook import Action
 from tests.unit.scripted_aws import ScriptedAws, Write
@@ -153,7 +153,8 @@ def test_a_page_and_its_sync_say_what_came() -> None:
     }
     assert made[SYNC].adds == {
         "sessions_add_members": {"session-1"},
-        "accepted_add_members": {"1"},
+        "accepted_add_members": 1,
+        "checksum_add_members": checksum("1"),
         "skipped_no_identifier": 2,
     }
 
@@ -162,14 +163,18 @@ def test_a_page_and_its_sync_say_what_came() -> None:
 
 
 def test_a_page_takes_effect_once() -> None:
-    write = only_write(
+    made = writes(
         lambda ledger: ledger.mark_processed(MESSAGE, {"rejected": 3}, is_suspect=False)
     )
-    assert write.sk == SYNC
-    assert write.condition == (
-        "attribute_exists(pk) AND NOT contains(processed_add_members, 1)"
+    assert list(made) == [SYNC, PAGE_SK], "marked once it is counted"
+    assert made[SYNC].condition == (
+        "attribute_exists(pk) AND (attribute_not_exists(last_processed) "
+        "OR last_processed <> add_members#1)"
     )
-    assert write.adds == {"processed_add_members": {"1"}, "skipped_rejected": 3}
+    assert made[SYNC].sets == {"last_processed": "add_members#1"}
+    assert made[SYNC].adds == {"processed": 1, "skipped_rejected": 3}
+    assert made[PAGE_SK].condition == "attribute_exists(pk)"
+    assert made[PAGE_SK].sets == {"processed": True}
 
 
 def test_progress_of_a_page_expires() -> None:
@@ -248,10 +253,12 @@ def test_the_first_resolution_is_written_only_where_there_is_none() -> None:
     ("use", "sets"),
     [
         (lambda x: x.rename(KEY, "Trial"), {"name": "Trial"}),
-        (lambda x: x.set_destination(KEY, "place"), {"destination": "place"}),
-        (lambda x: x.set_published_name(KEY, "Trial"), {"published_name": "Trial"}),
+        (
+            lambda x: x.publish(KEY, "place", "Trial"),
+            {"destination": "place", "published_name": "Trial"},
+        ),
     ],
-    ids=["rename", "set_destination", "published_name"],
+    ids=["rename", "publish"],
 )
 def test_what_is_said_of_the_cohort_needs_no_cohort(
     use: Use, sets: dict[str, str]

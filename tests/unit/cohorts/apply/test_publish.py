@@ -17,11 +17,11 @@ def test_a_name_is_published_and_recorded_with_its_destination() -> None:
     world = World()
     publish(world.context(), KEY, NAMED)
     assert world.braze.names == [("7", "Trial")]
-    assert world.ledger.cohort(KEY).published_name == "here Trial"
+    assert world.ledger.cohort(KEY).published_name == "Trial"
 
 
 @pytest.mark.parametrize(
-    "cohort", [replace(NAMED, published_name="here Trial"), replace(NAMED, name="")]
+    "cohort", [replace(NAMED, published_name="Trial"), replace(NAMED, name="")]
 )
 def test_a_name_that_is_published_or_missing_is_not_sent(cohort: Cohort) -> None:
     world = World()
@@ -57,4 +57,4 @@ def test_a_name_that_braze_rejects_is_counted_and_does_not_stop_the_members(
 
     monkeypatch.setattr(world.braze, "name", reject)
     assert publish(world.context(), KEY, NAMED).rejected == {"braze_400": 1}
-    assert world.ledger.cohort(KEY).published_name == "here Trial", "not sent again"
+    assert world.ledger.cohort(KEY).published_name == "Trial", "not sent again"

@@ -1,8 +1,9 @@
 """Pages, syncs and cohorts for the tests of the rules."""
 
 from dataclasses import replace
+from functools import reduce
 
-from bridge.cohorts.rules.model import Cohort, Page, Sync
+from bridge.cohorts.rules.model import Cohort, Page, Pages, Sync
 from bridge.mixpanel.cohort_webhook import Action
 
 FULL, ADD, REMOVE = Action.FULL, Action.ADD, Action.REMOVE
@@ -30,7 +31,10 @@ def sync(
     repeats: set[int] | None = None,
     session: str = "s1",
 ) -> Sync:
-    pages = {a: frozenset(map(str, numbers)) for a, numbers in accepted.items()}
+    pages = {
+        action: reduce(Pages.plus, map(str, numbers), Pages())
+        for action, numbers in accepted.items()
+    }
     return Sync(
         seq=seq,
         full=FULL in accepted,
@@ -38,7 +42,7 @@ def sync(
         sessions={action: frozenset({session}) for action in accepted},
         totals=totals,
         accepted=pages,
-        processed=pages if processed else {},
+        processed=sum(map(len, accepted.values())) if processed else 0,
         repeats=frozenset(repeats or ()),
     )
 

@@ -24,12 +24,12 @@ from tests.unit.cohorts.rules.syncs import (
 def test_a_restarted_sync_is_never_complete_and_aborts_with_its_successor() -> None:
     failed, again = diff(5), replace(diff(6), restarts=5)
     assert not is_complete(failed, cohort(failed, again))
-    assert resolve(cohort(failed, replace(again, processed={}))).newly_aborted == set()
+    assert resolve(cohort(failed, replace(again, processed=0))).newly_aborted == set()
     assert resolve(cohort(failed, again)).newly_aborted == {5}
 
 
 def test_the_baseline_moves_to_a_full_sync_once_it_is_processed() -> None:
-    waiting = replace(full(5), processed={})
+    waiting = replace(full(5), processed=0)
     assert resolve(cohort(waiting)).baseline == 0
     resolution = resolve(cohort(full(5)))
     assert (resolution.baseline, resolution.rescan) == (5, True)
@@ -37,14 +37,12 @@ def test_the_baseline_moves_to_a_full_sync_once_it_is_processed() -> None:
 
 def test_an_incomplete_sync_aborts_when_a_later_one_is_complete_and_processed() -> None:
     broken = sync(5, {ADD: 2, REMOVE: 1}, {ADD: {1}})
-    assert (
-        resolve(cohort(broken, replace(diff(6), processed={}))).newly_aborted == set()
-    )
+    assert resolve(cohort(broken, replace(diff(6), processed=0))).newly_aborted == set()
     assert resolve(cohort(broken, diff(6))).newly_aborted == {5}
 
 
 def test_a_sync_with_a_quarantined_page_is_no_baseline_and_does_not_abort() -> None:
-    stuck = replace(full(5), processed={})
+    stuck = replace(full(5), processed=0)
     resolution = resolve(cohort(stuck, diff(6)))
     assert (resolution.baseline, resolution.newly_aborted) == (0, frozenset())
 
@@ -56,7 +54,7 @@ def test_a_diff_that_the_next_one_repeats_was_not_counted_by_mixpanel() -> None:
 
 def test_a_later_diff_can_tell_that_if_nothing_between_took_the_change_back() -> None:
     assert repetition_counts(cohort(diff(5), diff(6), diff(7)), 7, 5)
-    waits = replace(diff(6), processed={})
+    waits = replace(diff(6), processed=0)
     assert not repetition_counts(cohort(diff(5), waits, diff(7)), 7, 5), (
         "6 may say the opposite"
     )
@@ -75,7 +73,7 @@ def test_finished_syncs_leave_the_list_of_open_ones() -> None:
 
 
 def test_a_sync_behind_one_that_waits_is_kept_as_its_witness() -> None:
-    stuck = replace(diff(5), processed={})
+    stuck = replace(diff(5), processed=0)
     assert resolve(cohort(stuck, diff(6), diff(7), diff(8))).finished == set()
 
 

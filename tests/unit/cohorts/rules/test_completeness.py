@@ -31,6 +31,19 @@ def test_a_diff_is_complete_when_both_actions_fill_one_common_count() -> None:
     assert not is_complete(overlapping, cohort(overlapping))
 
 
+def test_page_numbers_in_common_are_seen_whatever_they_sum_up_to() -> None:
+    """1 + 4 + 1 + 4 is 1 + 2 + 3 + 4, and so are the squares of some longer lists."""
+    twice = sync(5, {ADD: 4, REMOVE: 4}, {ADD: {1, 4}, REMOVE: {1, 4}})
+    squares = sync(5, {ADD: 7, REMOVE: 7}, {ADD: {2, 3, 4, 7}, REMOVE: {2, 3, 7}})
+    assert not is_complete(twice, cohort(twice))
+    assert not is_complete(squares, cohort(squares))
+
+
+def test_a_common_count_may_begin_at_0() -> None:
+    whole = sync(5, {ADD: 3, REMOVE: 3}, {ADD: {0, 2}, REMOVE: {1}})
+    assert is_complete(whole, cohort(whole))
+
+
 def test_a_diff_with_one_action_waits_for_the_next_sync() -> None:
     one = sync(5, {ADD: 1}, {ADD: {1}})
     assert not is_complete(one, cohort(one))

@@ -87,11 +87,14 @@ def test_what_a_changed_page_contradicts_belongs_to_the_failed_run() -> None:
     assert failed_run_until(pages, page(FULL, 2, 4)) == 30
 
 
+OWN = came("2", 50)
+
+
 def test_unchanged_pages_count_once_nothing_else_is_wanting() -> None:
     earlier = [came("1", 30), came("2", 20), came("3", 10)]
     begun = replace(full(5, 3, {2}), since=20, restarts=4)
-    assert inherited(begun, earlier) == [], "3 came before what was contradicted"
-    assert inherited(begun, [came("1", 30), came("3", 40)]) == [
+    assert inherited(begun, [OWN], earlier) == [], "3 came before what was contradicted"
+    assert inherited(begun, [OWN], [came("1", 30), came("3", 40)]) == [
         came("1", 30),
         came("3", 40),
     ]
@@ -99,8 +102,8 @@ def test_unchanged_pages_count_once_nothing_else_is_wanting() -> None:
 
 def test_pages_of_another_total_never_count_for_the_new_run() -> None:
     begun = replace(full(5, 2, {2}), since=20, restarts=4)
-    assert inherited(begun, [came("1", 30, total=3)]) == []
-    assert inherited(begun, [came("1", 30, total=2)]) != []
+    assert inherited(begun, [OWN], [came("1", 30, total=3)]) == []
+    assert inherited(begun, [OWN], [came("1", 30, total=2)]) != []
 
 
 def test_a_session_goes_on_in_the_sync_that_restarted_it() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import override
 
-from bridge.aws.dynamodb import Table, Update
+from bridge.aws.dynamodb import Item, Table, Update
 from bridge.cohorts.adapters.ledger_items import (
     COHORTS,
     RETENTION_SECONDS,
@@ -55,15 +55,29 @@ class DynamoLedger(Ledger):
 
     @override
     def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        pk = cohort_pk(key)
-        wanted = ["HEAD"] if session is None else ["HEAD", f"X#{session}"]
-        found = {
-            item["sk"]: item for item in self._table.get((pk, sk) for sk in wanted)
-        }
-        head = found.pop("HEAD", {})
-        seqs = {*numbers(head.get("open"))}
-        seqs |= {int(item["seq"]) for item in found.values()}
-        items = self._table.get((pk, sync_sk(seq)) for seq in seqs)
+        sk = None if session is None else f"X#{session}"
+        head, item = self._head_and(key, sk)
+        return self._cohort(key, head, int(item["seq"]) if item else None)
+
+    @override
+    def cohort_and_page(
+        self, message: PageMessage
+    ) -> tuple[Cohort, RegisteredPage | None]:
+        sk = page_sk(message.seq, message.action, message.page)
+        head, item = self._head_and(message.key, sk)
+        return self._cohort(message.key, head), read_page(item) if item else None
+
+    def _head_and(self, key: CohortKey, sk: str | None) -> tuple[Item, Item]:
+        """The cohort's item and one more, empty where there is none."""
+        wanted = [each for each in ("HEAD", sk) if each]
+        items = self._table.get((cohort_pk(key), each) for each in wanted)
+        found = {item["sk"]: item for item in items}
+        return found.get("HEAD", {}), found.get(sk, {}) if sk else {}
+
+    def _cohort(self, key: CohortKey, head: Item, also: int | None = None) -> Cohort:
+        """The cohort with its open syncs, and with sync `also`."""
+        seqs = numbers(head.get("open")) | ({also} if also else set())
+        items = self._table.get((cohort_pk(key), sync_sk(seq)) for seq in seqs)
         syncs = sorted(map(read_sync, items), key=lambda sync: sync.seq)
         return read_cohort(head, tuple(syncs))
 
@@ -160,7 +174,9 @@ class DynamoLedger(Ledger):
 
     @override
     def rename(self, key: CohortKey, name: str) -> None:
-        self._assign(key, "name", name)
+        head = Update(cohort_pk(key), "HEAD")
+        head.assign("name", name)
+        self._table.update(head)
 
     @override
     def registered(self, key: CohortKey, seq: int) -> list[RegisteredPage]:
@@ -216,15 +232,22 @@ class DynamoLedger(Ledger):
     def mark_processed(
         self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
     ) -> None:
-        pk = cohort_pk(message.key)
-        processed = Update(pk, sync_sk(message.seq))
-        processed.add(f"processed_{message.action}", {message.page})
+        # The sync first: a page that is marked is not counted again. A crash in between
+        # repeats this page before any other of the sync.
+        name = f"{message.action}#{message.page}"
+        sync = Update(cohort_pk(message.key), sync_sk(message.seq))
+        sync.add("processed", 1)
+        sync.assign("last_processed", name)
         for reason, number in skipped.items():
-            processed.add(f"skipped_{reason}", number)
+            sync.add(f"skipped_{reason}", number)
         if is_suspect:
-            processed.assign("is_suspect", True)
-        processed.unless_contains(f"processed_{message.action}", message.page)
-        self._table.update(processed)
+            sync.assign("is_suspect", True)
+        sync.unless_equal("last_processed", name)
+        self._table.update(sync)
+        page = page_of(message)
+        page.assign("processed", True)
+        page.only_if_exists(True)
+        self._table.update(page)
 
     @override
     def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
@@ -263,14 +286,8 @@ class DynamoLedger(Ledger):
             self._table.update(head)
 
     @override
-    def set_destination(self, key: CohortKey, destination: str) -> None:
-        self._assign(key, "destination", destination)
-
-    @override
-    def set_published_name(self, key: CohortKey, name: str) -> None:
-        self._assign(key, "published_name", name)
-
-    def _assign(self, key: CohortKey, attribute: str, value: str) -> None:
+    def publish(self, key: CohortKey, destination: str, name: str) -> None:
         head = Update(cohort_pk(key), "HEAD")
-        head.assign(attribute, value)
+        head.assign("destination", destination)
+        head.assign("published_name", name)
         self._table.update(head)

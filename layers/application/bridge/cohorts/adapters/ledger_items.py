@@ -4,7 +4,7 @@ pk                          sk                      what
 COHORTS                     project#cohort          the index: when it was last called
 C#project#cohort            HEAD                    newest, baseline, open, aborted
 C#project#cohort            S#seq                   a sync, its pages and counts
-C#project#cohort            P#seq#action#page       a page's digest, arrival, sent
+C#project#cohort            P#seq#action#page       a page's digest, arrival, state
 C#project#cohort            A#seq#action#page       progress of a page that crashed
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
@@ -19,7 +19,7 @@ from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports import Registration
 from bridge.cohorts.rules.gaps import with_gap
 from bridge.cohorts.rules.membership import Confirmed, Member, Place
-from bridge.cohorts.rules.model import Cohort, RegisteredPage, Sync
+from bridge.cohorts.rules.model import Cohort, Pages, RegisteredPage, Sync, checksum
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
@@ -68,7 +68,8 @@ def sync_update(registration: Registration, expires_at: int) -> Update:
     if page.sender:
         update.assign("sender", page.sender)
     update.add(f"sessions_{page.action}", {page.session})
-    update.add(f"accepted_{page.action}", {page.name})
+    update.add(f"accepted_{page.action}", 1)
+    update.add(f"checksum_{page.action}", checksum(page.name))
     for reason, number in registration.skipped.items():
         update.add(f"skipped_{reason}", number)
     if placement.restarts:
@@ -225,10 +226,20 @@ def read_sync(item: Item) -> Sync:
         seq=int(item["sk"][2:]),
         full=item["full"],
         last_page_at=int(item["last_page_at"]),
-        sessions=_by_action(item, "sessions"),
+        sessions={
+            action: frozenset(item[f"sessions_{action}"])
+            for action in Action
+            if f"sessions_{action}" in item
+        },
         totals={a: int(item[f"total_{a}"]) for a in Action if f"total_{a}" in item},
-        accepted=_by_action(item, "accepted"),
-        processed=_by_action(item, "processed"),
+        accepted={
+            action: Pages(
+                int(item[f"accepted_{action}"]), int(item[f"checksum_{action}"])
+            )
+            for action in Action
+            if f"accepted_{action}" in item
+        },
+        processed=int(item.get("processed", 0)),
         repeats=numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
         since=int(item.get("since", 0)),
@@ -237,14 +248,6 @@ def read_sync(item: Item) -> Sync:
         infers=item.get("infers", True),
         sender=item.get("sender", ""),
     )
-
-
-def _by_action(item: Item, what: str) -> dict[Action, frozenset[str]]:
-    return {
-        action: frozenset(item[f"{what}_{action}"])
-        for action in Action
-        if f"{what}_{action}" in item
-    }
 
 
 def read_member(item: Item) -> Member:
@@ -267,8 +270,15 @@ def read_page(item: Item) -> RegisteredPage:
     """A page from its item."""
     _, _, action, name = item["sk"].split("#", 3)
     total = None if "total" not in item else int(item["total"])
-    at, sent = int(item["at"]), bool(item.get("sent"))
-    return RegisteredPage(Action(action), name, item["digest"], total, at, sent)
+    return RegisteredPage(
+        Action(action),
+        name,
+        item["digest"],
+        total,
+        int(item["at"]),
+        sent=bool(item.get("sent")),
+        processed=bool(item.get("processed")),
+    )
 
 
 def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:

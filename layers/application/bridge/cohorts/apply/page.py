@@ -167,10 +167,10 @@ def apply_page(
     members are gone.
     """
     key = message.key
-    cohort = context.ledger.cohort(key)
+    cohort, page = context.ledger.cohort_and_page(message)
     work = PageWork(context, message, cohort, _sync(context, cohort, message))
     sync, applied = work.sync, work.applied
-    if message.page not in sync.processed.get(message.action, ()):
+    if not (page and page.processed):
         # An aborted sync or one below the baseline counts for nothing. Any other page,
         # however late, fills in what nothing newer has stated.
         if message.reassert or (not sync.aborted and message.seq >= cohort.baseline):
@@ -185,11 +185,12 @@ def apply_page(
                 with suppress(BridgeError):
                     context.ledger.count_rejected(message, applied.rejected)
                 raise
-        context.ledger.mark_processed(
-            message,
-            applied.skipped + applied.rejected,
-            is_suspect=bool(applied.lost),
-        )
+        if page:
+            context.ledger.mark_processed(
+                message,
+                applied.skipped + applied.rejected,
+                is_suspect=bool(applied.lost),
+            )
     commit_pages(context, key)
     return applied
 

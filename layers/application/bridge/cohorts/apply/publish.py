@@ -14,24 +14,24 @@ def publish(context: Context, key: CohortKey, cohort: Cohort) -> Applied:
     Nothing is known of what another destination holds, so all members are compared.
     """
     destination = context.route.destination()
-    if cohort.destination != destination:
-        if cohort.destination:
-            context.queue.send(
-                RescanMessage(
-                    key=key,
-                    baseline=cohort.baseline,
-                    # A change back within minutes is another one.
-                    destination=f"{destination} {cohort.revision}",
-                )
-            )
-        context.ledger.set_destination(key, destination)
+    has_moved = cohort.destination != destination
+    if not has_moved and cohort.published_name == cohort.name:
+        return Applied()
     rejected: Counter[str] = Counter()
-    published_name = f"{destination} {cohort.name}"
-    if cohort.name and cohort.published_name != published_name:
+    if cohort.name:
         try:
             context.route.name(key.cohort, cohort.name)
         except Rejected as error:
             # The members matter more than what Braze calls the cohort.
             rejected[error.reason] += 1
-        context.ledger.set_published_name(key, published_name)
+    if has_moved and cohort.destination:
+        context.queue.send(
+            RescanMessage(
+                key=key,
+                baseline=cohort.baseline,
+                # A change back within minutes is another one.
+                destination=f"{destination} {cohort.revision}",
+            )
+        )
+    context.ledger.publish(key, destination, cohort.name)
     return Applied(rejected=rejected)

@@ -135,7 +135,8 @@ def _inherit(
     sync = ledger.sync(key, found.seq)
     earlier = ledger.registered(key, found.restarts)
     came_at = {(each.action, each.name, each.digest): each.at for each in earlier}
-    for each in inherited(sync, earlier) if sync else ():
+    own = ledger.registered(key, found.seq)
+    for each in inherited(sync, own, earlier) if sync else ():
         number = None if each.total is None else int(each.name)
         page = Page(
             arrival.session,

@@ -1,6 +1,8 @@
 """When all pages of a sync have arrived, as far as its sender lets us know (pure)."""
 
-from bridge.cohorts.rules.model import Cohort, Sync
+from functools import cache
+
+from bridge.cohorts.rules.model import Cohort, Sync, checksum
 from bridge.mixpanel.cohort_webhook import Action
 
 
@@ -63,13 +65,20 @@ def counts_show_all_pages(sync: Sync) -> bool:
 
 
 def _has_all_pages(sync: Sync) -> bool:
-    own = all(len(sync.accepted[a]) >= sync.totals[a] for a in sync.accepted)
+    own = all(sync.accepted[a].number >= sync.totals[a] for a in sync.accepted)
     return own or (len(sync.accepted) == 2 and _fills_common_count(sync))
 
 
 def _fills_common_count(sync: Sync) -> bool:
     add, remove = sync.accepted[Action.ADD], sync.accepted[Action.REMOVE]
     totals = set(sync.totals.values())
-    return len(totals) == 1 and len(add | remove) == len(add) + len(remove) == max(
-        totals
-    )
+    if len(totals) > 1 or add.number + remove.number != max(totals):
+        return False
+    return add.checksum + remove.checksum in _checksums_of_all(max(totals))
+
+
+@cache
+def _checksums_of_all(total: int) -> tuple[int, int]:
+    """The checksums of all pages, counted from 1 and from 0."""
+    from_1 = sum(checksum(str(number)) for number in range(1, total + 1))
+    return from_1, from_1 - checksum(str(total)) + checksum("0")

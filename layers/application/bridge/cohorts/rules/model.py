@@ -4,8 +4,10 @@ A cohort sync is a transaction: its pages are the statements, and "every page an
 2xx" is the commit. docs/architecture.md tells the story.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bridge.mixpanel.cohort_webhook import Action
 
@@ -38,7 +40,7 @@ class Page:
 class RegisteredPage:
     """A page in the ledger: `at` is its latest arrival in ms.
 
-    `sent` says that its message is in the queue.
+    `sent` says that its message is in the queue, `processed` that it has been applied.
     """
 
     action: Action
@@ -47,13 +49,34 @@ class RegisteredPage:
     total: int | None
     at: int
     sent: bool = False
+    processed: bool = False
+
+
+class Pages(NamedTuple):
+    """Pages of one action of a sync: counted, for a sync may have a hundred thousand.
+
+    `checksum` is the sum of their names' checksums: it tells which numbers they have.
+    """
+
+    number: int = 0
+    checksum: int = 0
+
+    def plus(self, name: str) -> "Pages":
+        """With one page more."""
+        return Pages(self.number + 1, self.checksum + checksum(name))
+
+
+def checksum(name: str) -> int:
+    """64 bits of a page's name that add up to the same sum by the same pages alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
     """What is known of one sync; `seq` orders the syncs of a cohort.
 
-    `repeats` holds the earlier syncs a change of which this one states once more.
+    `accepted` are its pages so far, of which `processed` have been applied. `repeats`
+    holds the earlier syncs a change of which this one states once more.
     `restarts` is the sync that this one begins anew under the same session id; the
     pages of that one which arrived before `since` (ms) belong to its failed run. With
     `is_suspect` most profiles of this full sync have lost their identifiers. Without
@@ -66,8 +89,8 @@ class Sync:
     last_page_at: int
     sessions: Mapping[Action, frozenset[str]] = field(default_factory=dict)
     totals: Mapping[Action, int] = field(default_factory=dict)
-    accepted: Mapping[Action, frozenset[str]] = field(default_factory=dict)
-    processed: Mapping[Action, frozenset[str]] = field(default_factory=dict)
+    accepted: Mapping[Action, Pages] = field(default_factory=dict)
+    processed: int = 0
     repeats: frozenset[int] = frozenset()
     restarts: int = 0
     since: int = 0
@@ -83,10 +106,7 @@ class Sync:
     @property
     def is_processed(self) -> bool:
         """Whether every accepted page has been applied."""
-        return all(
-            pages <= self.processed.get(action, frozenset())
-            for action, pages in self.accepted.items()
-        )
+        return self.processed >= sum(pages.number for pages in self.accepted.values())
 
 
 FEEDING_MS = 3 * 86_400_000

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bridge.cohorts.rules.completeness import counts_show_all_pages
-from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
+from bridge.cohorts.rules.model import Cohort, Page, Pages, RegisteredPage, Sync
 from bridge.mixpanel.cohort_webhook import Action
 
 JOIN_WINDOW_MS = 600_000
@@ -100,19 +100,24 @@ def failed_run_until(pages: Iterable[RegisteredPage], page: Page) -> int:
     )
 
 
-def inherited(sync: Sync, earlier: Iterable[RegisteredPage]) -> list[RegisteredPage]:
+def inherited(
+    sync: Sync, own: Iterable[RegisteredPage], earlier: Iterable[RegisteredPage]
+) -> list[RegisteredPage]:
     """The pages of the failed run `earlier` that count for `sync` as well.
+
+    `own` are the pages that `sync` has already.
 
     After a restart under the same session id, an unchanged page arrives again as it
     was. If it arrived before the first changed page, it was registered for the failed
     run. Such pages count once nothing else is missing: until then the changed ones may
     still come.
     """
+    has = {(page.action, page.name) for page in own}
     lacking = [
         page
         for page in earlier
         if page.at >= sync.since
-        and page.name not in sync.accepted.get(page.action, ())
+        and (page.action, page.name) not in has
         and page.total == sync.totals.get(page.action, page.total)
     ]
     if not lacking:
@@ -120,7 +125,7 @@ def inherited(sync: Sync, earlier: Iterable[RegisteredPage]) -> list[RegisteredP
     totals = {p.action: p.total for p in lacking if p.total is not None}
     accepted = dict(sync.accepted)
     for page in lacking:
-        accepted[page.action] = accepted.get(page.action, frozenset()) | {page.name}
+        accepted[page.action] = accepted.get(page.action, Pages()).plus(page.name)
     filled = replace(sync, totals={**totals, **sync.totals}, accepted=accepted)
     return lacking if counts_show_all_pages(filled) else []
 
