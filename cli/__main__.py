@@ -108,31 +108,42 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
     for cohort in overviews(stack):
         if cohort.two_senders:
             say(f"cohort {cohort.key.cohort}: two connections feed it", "wrong", "red")
+        if cohort.removal_held or cohort.mislabelled:
+            why = "its removal is held" if cohort.removal_held else "it is mislabelled"
+            say(
+                f"cohort {cohort.key.cohort}: a list waits for `release`, as {why}",
+                "waits",
+                "yellow",
+            )
     return 0
 
 
 def _cohorts(stack: RunningStack, _: argparse.Namespace) -> int:
-    """List the cohorts: each one's newest sync, and the members skipped there."""
+    """List the cohorts: each one's newest sync, its members, and who is missing."""
     for cohort in overviews(stack):
         note = "  (removal held)" if cohort.removal_held else ""
+        note += "  (a diff looks like the full list)" if cohort.mislabelled else ""
         note += "  (silent)" if cohort.silent else ""
         note += "  (two connections feed it)" if cohort.two_senders else ""
         say(
             f"{cohort.key.cohort:>12}  {cohort.newest:%Y-%m-%d %H:%M} UTC  "
             f"{cohort.name}{note}"
         )
+        say(f"{cohort.members:>12,}  members in Braze")
+        for reason, number in sorted(cohort.rejected.items()):
+            say(f"{number:>12,}  rejected by Braze: {reason}")
         for reason, number in sorted(cohort.skipped.items()):
             say(f"{number:>12,}  skipped: {reason}")
     return 0
 
 
 def _release(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Release a cohort's held removal, so that the members who left are removed."""
+    """Take a held or mislabelled list for the full one: whoever it omits is removed."""
     released = release(stack, options.cohort)
     if not released:
-        say(f"cohort {options.cohort} has no held removal", "wrong", "red")
+        say(f"no sync of cohort {options.cohort} waits for you", "wrong", "red")
         return 1
-    say(f"{released:8,}  held removals of cohort {options.cohort} released")
+    say(f"{released:8,}  lists of cohort {options.cohort} released")
     return 0
 
 

@@ -10,21 +10,28 @@ from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.maintenance import is_silent
 from bridge.cohorts.messages import CohortKey, ReleaseMessage, RescanMessage
+from bridge.cohorts.rules.counts import IN, rejected_members, skipped_profiles
+from bridge.cohorts.rules.model import Cohort
 from cli.stack import RunningStack, StackError
 
 
 @dataclass(frozen=True)
 class Overview:
-    """One cohort; `skipped` counts the members of its newest sync by reason.
+    """One cohort: its `members` in Braze, and those who are not, by reason.
 
-    `two_senders` says that two connections feed it, `silent` that it is called no more.
+    `rejected` counts members whom Braze rejected, `skipped` profiles that stand for
+    nobody there. `mislabelled` says that a diff looks like the full list, `two_senders`
+    that two connections feed the cohort, `silent` that it is called no more.
     """
 
     key: CohortKey
     name: str
     newest: datetime
+    members: int
+    rejected: Mapping[str, int]
     skipped: Mapping[str, int]
     removal_held: bool
+    mislabelled: bool
     two_senders: bool
     silent: bool
 
@@ -38,23 +45,27 @@ def overviews(stack: RunningStack) -> Iterator[Overview]:
             known.key,
             cohort.name,
             datetime.fromtimestamp(known.called_at / 1000, UTC),
-            ledger.skipped(known.key, cohort.newest),
+            cohort.counts.get(IN, 0),
+            rejected_members(cohort),
+            skipped_profiles(cohort),
             removal_held=bool(cohort.held_removal),
+            mislabelled=bool(cohort.mislabelled),
             two_senders=len(cohort.feeding(now_ms)) > 1,
             silent=is_silent(known, now_ms),
         )
 
 
 def release(stack: RunningStack, cohort_id: str) -> int:
-    """Release the held removals of cohorts with this id; how many there were.
+    """Take what is held or mislabelled for the full list; how many there were.
 
     Raises `StackError` for a cohort that is not known.
     """
     ledger, queue = _ledger(stack), _queue(stack)
-    removals = [
-        (key, ledger.cohort(key).held_removal) for key in _keys(ledger, cohort_id)
+    messages = [
+        ReleaseMessage(key=key, seq=seq)
+        for key in _keys(ledger, cohort_id)
+        if (seq := _waiting(ledger.cohort(key)))
     ]
-    messages = [ReleaseMessage(key=key, seq=seq) for key, seq in removals if seq]
     for message in messages:
         queue.send(message)
     return len(messages)
@@ -71,6 +82,11 @@ def reassert(stack: RunningStack, cohort_id: str) -> int:
         # All members in one round; the hour sets it apart from an earlier request.
         queue.send(RescanMessage(key=key, day=int(time.time() // 3600), days=1))
     return len(keys)
+
+
+def _waiting(cohort: Cohort) -> int:
+    """The newest sync that waits for an operator, 0 if none does."""
+    return max(cohort.held_removal, cohort.mislabelled)
 
 
 def _keys(ledger: DynamoLedger, cohort_id: str) -> list[CohortKey]:

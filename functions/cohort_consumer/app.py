@@ -20,6 +20,7 @@ from bridge.aws import clients
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.s3_pages import S3PageStore
+from bridge.cohorts.adapters.s3_reports import S3Reports
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.apply.context import Context, Policy
 from bridge.cohorts.apply.dispatch import consume
@@ -45,6 +46,7 @@ class Consumer:
         self.braze = RouteChoice(settings)
         self.table = Table(clients.create("dynamodb"), settings.ledger_table)
         self.pages = S3PageStore(s3, settings.data_bucket)
+        self.reports = S3Reports(s3, settings.data_bucket)
         self.queue = SqsQueue(self.sqs, settings.cohort_queue_url)
         self.quarantine = Quarantine(s3, settings.data_bucket, "cohorts")
         self.policy = Policy(
@@ -72,6 +74,7 @@ class Consumer:
             pages=self.pages,
             queue=self.queue,
             route=self.braze.route(sent_at.timestamp(), time_left),
+            reports=self.reports,
             time_left=time_left,
             quarantine=quarantine,
             policy=self.policy,

@@ -49,10 +49,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     count(Metric.PAGES_RESENT, run.resent)
     count(Metric.COHORTS_SILENT, run.silent)
     count(Metric.COHORTS_WITH_TWO_SENDERS, run.two_senders)
+    count(Metric.SYNCS_WAITING, run.waiting)
     logger.info(
         "maintenance complete",
         resent=run.resent,
         reasserted=run.reasserted,
         silent=run.silent,
         two_senders=run.two_senders,
+        waiting=run.waiting,
     )

@@ -15,11 +15,15 @@ from bridge.cohorts.ports import (
     PageStore,
     Queue,
     Registration,
+    Reports,
+    Tally,
 )
 from bridge.cohorts.rules.commit import Resolution
+from bridge.cohorts.rules.counts import skipped_after
 from bridge.cohorts.rules.gaps import usual_gap
 from bridge.cohorts.rules.membership import Member, Place, Places
 from bridge.cohorts.rules.model import Cohort, Page, Pages, RegisteredPage, Sync
+from bridge.cohorts.rules.outcomes import ReportRow
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
     shows_shared_session,
@@ -38,10 +42,10 @@ class _Stored:
     progress: dict[tuple[int, Action, str], PageProgress] = field(default_factory=dict)
     called_at: int = 0
     opened: int = 0
-    reasserted: int = 0
+    day: int = 0
     members: dict[str, Member] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
-    skipped: dict[int, Counter[str]] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryLedger(Ledger):
@@ -75,10 +79,6 @@ class MemoryLedger(Ledger):
     @override
     def sync(self, key: CohortKey, seq: int) -> Sync | None:
         return self._at(key).syncs.get(seq)
-
-    def skipped(self, key: CohortKey, seq: int) -> Mapping[str, int]:
-        """Members of a sync without a match, by reason."""
-        return self._at(key).skipped.get(seq, Counter())
 
     @override
     def digests(
@@ -131,6 +131,7 @@ class MemoryLedger(Ledger):
         at.syncs[seq] = replace(
             sync,
             last_page_at=now_ms,
+            skipped=_skipped(sync, page.action, registration.skipped),
             restarts=sync.restarts or placement.restarts,
             since=sync.since or registration.since,
             sessions={
@@ -145,7 +146,6 @@ class MemoryLedger(Ledger):
             },
         )
         at.sessions[page.session] = seq
-        at.skipped.setdefault(seq, Counter()).update(registration.skipped)
         at.head = replace(
             at.head,
             name=name or at.head.name,
@@ -192,16 +192,14 @@ class MemoryLedger(Ledger):
     @override
     def cohorts(self) -> Iterable[IndexedCohort]:
         return [
-            IndexedCohort(
-                key, at.called_at, at.opened, at.reasserted, usual_gap(at.head.gaps)
-            )
+            IndexedCohort(key, at.called_at, at.opened, at.day, usual_gap(at.head.gaps))
             for key, at in self._cohorts.items()
             if at.opened
         ]
 
     @override
     def begin_day(self, key: CohortKey, day: int) -> None:
-        self._at(key).reasserted = day
+        self._at(key).day = day
 
     @override
     def publish(self, key: CohortKey, destination: str, name: str) -> None:
@@ -229,9 +227,7 @@ class MemoryLedger(Ledger):
                 syncs[later] = replace(sync, repeats=sync.repeats | {earlier})
 
     @override
-    def mark_processed(
-        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
-    ) -> None:
+    def mark_processed(self, message: PageMessage, tally: Tally) -> None:
         at, place = self._at(message.key), _place(message)
         if not at.pages[place].processed:
             at.pages[place] = replace(at.pages[place], processed=True)
@@ -239,17 +235,28 @@ class MemoryLedger(Ledger):
             at.syncs[message.seq] = replace(
                 sync,
                 processed=sync.processed + 1,
-                is_suspect=is_suspect or sync.is_suspect,
+                skipped=_skipped(sync, message.action, tally.skipped),
+                rejected=_sum(sync.rejected, tally.rejected),
+                listed=sync.listed + tally.listed,
+                already_in=sync.already_in + tally.already_in,
+                is_suspect=tally.is_suspect or sync.is_suspect,
             )
-            at.skipped.setdefault(message.seq, Counter()).update(skipped)
 
     @override
     def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
-        at = self._at(message.key)
-        at.skipped.setdefault(message.seq, Counter()).update(rejected)
+        syncs = self._at(message.key).syncs
+        sync = syncs[message.seq]
+        counted = _sum(sync.rejected, rejected)
+        syncs[message.seq] = replace(sync, rejected=counted)
 
     @override
-    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
+    def advance(
+        self,
+        key: CohortKey,
+        cohort: Cohort,
+        resolution: Resolution,
+        counts: Mapping[str, int],
+    ) -> bool:
         at = self._at(key)
         if at.head.revision != cohort.revision:
             return False
@@ -258,18 +265,68 @@ class MemoryLedger(Ledger):
             baseline=resolution.baseline,
             measuring=resolution.measuring,
             held_removal=resolution.held_removal,
+            mislabelled=resolution.mislabelled,
+            skipped=skipped_after(cohort, resolution),
             aborted=at.head.aborted | resolution.newly_aborted,
             revision=at.head.revision + 1,
         )
         at.open -= resolution.finished
         for seq in resolution.newly_aborted:
             at.syncs[seq] = replace(at.syncs[seq], aborted=True)
+        self.count(key, counts)
         return True
+
+    @override
+    def count(self, key: CohortKey, change: Mapping[str, int]) -> None:
+        at = self._at(key)
+        if any(change.values()):
+            counts = _sum(at.head.counts, change)
+            at.head = replace(at.head, counts=counts, counted=at.head.counted + 1)
+
+    @override
+    def recount(self, key: CohortKey, counts: Mapping[str, int], counted: int) -> None:
+        at = self._at(key)
+        if at.head.counted == counted:
+            at.head = replace(at.head, counts=counts)
+
+    @override
+    def save_rejected(
+        self, key: CohortKey, rejected: Mapping[str, str], seq: int
+    ) -> None:
+        self._at(key).rejected.update(dict.fromkeys(rejected, seq))
+
+    @override
+    def forget_rejected(self, key: CohortKey, ids: Sequence[str]) -> None:
+        for each in ids:
+            self._at(key).rejected.pop(each, None)
+
+    @override
+    def rejected(self, key: CohortKey, after: str, limit: int) -> Mapping[str, int]:
+        listed = self._at(key).rejected
+        following = sorted(each for each in listed if each > after)[:limit]
+        return {each: listed[each] for each in following}
+
+    @override
+    def set_rejected_in(self, key: CohortKey, seq: int) -> None:
+        at = self._at(key)
+        at.head = replace(at.head, rejected_in=seq)
 
     @override
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         at = self._at(key)
         at.head = replace(at.head, aborted=at.head.aborted - frozenset(aborted))
+
+
+def _sum(known: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(known)
+    total.update(more)
+    return {name: number for name, number in total.items() if number}
+
+
+def _skipped(
+    sync: Sync, action: Action, more: Mapping[str, int]
+) -> dict[Action, Mapping[str, int]]:
+    return {**sync.skipped, action: _sum(sync.skipped.get(action, {}), more)}
 
 
 def _place(message: PageMessage) -> tuple[int, Action, str]:
@@ -291,6 +348,24 @@ class MemoryPageStore(PageStore):
         if (key, digest) not in self._pages:
             raise PermanentError("page_expired", "the members of the page are gone")
         return read_page(self._pages[key, digest])
+
+
+class MemoryReports(Reports):
+    """The reports of syncs: `parts` by sync and part."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, str], Sequence[ReportRow]] = {}
+
+    @override
+    def write(
+        self, key: CohortKey, sync: str, part: str, rows: Sequence[ReportRow]
+    ) -> None:
+        self.parts[sync, part] = list(rows)
+
+    def rows(self, sync: int | str) -> list[ReportRow]:
+        """The whole report of a sync, in order."""
+        found = [rows for (each, _), rows in self.parts.items() if each == str(sync)]
+        return sorted(row for rows in found for row in rows)
 
 
 class MemoryQueue(Queue):

@@ -70,7 +70,7 @@ def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
 def test_what_is_kept_expires_at_all(expanded: Template) -> None:
     """They hold personal data; the rules for events have no prefix here and stay."""
     assert expiry(expanded, "DataBucket") == dict.fromkeys(
-        ["pages/", "quarantine/", "aws/", "progress/"], 14 * DAY
+        ["pages/", "reports/", "quarantine/", "aws/", "progress/"], 14 * DAY
     )
     assert expiry(expanded, "CurrentsBucket") == {"": 30 * DAY}
 

@@ -36,6 +36,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "CohortConsumerLogGroup": LOG,
         "BrazeSecret": SECRET,
         "DataBucket/pages/*": f"{GET} {PUT}",
+        "DataBucket/reports/*": PUT,
         "DataBucket/quarantine/cohorts/*": PUT,
         "DataBucket": LIST,
         "LedgerTable": "dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:Query "

@@ -68,7 +68,7 @@ def busy(operator: Operator, aws: Aws) -> Operator:
     ledger = DynamoLedger(table, time.time())
     for key in (HELD, FREE):
         table.update(called_update(key, int(time.time() * 1000), 0))
-    ledger.advance(HELD, ledger.cohort(HELD), Resolution(0, held_removal=5))
+    ledger.advance(HELD, ledger.cohort(HELD), Resolution(0, held_removal=5), {})
     event = {
         "event_type": "users.messages.email.Click",
         "id": "id-1",
@@ -150,7 +150,7 @@ def test_a_cohort_without_a_held_removal_has_nothing_to_release(
 ) -> None:
     status, said = busy.run(f"release {FREE.cohort}")
     assert status == 1
-    assert complaint(said) == f"cohort {FREE.cohort} has no held removal"
+    assert complaint(said) == f"no sync of cohort {FREE.cohort} waits for you"
     assert "SendMessage" not in aws.calls
 
 

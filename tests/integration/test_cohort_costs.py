@@ -109,7 +109,8 @@ def test_a_page_of_new_members_takes_the_calls_that_batches_need_and_no_more(
     written = sum(ceil(step / 25) for step in steps)
     assert counted["BatchWriteItem"] == 2 * written, "intent and confirmation"
     assert counted["BatchGetItem"] == read + 4, "and the cohort, before and after"
-    assert 2 * MEMBERS <= counted["written"] <= 2 * MEMBERS + 3
+    of_the_page = ["destination", "sync", "page", "counts"]
+    assert counted["written"] == 2 * MEMBERS + len(of_the_page)
     assert braze.workspace.calls["/users/track"] == ceil(300 / 75) * 3 + ceil(100 / 75)
     assert braze.workspace.data_points == MEMBERS
 
@@ -125,6 +126,20 @@ def test_who_is_confirmed_costs_one_write_and_no_data_point(
     consume(stack)
     assert MEMBERS <= counted["written"] <= MEMBERS + 20
     assert braze.workspace.data_points == MEMBERS
+
+
+def test_a_first_sync_of_a_thousand_takes_2_016_write_units_and_14_calls(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    """Who adds a write for every sync has to save one elsewhere."""
+    counted, braze = calls
+    accept("members", "s1", range(MEMBERS), pages=1)
+    consume(stack)
+    consume(stack)
+    assert stack.messages() == []
+    assert counted["written"] == 2_016
+    assert sum(braze.workspace.calls.values()) == 14
+    assert counted["PutObject"] == 2, "the page and its report"
 
 
 def test_the_ten_thousandth_page_costs_what_the_first_costs(

@@ -1,7 +1,7 @@
 """The cohort flow with its ports in memory, and a Braze that can fail."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from bridge.cohorts.adapters.ledger_items import page_of
@@ -13,7 +13,12 @@ from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.ports import Change, Ledger, Pushed
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.mixpanel.cohort_webhook import Postback
-from tests.fakes.memory_ledger import MemoryLedger, MemoryPageStore, MemoryQueue
+from tests.fakes.memory_ledger import (
+    MemoryLedger,
+    MemoryPageStore,
+    MemoryQueue,
+    MemoryReports,
+)
 
 KEY = CohortKey(project="1", cohort="7")
 SOURCES = parse_sources("external_id=mixpanel_distinct_id")
@@ -92,6 +97,7 @@ class World:
         self.braze = Braze()
         self.ledger = ledger or MemoryLedger()
         self.pages = MemoryPageStore()
+        self.reports = MemoryReports()
         self.queue = MemoryQueue()
         self.now = 1_000_000
         self.sources = SOURCES
@@ -141,6 +147,7 @@ class World:
             pages=self.pages,
             queue=self.queue,
             route=self.braze,
+            reports=self.reports,
             time_left=lambda: next(left, 300.0),
             quarantine=lambda message, reason: self.quarantined.append(
                 (message, reason)
@@ -176,7 +183,14 @@ class World:
         """Carry out all messages; returns the sum of what they brought about."""
         total = Applied()
         while self.queue.waiting:
-            total += self.step()
+            done = self.step()
+            for each in fields(Applied):
+                known, more = getattr(total, each.name), getattr(done, each.name)
+                setattr(
+                    total,
+                    each.name,
+                    known | more if each.name == "outcomes" else known + more,
+                )
         return total
 
     def wait(self) -> None:

@@ -40,6 +40,8 @@ class Metric(StrEnum):
     PAGES_RESENT = "PagesResent"
     MAINTENANCE_RUNS = "MaintenanceRuns"
     REMOVALS_HELD = "RemovalsHeld"
+    LISTS_MISLABELLED = "ListsMislabelled"
+    SYNCS_WAITING = "SyncsWaiting"
     IDENTIFIERS_LOST = "IdentifiersLost"
     IDENTIFIERS_KEPT = "IdentifiersKept"
     COHORTS_SILENT = "CohortsSilent"

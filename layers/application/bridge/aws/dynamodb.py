@@ -191,8 +191,16 @@ class Table:
 
     def put_all(self, items: Iterable[Item]) -> None:
         """Write whole items, replacing any that exist."""
-        puts = [{"PutRequest": {"Item": pack(item)}} for item in items]
-        for chunk in by_count(puts, WRITE_ITEMS):
+        self._write_all({"PutRequest": {"Item": pack(item)}} for item in items)
+
+    def delete_all(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Delete items, which need not exist."""
+        self._write_all(
+            {"DeleteRequest": {"Key": pack({"pk": pk, "sk": sk})}} for pk, sk in keys
+        )
+
+    def _write_all(self, requests: Iterable[dict[str, Any]]) -> None:
+        for chunk in by_count([*requests], WRITE_ITEMS):
             waiting: Any = {self._name: list(chunk)}
             for _ in range(BATCH_TRIES):
                 with answering("ledger"):

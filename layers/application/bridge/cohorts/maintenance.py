@@ -29,13 +29,15 @@ class MaintenanceRun:
     """What one run did and found.
 
     Messages resent and cohorts reasserted; cohorts that are silent, and those that two
-    connections feed.
+    connections feed. `waiting` are those of which a sync waits for an operator; that is
+    said once a day.
     """
 
     resent: int = 0
     reasserted: int = 0
     silent: int = 0
     two_senders: int = 0
+    waiting: int = 0
 
 
 def run_maintenance(
@@ -58,11 +60,14 @@ def run_maintenance(
         run.two_senders += len(known.feeding(now_ms)) > 1
         run.silent += is_newly_silent(cohort, now_ms)
         day = now_ms // DAY_MS
+        if cohort.day == day:
+            continue
+        run.waiting += bool(known.held_removal or known.mislabelled)
         has_ended = day - cohort.called_at // DAY_MS > forget_silent_days
-        if reassert_days and not has_ended and cohort.reasserted < day:
+        if reassert_days and not has_ended:
             queue.send(RescanMessage(key=cohort.key, day=day, days=reassert_days))
-            ledger.begin_day(cohort.key, day)
             run.reasserted += 1
+        ledger.begin_day(cohort.key, day)
     return run
 
 

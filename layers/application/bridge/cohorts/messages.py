@@ -74,7 +74,8 @@ class PageMessage(BaseModel):
 class RescanMessage(BaseModel):
     """Compare all members from `shard` and `after` on with Braze, push what differs.
 
-    With `day` and `days` the members whose turn it is are reasserted.
+    With `day` and `days` the members whose turn it is are reasserted. `counts` are
+    those of the members so far; the cohort's own had been changed `counted` times.
     """
 
     model_config = _CONFIG
@@ -88,6 +89,8 @@ class RescanMessage(BaseModel):
     destination: str = ""
     shard: int = 0
     after: str = ""
+    counts: dict[str, int] = {}
+    counted: int | None = None
 
     @property
     def deduplication_id(self) -> str:
@@ -119,7 +122,7 @@ class MeasureRemovalMessage(BaseModel):
 
 
 class ReleaseMessage(BaseModel):
-    """An operator releases the held removal of sync `seq`."""
+    """An operator takes sync `seq` for the full list: its removal was held, say."""
 
     model_config = _CONFIG
 
@@ -133,7 +136,32 @@ class ReleaseMessage(BaseModel):
         return digest(self.key.group, "release", str(self.seq))
 
 
-type Message = PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage
+class RetryRejectedMessage(BaseModel):
+    """Push again, from `after` on, whom Braze rejected for a passing reason.
+
+    That is, those who were rejected before sync `seq`.
+    """
+
+    model_config = _CONFIG
+
+    kind: Literal["retry_rejected"] = "retry_rejected"
+    key: CohortKey
+    seq: int
+    after: str = ""
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per step of one sync."""
+        return digest(self.key.group, "retry_rejected", str(self.seq), self.after)
+
+
+type Message = (
+    PageMessage
+    | RescanMessage
+    | MeasureRemovalMessage
+    | ReleaseMessage
+    | RetryRejectedMessage
+)
 
 
 @cache
@@ -141,7 +169,11 @@ def _adapter() -> TypeAdapter[Message]:
     """Reads any of them; built by the consumer alone, for it takes a while."""
     return TypeAdapter(
         Annotated[
-            PageMessage | RescanMessage | MeasureRemovalMessage | ReleaseMessage,
+            PageMessage
+            | RescanMessage
+            | MeasureRemovalMessage
+            | ReleaseMessage
+            | RetryRejectedMessage,
             Field(discriminator="kind"),
         ]
     )

@@ -16,6 +16,7 @@ from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Member, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
+from bridge.cohorts.rules.outcomes import ReportRow
 from bridge.cohorts.rules.placement import Placement
 from bridge.errors import RetryableError
 
@@ -53,14 +54,14 @@ class PageProgress:
 class IndexedCohort:
     """A cohort in the index; `called_at` is the beginning of its newest sync, in ms.
 
-    `reasserted` is the day, counted from the epoch, of its last reassertion. `gap_ms`
-    is the usual gap between its syncs, 0 if none is known.
+    `day`, counted from the epoch, is the last one on which maintenance has done what it
+    does daily. `gap_ms` is the usual gap between its syncs, 0 if none is known.
     """
 
     key: CohortKey
     called_at: int
     syncs: int
-    reasserted: int = 0
+    day: int = 0
     gap_ms: int = 0
 
 
@@ -102,6 +103,17 @@ class PushInterrupted(RetryableError):
         self.pushed = pushed
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What applying a page came to, for its sync; attributes as in `Sync`."""
+
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    listed: int = 0
+    already_in: int = 0
+    is_suspect: bool = False
+
+
 class SyncLog(Protocol):
     """Cohorts, their syncs and the pages of these."""
 
@@ -136,20 +148,29 @@ class SyncLog(Protocol):
     def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
         """Record pairs (later, earlier) of syncs: the later repeats a change."""
 
-    def mark_processed(
-        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
-    ) -> None:
-        """Record that a registered page has been applied; counted once.
-
-        `skipped` counts members by reason; with `is_suspect` most of a full sync's
-        profiles have lost their identifiers.
-        """
+    def mark_processed(self, message: PageMessage, tally: Tally) -> None:
+        """Record that a registered page has been applied; counted once."""
 
     def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:
         """Count members that Braze rejected before the page was deferred, by reason."""
 
-    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
-        """Write a resolution; False if the cohort has changed since it was read."""
+    def advance(
+        self,
+        key: CohortKey,
+        cohort: Cohort,
+        resolution: Resolution,
+        counts: Mapping[str, int],
+    ) -> bool:
+        """Write a resolution, and what changes in the cohort's counts.
+
+        False if the cohort has changed since it was read.
+        """
+
+    def count(self, key: CohortKey, change: Mapping[str, int]) -> None:
+        """Add to the cohort's counts, if anything changes."""
+
+    def recount(self, key: CohortKey, counts: Mapping[str, int], counted: int) -> None:
+        """Replace the cohort's counts, if they were changed `counted` times by now."""
 
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:
         """Drop aborted syncs of which no member holds a version any more."""
@@ -175,6 +196,23 @@ class Members(Protocol):
     def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
         """Write them into the index; `is_first` where the cohort had none so far."""
 
+    def save_rejected(
+        self, key: CohortKey, rejected: Mapping[str, str], seq: int
+    ) -> None:
+        """List members whom Braze has rejected while `seq` was the newest sync.
+
+        `rejected` holds the reasons by key.
+        """
+
+    def forget_rejected(self, key: CohortKey, ids: Sequence[str]) -> None:
+        """Take members off that list."""
+
+    def rejected(self, key: CohortKey, after: str, limit: int) -> Mapping[str, int]:
+        """The next members of that list, ordered by key: key → sync."""
+
+    def set_rejected_in(self, key: CohortKey, seq: int) -> None:
+        """Record in which sync a member was last rejected for a passing reason."""
+
     def scan(
         self, key: CohortKey, shard: int, after: str, limit: int
     ) -> Sequence[Member]:
@@ -191,7 +229,7 @@ class CohortIndex(Protocol):
         """Record the cohort's name; the cohort may be new."""
 
     def begin_day(self, key: CohortKey, day: int) -> None:
-        """Record that the reassertion of that day has begun."""
+        """Record that what is done daily has been done on that day."""
 
 
 class ProgressLog(Protocol):
@@ -216,6 +254,15 @@ class PageStore(Protocol):
 
     def get(self, key: CohortKey, digest: str) -> Sequence[Listed]:
         """The members of a page; raises `PermanentError` when it is gone."""
+
+
+class Reports(Protocol):
+    """What became of whom in each sync, for people to read."""
+
+    def write(
+        self, key: CohortKey, sync: str, part: str, rows: Sequence[ReportRow]
+    ) -> None:
+        """Store one part of the report of a sync, replacing it if it exists."""
 
 
 class Queue(Protocol):

@@ -13,7 +13,7 @@ from bridge.aws.dynamodb import Table, unpack
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import PageProgress, Registration
+from bridge.cohorts.ports import PageProgress, Registration, Tally
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.model import Cohort, Page, Sync, checksum
 from bridge.cohorts.rules.placement import Placement
@@ -155,7 +155,7 @@ def test_a_page_and_its_sync_say_what_came() -> None:
         "sessions_add_members": {"session-1"},
         "accepted_add_members": 1,
         "checksum_add_members": checksum("1"),
-        "skipped_no_identifier": 2,
+        "skipped_add_members_no_identifier": 2,
     }
 
 
@@ -164,7 +164,7 @@ def test_a_page_and_its_sync_say_what_came() -> None:
 
 def test_a_page_takes_effect_once() -> None:
     made = writes(
-        lambda ledger: ledger.mark_processed(MESSAGE, {"rejected": 3}, is_suspect=False)
+        lambda ledger: ledger.mark_processed(MESSAGE, Tally({"no_identifier": 3}))
     )
     assert list(made) == [SYNC, PAGE_SK], "marked once it is counted"
     assert made[SYNC].condition == (
@@ -172,7 +172,7 @@ def test_a_page_takes_effect_once() -> None:
         "OR last_processed <> add_members#1)"
     )
     assert made[SYNC].sets == {"last_processed": "add_members#1"}
-    assert made[SYNC].adds == {"processed": 1, "skipped_rejected": 3}
+    assert made[SYNC].adds == {"processed": 1, "skipped_add_members_no_identifier": 3}
     assert made[PAGE_SK].condition == "attribute_exists(pk)"
     assert made[PAGE_SK].sets == {"processed": True}
 
@@ -201,8 +201,8 @@ IF_THERE = "attribute_exists(pk)"
             {},
             {"repeats": {3, 4}},
         ),
-        (lambda x: x.count_rejected(MESSAGE, {"r": 2}), SYNC, {}, {"skipped_r": 2}),
-        (lambda x: x.begin_day(KEY, 9), "33#7", {"reasserted": 9}, {}),
+        (lambda x: x.count_rejected(MESSAGE, {"r": 2}), SYNC, {}, {"rejected_r": 2}),
+        (lambda x: x.begin_day(KEY, 9), "33#7", {"day": 9}, {}),
     ],
     ids=["sent", "called", "repeats", "rejected", "day"],
 )
@@ -228,9 +228,11 @@ def test_a_resolution_is_written_only_for_the_cohort_it_was_made_from() -> None:
         measuring=6,
         held_removal=7,
         newly_aborted=frozenset({3}),
+        mislabelled=9,
         finished=frozenset({4}),
     )
-    made = writes(lambda ledger: ledger.advance(KEY, Cohort(revision=8), resolution))
+    cohort, counts = Cohort(revision=8, skipped={"no_identifier": 2}), {"in": -3}
+    made = writes(lambda ledger: ledger.advance(KEY, cohort, resolution, counts))
     assert set(made) == {"HEAD", "S#000000000000003"}
     head = made["HEAD"]
     assert head.condition == "revision = 8"
@@ -238,14 +240,23 @@ def test_a_resolution_is_written_only_for_the_cohort_it_was_made_from() -> None:
         "baseline": 5,
         "measuring": 6,
         "held_removal": 7,
+        "mislabelled": 9,
+        "skipped": {},
         "revision": 9,
     }
-    assert (head.adds, head.deletes) == ({"aborted": {3}}, {"open": {4}})
+    assert head.adds == {"aborted": {3}, "count_in": -3, "counted": 1}
+    assert head.deletes == {"open": {4}}
     assert made["S#000000000000003"].sets == {"aborted": True}
 
 
+def test_counts_that_do_not_change_are_not_written() -> None:
+    assert writes(lambda ledger: ledger.count(KEY, {"in": 0})) == {}
+    head = only_write(lambda ledger: ledger.count(KEY, {"in": 2, "rejected_x": -1}))
+    assert head.adds == {"count_in": 2, "count_rejected_x": -1, "counted": 1}
+
+
 def test_the_first_resolution_is_written_only_where_there_is_none() -> None:
-    head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Resolution(5)))
+    head = only_write(lambda ledger: ledger.advance(KEY, Cohort(), Resolution(5), {}))
     assert head.condition == "attribute_not_exists(revision)"
 
 

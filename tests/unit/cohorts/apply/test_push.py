@@ -1,9 +1,12 @@
 """Members are pushed if Braze is not known to hold their membership."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from bridge.cohorts.apply.context import Applied
 from bridge.cohorts.apply.push import push
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
@@ -12,6 +15,14 @@ from tests.model.world import KEY, World
 
 IN = Member("e:u", {"u": {5: True}}, Confirmed.IN, "here", 1)
 LEAVES = replace(IN, profiles={"u": {5: True, 6: False}})
+
+
+def done(
+    world: World, cohort: Cohort, members: Sequence[Member], **options: Any
+) -> Applied:
+    applied = Applied()
+    push(world.context(), KEY, cohort, members, applied, **options)
+    return applied
 
 
 def confirmed(world: World) -> Confirmed:
@@ -33,7 +44,7 @@ def test_a_member_is_pushed_if_braze_may_hold_something_else(
     member: Member, call: tuple[str, bool] | None
 ) -> None:
     world = World()
-    applied = push(world.context(), KEY, Cohort(), [member])
+    applied = done(world, Cohort(), [member])
     assert world.braze.calls == ([[call]] if call else [])
     assert applied.pushed == len(world.braze.calls)
     assert world.ledger.members(KEY, ["e:u"]), "saved in any case"
@@ -42,14 +53,14 @@ def test_a_member_is_pushed_if_braze_may_hold_something_else(
 def test_a_replay_pushes_a_quarantined_member() -> None:
     world = World()
     quarantined = replace(IN, confirmed=Confirmed.QUARANTINED)
-    push(world.context(), KEY, Cohort(), [quarantined], is_replay=True)
+    done(world, Cohort(), [quarantined], is_replay=True)
     assert (world.braze.members, confirmed(world)) == ({"u"}, Confirmed.IN)
 
 
 def test_only_members_who_are_in_are_reasserted() -> None:
     world = World()
     leaver = replace(LEAVES, key="e:v", confirmed=Confirmed.OUT)
-    push(world.context(), KEY, Cohort(), [IN, leaver], reassert=lambda _: True)
+    done(world, Cohort(), [IN, leaver], reassert=lambda _: True)
     assert world.braze.calls == [[("u", True)]]
 
 
@@ -62,7 +73,7 @@ def test_a_call_without_an_answer_leaves_the_member_unknown() -> None:
 
     world.braze.before = fail
     with pytest.raises(RetryableError):
-        push(world.context(), KEY, Cohort(), [LEAVES])
+        done(world, Cohort(), [LEAVES])
     assert confirmed(world) is Confirmed.UNKNOWN
 
 
@@ -75,7 +86,7 @@ def rejected(member: Member, reason: str) -> tuple[World, Member]:
     """A world whose Braze has rejected the member, and the member since then."""
     world = World()
     world.braze.rejects, world.braze.reason = frozenset("u"), reason
-    applied = push(world.context(), KEY, Cohort(), [member])
+    applied = done(world, Cohort(), [member])
     assert (applied.pushed, applied.rejected) == (0, {reason: 1})
     world.braze.calls.clear()
     world.braze.rejects = frozenset()
@@ -95,7 +106,7 @@ def test_a_member_rejected_for_a_passing_reason_is_pushed_again(
     member: Member, reason: str
 ) -> None:
     world, member = rejected(member, reason)
-    push(world.context(), KEY, Cohort(), [member])
+    done(world, Cohort(), [member])
     assert len(world.braze.calls) == 1
     assert world.ledger.members(KEY, ["e:u"])["e:u"].rejected == ""
 
@@ -105,9 +116,9 @@ def test_a_member_rejected_for_good_is_pushed_again_by_a_reassertion_alone(
     reason: str,
 ) -> None:
     world, member = rejected(JOINS, reason)
-    push(world.context(), KEY, Cohort(), [member])
+    done(world, Cohort(), [member])
     assert world.braze.calls == []
-    push(world.context(), KEY, Cohort(), [member], reassert=lambda _: True)
+    done(world, Cohort(), [member], reassert=lambda _: True)
     assert world.braze.members == {"u"}
     assert confirmed(world) is Confirmed.IN
 
@@ -120,5 +131,5 @@ def test_two_writes_for_one_user_are_kept_apart(
 ) -> None:
     world = World()
     recent = replace(LEAVES, pushed_at=world.now - ago_ms)
-    push(world.context(), KEY, Cohort(), [recent])
+    done(world, Cohort(), [recent])
     assert world.slept == slept

@@ -7,7 +7,7 @@ import pytest
 from bridge.cohorts.rules.commit import (
     Resolution,
     guard_removal,
-    release_removal,
+    release,
     resolve,
 )
 from bridge.cohorts.rules.completeness import is_complete, repetition_counts
@@ -126,6 +126,5 @@ def test_a_second_full_sync_that_says_the_same_releases_it() -> None:
 
 
 def test_an_operator_releases_it() -> None:
-    assert release_removal(cohort(full(5), baseline=1, held_removal=5)) == Resolution(
-        5, rescan=True
-    )
+    state = cohort(full(5), baseline=1, held_removal=5)
+    assert release(state, 5) == Resolution(5, rescan=True)

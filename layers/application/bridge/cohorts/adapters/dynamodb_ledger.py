@@ -11,8 +11,10 @@ from typing import override
 from bridge.aws.dynamodb import Item, Table, Update
 from bridge.cohorts.adapters.ledger_items import (
     COHORTS,
+    COUNT,
     RETENTION_SECONDS,
     SHARDS,
+    add_counts,
     called_update,
     cohort_pk,
     gaps_at,
@@ -32,13 +34,22 @@ from bridge.cohorts.adapters.ledger_items import (
     read_page,
     read_place,
     read_sync,
+    rejected_pk,
     shard_of,
     sync_sk,
     sync_update,
+    tally_counts,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import IndexedCohort, Ledger, PageProgress, Registration
+from bridge.cohorts.ports import (
+    IndexedCohort,
+    Ledger,
+    PageProgress,
+    Registration,
+    Tally,
+)
 from bridge.cohorts.rules.commit import Resolution
+from bridge.cohorts.rules.counts import REJECTED, skipped_after
 from bridge.cohorts.rules.gaps import usual_gap
 from bridge.cohorts.rules.membership import Member, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
@@ -86,15 +97,6 @@ class DynamoLedger(Ledger):
         items = self._table.get([(cohort_pk(key), sync_sk(seq))])
         return read_sync(items[0]) if items else None
 
-    def skipped(self, key: CohortKey, seq: int) -> Mapping[str, int]:
-        """Members of a sync that were skipped or rejected, by reason."""
-        items = self._table.get([(cohort_pk(key), sync_sk(seq))])
-        return {
-            name.removeprefix("skipped_"): int(value)
-            for name, value in (items[0] if items else {}).items()
-            if name.startswith("skipped_")
-        }
-
     @override
     def digests(
         self, key: CohortKey, page: Page, seqs: Iterable[int]
@@ -124,6 +126,30 @@ class DynamoLedger(Ledger):
         self._table.put_all(
             index_item(key, distinct_id, place) for distinct_id, place in places.items()
         )
+
+    @override
+    def save_rejected(
+        self, key: CohortKey, rejected: Mapping[str, str], seq: int
+    ) -> None:
+        self._table.put_all(
+            {"pk": rejected_pk(key), "sk": member, "reason": reason, "seq": seq}
+            for member, reason in rejected.items()
+        )
+
+    @override
+    def forget_rejected(self, key: CohortKey, ids: Sequence[str]) -> None:
+        self._table.delete_all((rejected_pk(key), each) for each in ids)
+
+    @override
+    def rejected(self, key: CohortKey, after: str, limit: int) -> Mapping[str, int]:
+        items = self._table.query(rejected_pk(key), after, limit)
+        return {item["sk"]: int(item["seq"]) for item in items}
+
+    @override
+    def set_rejected_in(self, key: CohortKey, seq: int) -> None:
+        head = Update(cohort_pk(key), "HEAD")
+        head.assign("rejected_in", seq)
+        self._table.update(head)
 
     @override
     def scan(
@@ -161,14 +187,14 @@ class DynamoLedger(Ledger):
                 key,
                 int(item["called_at"]),
                 int(item["syncs"]),
-                int(item.get("reasserted", 0)),
+                int(item.get("day", 0)),
                 int(item.get("gap", 0)),
             )
 
     @override
     def begin_day(self, key: CohortKey, day: int) -> None:
         known = Update(COHORTS, cohort_pk(key)[2:])
-        known.assign("reasserted", day)
+        known.assign("day", day)
         known.only_if_exists(True)
         self._table.update(known)
 
@@ -229,18 +255,16 @@ class DynamoLedger(Ledger):
             self._table.update(repeating)
 
     @override
-    def mark_processed(
-        self, message: PageMessage, skipped: Mapping[str, int], *, is_suspect: bool
-    ) -> None:
+    def mark_processed(self, message: PageMessage, tally: Tally) -> None:
         # The sync first: a page that is marked is not counted again. A crash in between
         # repeats this page before any other of the sync.
         name = f"{message.action}#{message.page}"
         sync = Update(cohort_pk(message.key), sync_sk(message.seq))
         sync.add("processed", 1)
         sync.assign("last_processed", name)
-        for reason, number in skipped.items():
-            sync.add(f"skipped_{reason}", number)
-        if is_suspect:
+        for attribute, number in tally_counts(message.action, tally).items():
+            sync.add(attribute, number)
+        if tally.is_suspect:
             sync.assign("is_suspect", True)
         sync.unless_equal("last_processed", name)
         self._table.update(sync)
@@ -254,18 +278,27 @@ class DynamoLedger(Ledger):
         if rejected:
             sync = Update(cohort_pk(message.key), sync_sk(message.seq))
             for reason, number in rejected.items():
-                sync.add(f"skipped_{reason}", number)
+                sync.add(f"{REJECTED}{reason}", number)
             sync.only_if_exists(True)
             self._table.update(sync)
 
     @override
-    def advance(self, key: CohortKey, cohort: Cohort, resolution: Resolution) -> bool:
+    def advance(
+        self,
+        key: CohortKey,
+        cohort: Cohort,
+        resolution: Resolution,
+        counts: Mapping[str, int],
+    ) -> bool:
         pk = cohort_pk(key)
         head = Update(pk, "HEAD")
         head.assign("baseline", resolution.baseline)
         head.assign("measuring", resolution.measuring)
         head.assign("held_removal", resolution.held_removal)
+        head.assign("mislabelled", resolution.mislabelled)
+        head.assign("skipped", dict(skipped_after(cohort, resolution)))
         head.assign("revision", cohort.revision + 1)
+        add_counts(head, counts)
         if resolution.newly_aborted:
             head.add("aborted", set(resolution.newly_aborted))
         if resolution.finished:
@@ -277,6 +310,29 @@ class DynamoLedger(Ledger):
             sync.assign("aborted", True)
             updates.append(sync)
         return self._table.transact(updates)
+
+    @override
+    def count(self, key: CohortKey, change: Mapping[str, int]) -> None:
+        if any(change.values()):
+            head = Update(cohort_pk(key), "HEAD")
+            add_counts(head, change)
+            self._table.update(head)
+
+    @override
+    def recount(self, key: CohortKey, counts: Mapping[str, int], counted: int) -> None:
+        before, _ = self._head_and(key, None)
+        cohort = read_cohort(before, ())
+        known = {name: number for name, number in cohort.counts.items() if number}
+        if known == counts:
+            return
+        head = Update(cohort_pk(key), "HEAD")
+        for name in {*known, *counts}:
+            head.assign(f"{COUNT}{name}", counts.get(name, 0))
+        if counted:
+            head.only_if_equal("counted", counted)
+        else:
+            head.only_without("counted")
+        self._table.update(head)
 
     @override
     def forget_aborted(self, key: CohortKey, aborted: Iterable[int]) -> None:

@@ -9,14 +9,17 @@ C#project#cohort            A#seq#action#page       progress of a page that cras
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
 I#project#cohort#shard      distinct id             identifiers a profile stands under
+J#project#cohort            identifier              why and when Braze rejected a member
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import Registration
+from bridge.cohorts.ports import Registration, Tally
+from bridge.cohorts.rules.counts import REJECTED
 from bridge.cohorts.rules.gaps import with_gap
 from bridge.cohorts.rules.membership import Confirmed, Member, Place
 from bridge.cohorts.rules.model import Cohort, Pages, RegisteredPage, Sync, checksum
@@ -34,6 +37,9 @@ SHARDS = 16
 
 SENDER = "sender_"
 """Begins the attributes of a cohort that hold the newest sync of each connection."""
+
+COUNT = "count_"
+"""Begins the attributes of a cohort that hold the counts of its members."""
 
 RETENTION_SECONDS = 30 * 86_400
 """How long syncs, pages, and members who are confirmed out are kept."""
@@ -70,13 +76,31 @@ def sync_update(registration: Registration, expires_at: int) -> Update:
     update.add(f"sessions_{page.action}", {page.session})
     update.add(f"accepted_{page.action}", 1)
     update.add(f"checksum_{page.action}", checksum(page.name))
-    for reason, number in registration.skipped.items():
-        update.add(f"skipped_{reason}", number)
+    tally = Tally(registration.skipped)
+    for attribute, number in tally_counts(page.action, tally).items():
+        update.add(attribute, number)
     if placement.restarts:
         update.assign("restarts", placement.restarts)
         update.assign("since", registration.since)
     update.only_if_exists(not placement.opens)
     return update
+
+
+def tally_counts(action: Action, tally: Tally) -> dict[str, int]:
+    """The attributes of a sync in which a page's tally is added up."""
+    counts = {f"{_skipped(action)}{reason}": n for reason, n in tally.skipped.items()}
+    counts |= {f"{REJECTED}{reason}": n for reason, n in tally.rejected.items()}
+    counts |= {"listed": tally.listed, "already_in": tally.already_in}
+    return {attribute: number for attribute, number in counts.items() if number}
+
+
+def add_counts(head: Update, change: Mapping[str, int]) -> None:
+    """Add to the counts of a cohort; `counted` tells that somebody did."""
+    changed = {name: number for name, number in change.items() if number}
+    for name, number in changed.items():
+        head.add(f"{COUNT}{name}", number)
+    if changed:
+        head.add("counted", 1)
 
 
 def called_update(key: CohortKey, now_ms: int, gap_ms: int) -> Update:
@@ -107,6 +131,8 @@ def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
         item["rejected"] = member.rejected
     if member.braze_id:
         item["braze_id"] = member.braze_id
+    if member.counted:
+        item["counted"] = member.counted
     if member.confirmed is Confirmed.OUT and not member.rejected:
         item["expires_at"] = expires_at
     return item
@@ -195,6 +221,11 @@ def index_pk(key: CohortKey, distinct_id: str) -> str:
     return f"I#{cohort_pk(key)[2:]}#{shard_of(distinct_id):02d}"
 
 
+def rejected_pk(key: CohortKey) -> str:
+    """Partition of its list of rejected members."""
+    return f"J#{cohort_pk(key)[2:]}"
+
+
 def shard_of(member: str) -> int:
     """The shard of a member."""
     return hashlib.sha256(member.encode()).digest()[0] % SHARDS
@@ -240,6 +271,10 @@ def read_sync(item: Item) -> Sync:
             if f"accepted_{action}" in item
         },
         processed=int(item.get("processed", 0)),
+        skipped={action: _numbers_of(item, _skipped(action)) for action in Action},
+        rejected=_numbers_of(item, REJECTED),
+        listed=int(item.get("listed", 0)),
+        already_in=int(item.get("already_in", 0)),
         repeats=numbers(item.get("repeats")),
         restarts=int(item.get("restarts", 0)),
         since=int(item.get("since", 0)),
@@ -248,6 +283,19 @@ def read_sync(item: Item) -> Sync:
         infers=item.get("infers", True),
         sender=item.get("sender", ""),
     )
+
+
+def _skipped(action: Action) -> str:
+    return f"skipped_{action}_"
+
+
+def _numbers_of(item: Item, prefix: str) -> dict[str, int]:
+    """The attributes that begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): int(value)
+        for name, value in item.items()
+        if name.startswith(prefix)
+    }
 
 
 def read_member(item: Item) -> Member:
@@ -263,6 +311,7 @@ def read_member(item: Item) -> Member:
         pushed_at=int(item["pushed_at"]),
         rejected=item.get("rejected", ""),
         braze_id=item.get("braze_id", ""),
+        counted=item.get("counted", ""),
     )
 
 
@@ -289,6 +338,7 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
         baseline=int(head.get("baseline", 0)),
         measuring=int(head.get("measuring", 0)),
         held_removal=int(head.get("held_removal", 0)),
+        mislabelled=int(head.get("mislabelled", 0)),
         revision=int(head.get("revision", 0)),
         name=head.get("name", ""),
         first_name=head.get("first_name", ""),
@@ -300,9 +350,9 @@ def read_cohort(head: Item, syncs: tuple[Sync, ...]) -> Cohort:
         sends_empty=bool(head.get("sends_empty", False)),
         shares_sessions=bool(head.get("shares_sessions", False)),
         gaps=tuple(map(int, head.get("gaps", "").split())),
-        senders={
-            name.removeprefix(SENDER): int(seq)
-            for name, seq in head.items()
-            if name.startswith(SENDER)
-        },
+        senders=_numbers_of(head, SENDER),
+        counts=_numbers_of(head, COUNT),
+        counted=int(head.get("counted", 0)),
+        skipped={name: int(n) for name, n in head.get("skipped", {}).items()},
+        rejected_in=int(head.get("rejected_in", 0)),
     )

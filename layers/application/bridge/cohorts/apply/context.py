@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.cohorts.messages import Message
-from bridge.cohorts.ports import Ledger, PageStore, Queue, Route
+from bridge.cohorts.ports import Ledger, PageStore, Queue, Reports, Route
+from bridge.cohorts.rules.outcomes import Outcome
 from bridge.errors import RetryableError
 from bridge.reasons import Reason
 
@@ -42,6 +43,7 @@ class Context:
     pages: PageStore
     queue: Queue
     route: Route
+    reports: Reports
     time_left: Callable[[], float]
     quarantine: Callable[[Message, str], None]
     policy: Policy = Policy()
@@ -56,6 +58,10 @@ class Context:
         """Whether a further step fits."""
         return self.time_left() >= SECONDS_FOR_A_STEP
 
+    def is_late(self) -> bool:
+        """Whether only one more step fits."""
+        return self.time_left() < 2 * SECONDS_FOR_A_STEP
+
     def need_time(self) -> None:
         """Raises `RetryableError` when no further step fits."""
         if not self.has_time():
@@ -67,7 +73,10 @@ class Applied:
     """What a message brought about: members pushed, rejected (Braze), skipped (us).
 
     `kept` are those who keep the identifier they stand under for want of one, `lost`
-    those of a full sync of which most have lost theirs.
+    those of a full sync of which most have lost theirs. `listed` and `already_in` as in
+    `Sync`. `held_removals` and
+    `mislabelled` are syncs that wait for an operator. `counts` is what changes in the
+    cohort's counts, `outcomes` what became of each member, by key.
     """
 
     pushed: int = 0
@@ -76,12 +85,8 @@ class Applied:
     held_removals: int = 0
     kept: int = 0
     lost: int = 0
-
-    def __iadd__(self, other: "Applied") -> "Applied":
-        self.pushed += other.pushed
-        self.rejected += other.rejected
-        self.skipped += other.skipped
-        self.held_removals += other.held_removals
-        self.kept += other.kept
-        self.lost += other.lost
-        return self
+    mislabelled: int = 0
+    listed: int = 0
+    already_in: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, tuple[Outcome, str]] = field(default_factory=dict)

@@ -12,7 +12,9 @@ from dataclasses import replace
 from bridge.cohorts.apply.page import PageWork, User
 from bridge.cohorts.pages import write_page
 from bridge.cohorts.ports import PageProgress
+from bridge.cohorts.rules.counts import count_change
 from bridge.cohorts.rules.membership import Confirmed
+from bridge.cohorts.rules.outcomes import ReportRow, outcome_of
 from bridge.errors import BridgeError
 from bridge.reasons import Reason
 
@@ -41,6 +43,7 @@ def apply_in_shrinking_steps(work: PageWork, users: Sequence[User]) -> None:
         ledger.save_progress(message, begun)
         try:
             work.apply(users[progress.done : progress.done + size])
+            work.save_report(f"-{progress.done}")
         except BridgeError:
             ledger.save_progress(message, progress)
             raise
@@ -53,11 +56,15 @@ def _quarantine(work: PageWork, user: User, number: int) -> None:
     The ledger marks the member, so that no later rescan pushes it.
     """
     context, message = work.context, work.message
-    marked = [
-        replace(member, confirmed=Confirmed.QUARANTINED)
-        for member in work.record([user])
-    ]
-    context.ledger.save(message.key, marked)
+    for member in work.record([user]):
+        marked = replace(member, confirmed=Confirmed.QUARANTINED)
+        context.ledger.save(message.key, [marked])
+        work.applied.counts.update(count_change(member, marked))
+        work.rows += [
+            ReportRow(member.key, each, *outcome_of(member, marked, message.seq))
+            for each in member.profiles
+        ]
+    work.save_report(f"-{number}")
     content = write_page(user.profiles)
     digest = hashlib.sha256(content).hexdigest()[:32]
     context.pages.put(message.key, digest, content)

@@ -8,11 +8,13 @@ from bridge.cohorts.apply.crash_poison import (
 from bridge.cohorts.apply.page import apply_in_steps, apply_page
 from bridge.cohorts.apply.removal_guard import measure_removal, release
 from bridge.cohorts.apply.rescan import rescan
+from bridge.cohorts.apply.retry_rejected import retry_rejected
 from bridge.cohorts.messages import (
     MeasureRemovalMessage,
     Message,
     PageMessage,
     RescanMessage,
+    RetryRejectedMessage,
 )
 
 
@@ -30,4 +32,6 @@ def consume(context: Context, message: Message, received: int = 1) -> Applied:
         return rescan(context, message)
     if isinstance(message, MeasureRemovalMessage):
         return measure_removal(context, message)
+    if isinstance(message, RetryRejectedMessage):
+        return retry_rejected(context, message)
     return release(context, message)

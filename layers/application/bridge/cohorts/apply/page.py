@@ -10,11 +10,13 @@ from bridge.cohorts.apply.commit import commit_pages
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.publish import publish
 from bridge.cohorts.apply.push import push
-from bridge.cohorts.messages import PageMessage
+from bridge.cohorts.messages import PageMessage, RetryRejectedMessage
 from bridge.cohorts.pages import Listed
+from bridge.cohorts.ports import Tally
 from bridge.cohorts.rules.completeness import repetition_counts
-from bridge.cohorts.rules.membership import Member, Place, Places
+from bridge.cohorts.rules.membership import Confirmed, Member, Place, Places
 from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.cohorts.rules.outcomes import Outcome, ReportRow
 from bridge.cohorts.rules.profiles import (
     MIN_LOST,
     Ledgered,
@@ -22,6 +24,7 @@ from bridge.cohorts.rules.profiles import (
     home,
 )
 from bridge.errors import BridgeError, PermanentError, RetryableError
+from bridge.mixpanel.cohort_webhook import Action
 
 FRESH_MS = 86_400_000
 """A full sync does not reassert members who were pushed within a day."""
@@ -40,26 +43,46 @@ type Asked = tuple[Statement, set[str]]
 
 @dataclass(slots=True)
 class PageWork:
-    """One page being applied; `applied` grows with each step that is done."""
+    """One page being applied; `applied` grows with each step that is done.
+
+    `rows` are the lines of the report that are not stored yet.
+    """
 
     context: Context
     message: PageMessage
     cohort: Cohort
     sync: Sync
     applied: Applied = field(default_factory=Applied)
+    rows: list[ReportRow] = field(default_factory=list)
 
     def apply(self, users: Sequence[User]) -> None:
         """Apply the page to some of its users; safe to repeat."""
         self.context.need_time()
         members = self.record(users)
-        self.applied += push(
+        push(
             self.context,
             self.message.key,
             self.cohort,
             members,
+            self.applied,
+            since=self.message.seq,
             reassert=self._reasserts(),
             is_replay=self.message.reassert,
         )
+        stated = {listed.distinct_id for user in users for listed in user.profiles}
+        self.rows += [
+            ReportRow(member.key, distinct_id, *self.applied.outcomes[member.key])
+            for member in members
+            for distinct_id in stated & member.profiles.keys()
+        ]
+
+    def save_report(self, part: str = "") -> None:
+        """Store the lines so far, as the report of the page or of a part of it."""
+        message = self.message
+        name = f"{message.action}-{message.page}{part}"
+        if self.rows:
+            self.context.reports.write(message.key, str(message.seq), name, self.rows)
+        self.rows = []
 
     def record(self, users: Sequence[User]) -> list[Member]:
         """Record what the page states of some users; the members that change by it."""
@@ -104,8 +127,19 @@ class PageWork:
         self._mark(ledgered.repeats)
         if moved:
             context.ledger.save_places(key, moved, is_first=not self.cohort.has_index)
-        self.applied.skipped.update(ledgered.skipped)
+        self.applied.skipped.update(reason for _, reason in ledgered.skipped)
         self.applied.kept += ledgered.kept
+        self.rows += [
+            ReportRow(statement.key, statement.distinct_id, Outcome.SKIPPED, reason)
+            for statement, reason in ledgered.skipped
+        ]
+        if message.action is Action.ADD:
+            self.applied.listed += len(users)
+            self.applied.already_in += sum(
+                user.key in known
+                and known[user.key].confirmed_at(destination) is Confirmed.IN
+                for user in users
+            )
         return [ledgered.members[each] for each in ledgered.changed]
 
     def _without_lost(
@@ -174,7 +208,7 @@ def apply_page(
         # An aborted sync or one below the baseline counts for nothing. Any other page,
         # however late, fills in what nothing newer has stated.
         if message.reassert or (not sync.aborted and message.seq >= cohort.baseline):
-            applied += publish(context, key, cohort)
+            applied.rejected += publish(context, key, cohort)
             users = by_user(context.pages.get(key, message.digest))
             try:
                 apply_users(work, users)
@@ -184,14 +218,22 @@ def apply_page(
                 # error in hand matters more.
                 with suppress(BridgeError):
                     context.ledger.count_rejected(message, applied.rejected)
+                    context.ledger.count(key, applied.counts)
                 raise
+            work.save_report()
         if page:
-            context.ledger.mark_processed(
-                message,
-                applied.skipped + applied.rejected,
+            tally = Tally(
+                applied.skipped,
+                applied.rejected,
+                applied.listed,
+                applied.already_in,
                 is_suspect=bool(applied.lost),
             )
-    commit_pages(context, key)
+            context.ledger.mark_processed(message, tally)
+    resolution = commit_pages(context, key, applied.counts)
+    applied.mislabelled += resolution.mislabelled not in {0, cohort.mislabelled}
+    if 0 < cohort.rejected_in < message.seq:
+        context.queue.send(RetryRejectedMessage(key=key, seq=message.seq))
     return applied
 
 

@@ -2,21 +2,22 @@
 
 from collections import Counter
 
-from bridge.cohorts.apply.context import Applied, Context
+from bridge.cohorts.apply.context import Context
 from bridge.cohorts.messages import CohortKey, RescanMessage
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import Rejected
 
 
-def publish(context: Context, key: CohortKey, cohort: Cohort) -> Applied:
+def publish(context: Context, key: CohortKey, cohort: Cohort) -> Counter[str]:
     """Publish the cohort's name; if the destination changed, queue a rescan.
 
     Nothing is known of what another destination holds, so all members are compared.
+    The answer counts a rejection of the name, by reason.
     """
     destination = context.route.destination()
     has_moved = cohort.destination != destination
     if not has_moved and cohort.published_name == cohort.name:
-        return Applied()
+        return Counter()
     rejected: Counter[str] = Counter()
     if cohort.name:
         try:
@@ -34,4 +35,4 @@ def publish(context: Context, key: CohortKey, cohort: Cohort) -> Applied:
             )
         )
     context.ledger.publish(key, destination, cohort.name)
-    return Applied(rejected=rejected)
+    return rejected

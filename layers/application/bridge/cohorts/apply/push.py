@@ -7,16 +7,17 @@ rejection is no confirmation: the member is pushed again by the next sync that m
 or by a reassertion alone where the reason lies in the identifier for good.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.ports import Change, Pushed, PushInterrupted
+from bridge.cohorts.rules.counts import count_change, counted_as, is_rejected
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
+from bridge.cohorts.rules.outcomes import outcome_of
 from bridge.reasons import is_lasting
 
 
@@ -25,41 +26,51 @@ def push(
     key: CohortKey,
     cohort: Cohort,
     members: Sequence[Member],
+    applied: Applied,
     *,
+    since: int = 0,
     reassert: Callable[[Member], bool] = lambda _: False,
     is_replay: bool = False,
-) -> Applied:
+) -> None:
     """Save members, and push those whose membership Braze is not known to hold.
 
     Members who are in are pushed in any case where `reassert` says so. A quarantined
-    member is pushed by a replay alone.
+    member is pushed by a replay alone. `applied` takes what was done, also where the
+    push is interrupted; its outcomes are those of a sync that began at `since` (ms).
     """
     destination = context.route.destination()
     changes: list[tuple[Member, bool]] = []
+    others: list[Member] = []
     for member in members:
         present = member.is_in(cohort.baseline, cohort.aborted)
         confirmed = member.confirmed_at(destination)
-        if confirmed is Confirmed.QUARANTINED and not is_replay:
-            continue
+        is_open = is_replay or confirmed is not Confirmed.QUARANTINED
         reasserted = present and reassert(member)
-        if reasserted or differs(member, present, destination):
+        if is_open and (reasserted or differs(member, present, destination)):
             changes.append((member, present))
+        else:
+            is_out = is_known_to_be_out(member, present, destination)
+            others.append(replace(member, rejected="") if is_out else member)
     if changes:
         _keep_apart(context, (member for member, _ in changes))
     now = context.now_ms()
-    intents = {
-        member.key: replace(
+    intents = [
+        replace(
             member,
             confirmed=Confirmed.UNKNOWN,
             destination=destination,
             pushed_at=now,
             rejected="",
+            counted=counted_as(member),
         )
         for member, _ in changes
-    }
-    context.ledger.save(key, [intents.get(m.key, m) for m in members])
+    ]
+    context.ledger.save(key, [*others, *intents])
+    before = {member.key: member for member in members}
+    _take(applied, before, others, since)
+    _forget_rejected(context, key, before, others)
     if not changes:
-        return Applied()
+        return
 
     def has_member(identifiers: Sequence[Identifier]) -> bool:
         keys = [identifier.key for identifier in identifiers]
@@ -67,14 +78,23 @@ def push(
         return any(each.is_in(cohort.baseline, cohort.aborted) for each in found)
 
     def conclude(results: Sequence[Pushed]) -> None:
-        concluded = zip(changes, results, strict=False)
-        context.ledger.save(
-            key,
-            [
-                _concluded(intents[member.key], member, present, result)
-                for (member, present), result in concluded
-            ],
-        )
+        concluded = [
+            _concluded(intent, member, present, result)
+            for intent, (member, present), result in zip(
+                intents, changes, results, strict=False
+            )
+        ]
+        # The list of the rejected comes first: nobody may be missing in it.
+        rejected = {m.key: m.rejected for m in concluded if m.rejected}
+        if not all(map(is_lasting, rejected.values())):
+            context.ledger.set_rejected_in(key, cohort.newest)
+        context.ledger.save_rejected(key, rejected, cohort.newest)
+        context.ledger.save(key, concluded)
+        _forget_rejected(context, key, before, concluded)
+        # Counted only now: until the confirmations are saved, all is pushed again.
+        applied.rejected.update(rejected.values())
+        applied.pushed += len(concluded) - len(rejected)
+        _take(applied, before, concluded, since)
 
     try:
         results = context.route.push(
@@ -95,9 +115,33 @@ def push(
         conclude(interrupted.pushed)
         raise
     conclude(results)
-    # Counted only now: until the confirmations are saved, all of it is pushed again.
-    rejected = Counter(result.reason for result in results if result.reason)
-    return Applied(len(changes) - rejected.total(), rejected)
+
+
+def _forget_rejected(
+    context: Context,
+    key: CohortKey,
+    before: Mapping[str, Member],
+    after: Iterable[Member],
+) -> None:
+    """Take those off the list whom Braze does not reject any more."""
+    context.ledger.forget_rejected(
+        key,
+        [
+            member.key
+            for member in after
+            if is_rejected(before[member.key]) and not is_rejected(member)
+        ],
+    )
+
+
+def _take(
+    applied: Applied, before: Mapping[str, Member], after: Iterable[Member], since: int
+) -> None:
+    """Add what became of members to what the message has brought about."""
+    for member in after:
+        earlier = before[member.key]
+        applied.counts.update(count_change(earlier, member))
+        applied.outcomes[member.key] = outcome_of(earlier, member, since)
 
 
 def differs(member: Member, present: bool, destination: str) -> bool:
@@ -114,9 +158,14 @@ def differs(member: Member, present: bool, destination: str) -> bool:
     )
 
 
+def is_known_to_be_out(member: Member, present: bool, destination: str) -> bool:
+    """Whether a member is out, there as here; then no rejection matters any more."""
+    return not present and member.confirmed_at(destination) is Confirmed.OUT
+
+
 def _concluded(intent: Member, before: Member, present: bool, result: Pushed) -> Member:
     """The member after its call: a rejection leaves Braze with what it held before."""
-    intent = replace(intent, braze_id=result.braze_id or intent.braze_id)
+    intent = replace(intent, braze_id=result.braze_id or intent.braze_id, counted="")
     if result.reason is None:
         return replace(intent, confirmed=Confirmed.of(present))
     return replace(

@@ -4,7 +4,8 @@ from bridge.cohorts.apply.commit import commit
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.rescan import must_continue_later, scan
 from bridge.cohorts.messages import MeasureRemovalMessage, ReleaseMessage
-from bridge.cohorts.rules.commit import guard_removal, release_removal
+from bridge.cohorts.rules.commit import guard_removal
+from bridge.cohorts.rules.commit import release as release_sync
 
 
 def measure_removal(context: Context, message: MeasureRemovalMessage) -> Applied:
@@ -34,7 +35,11 @@ def measure_removal(context: Context, message: MeasureRemovalMessage) -> Applied
 
 
 def release(context: Context, message: ReleaseMessage) -> Applied:
-    """Release a held removal, if it is still the one that an operator looked at."""
-    if context.ledger.cohort(message.key).held_removal == message.seq:
-        commit(context, message.key, release_removal)
+    """Take a sync for the full list, if it is still the one an operator looked at.
+
+    That is one whose removal is held, or a mislabelled one.
+    """
+    cohort = context.ledger.cohort(message.key)
+    if message.seq in {cohort.held_removal, cohort.mislabelled}:
+        commit(context, message.key, lambda now: release_sync(now, message.seq))
     return Applied()

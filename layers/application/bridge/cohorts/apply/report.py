@@ -15,10 +15,13 @@ def report(applied: Applied) -> None:
     count(Metric.MEMBERS_REJECTED, applied.rejected.total())
     count(Metric.MEMBERS_SKIPPED, applied.skipped.total())
     count(Metric.REMOVALS_HELD, applied.held_removals)
+    count(Metric.LISTS_MISLABELLED, applied.mislabelled)
     count(Metric.IDENTIFIERS_LOST, applied.lost)
     count(Metric.IDENTIFIERS_KEPT, applied.kept)
     if applied.held_removals:
         logger.error("removal held: it would take out too many members at once")
+    if applied.mislabelled:
+        logger.error("a diff looks like the full list: nobody was taken out by it")
     if applied.lost:
         logger.error("most profiles have lost their identifiers", lost=applied.lost)
     logger.info(

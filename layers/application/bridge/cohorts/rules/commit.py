@@ -4,11 +4,11 @@ Mixpanel diffs against its last *successful* sync and never repeats what a faile
 stated, so the changes of a failed sync must be rolled back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.cohorts.rules.completeness import is_complete
-from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.cohorts.rules.model import FEEDING_MS, Cohort, Sync
 
 MAX_DOUBT_SYNCS = 48
 """A day of syncs: time enough for a sender of empty lists to send one."""
@@ -16,6 +16,9 @@ MAX_DOUBT_SYNCS = 48
 WITNESSES = 3
 """Later syncs that can prove by a repetition that a diff failed. One that changes
 nothing proves nothing, and its own last answer may be lost as well."""
+
+MIN_LISTED = 50
+"""Members: fewer who are in already may be the end of a failed diff."""
 
 MAX_ABORTS = 90
 """Aborts in one resolution: a DynamoDB transaction takes a hundred items."""
@@ -25,16 +28,17 @@ MAX_ABORTS = 90
 class Resolution:
     """What follows from the pages so far.
 
-    `baseline`, `measuring` and `held_removal` are the cohort's from now on.
-    `newly_aborted` are syncs that abort now; of the `finished` ones nothing can change
-    any more. With `rescan` all members are compared with Braze, because some are in or
-    out without having been named; with `measure_removal` those who would leave are
-    counted first.
+    `baseline`, `measuring`, `held_removal` and `mislabelled` are the cohort's from now
+    on. `newly_aborted` are syncs that abort now; of the `finished` ones nothing can
+    change any more. With `rescan` all members are compared with Braze, because some are
+    in or out without having been named; with `measure_removal` those who would leave
+    are counted first.
     """
 
     baseline: int
     measuring: int = 0
     held_removal: int = 0
+    mislabelled: int = 0
     newly_aborted: frozenset[int] = frozenset()
     finished: frozenset[int] = frozenset()
     rescan: bool = False
@@ -46,6 +50,7 @@ class Resolution:
             bool(self.rescan or self.measure_removal or self.finished)
             or self.measuring != cohort.measuring
             or self.held_removal != cohort.held_removal
+            or self.mislabelled != cohort.mislabelled
         )
 
 
@@ -92,6 +97,9 @@ def resolve(cohort: Cohort, *, guarded: bool = False) -> Resolution:
         baseline,
         measuring=measuring,
         held_removal=cohort.held_removal,
+        mislabelled=_mislabelled(
+            cohort, baseline, (s.seq for s in processed if _lists_all(s, complete))
+        ),
         newly_aborted=frozenset(aborted),
         finished=frozenset(aborted_before | aborted | superseded | below),
         rescan=baseline != cohort.baseline or bool(aborted),
@@ -119,12 +127,44 @@ def guard_removal(
     if not cohort.measuring:
         # It is held already, and there were more aborts than one resolution takes.
         return resolve(cohort, guarded=True)
-    return Resolution(cohort.measuring, rescan=True)
+    return release(cohort, cohort.measuring)
 
 
-def release_removal(cohort: Cohort) -> Resolution:
-    """Make the full sync whose removal is held the baseline: an operator confirms."""
-    return Resolution(cohort.held_removal, measuring=cohort.measuring, rescan=True)
+def release(cohort: Cohort, seq: int) -> Resolution:
+    """Make sync `seq` the baseline.
+
+    That is a full sync whose removals are few enough, or whose removal was held until
+    an operator confirmed it, or a mislabelled one that an operator takes for full.
+    """
+    return Resolution(
+        seq,
+        measuring=cohort.measuring if cohort.measuring > seq else 0,
+        held_removal=cohort.held_removal if cohort.held_removal > seq else 0,
+        mislabelled=_mislabelled(cohort, seq),
+        rescan=True,
+    )
+
+
+def _mislabelled(cohort: Cohort, baseline: int, found: Iterable[int] = ()) -> int:
+    """The newest mislabelled sync, until a baseline has made good for it."""
+    newest = max([cohort.mislabelled, *found])
+    return newest if newest > baseline else 0
+
+
+def _lists_all(sync: Sync, complete: Sequence[Sync]) -> bool:
+    """Whether the adds of a diff look like the full list, by another name.
+
+    Nearly all of them are in already, after Mixpanel has had no success for so long
+    that its snapshot has expired. Its own example labels a first sync `add_members`.
+    """
+    earlier = max((s.last_page_at for s in complete if s.seq < sync.seq), default=0)
+    return (
+        sync.infers
+        and not sync.full
+        and sync.listed > MIN_LISTED
+        and 10 * sync.already_in >= 9 * sync.listed
+        and sync.seq - earlier >= FEEDING_MS
+    )
 
 
 def _superseded(complete: Sequence[Sync], cohort: Cohort) -> set[int]:

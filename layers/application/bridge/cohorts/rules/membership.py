@@ -54,7 +54,8 @@ class Member:
     `confirmed` is what `destination` holds, where the member was pushed at `pushed_at`
     ms. `rejected` is the reason for which Braze rejected that push, if it did: then
     `confirmed` is what it holds all the same. `braze_id` is the profile that a device
-    was written by.
+    was written by. `counted` is the count that the member belonged to before a call
+    whose outcome is unknown.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Member:
     pushed_at: int = 0
     rejected: str = ""
     braze_id: str = ""
+    counted: str = ""
 
     def confirmed_at(self, destination: str) -> Confirmed:
         """What is known of the member there; of another destination nothing is."""

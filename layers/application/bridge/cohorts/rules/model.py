@@ -76,7 +76,9 @@ class Sync:
     """What is known of one sync; `seq` orders the syncs of a cohort.
 
     `accepted` are its pages so far, of which `processed` have been applied. `repeats`
-    holds the earlier syncs a change of which this one states once more.
+    holds the earlier syncs a change of which this one states once more. `skipped` and
+    `rejected` count members by reason; of the `listed` ones, whom it adds, so many are
+    `already_in` at Braze.
     `restarts` is the sync that this one begins anew under the same session id; the
     pages of that one which arrived before `since` (ms) belong to its failed run. With
     `is_suspect` most profiles of this full sync have lost their identifiers. Without
@@ -91,6 +93,10 @@ class Sync:
     totals: Mapping[Action, int] = field(default_factory=dict)
     accepted: Mapping[Action, Pages] = field(default_factory=dict)
     processed: int = 0
+    skipped: Mapping[Action, Mapping[str, int]] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    listed: int = 0
+    already_in: int = 0
     repeats: frozenset[int] = frozenset()
     restarts: int = 0
     since: int = 0
@@ -120,7 +126,8 @@ class Cohort:
 
     `first` and `newest` are the first and the newest sync of all. `baseline` is the
     last full sync in force, `measuring` the full sync whose removals are being counted
-    and `held_removal` the one that the removal guard holds back. `aborted` are syncs
+    and `held_removal` the one that the removal guard holds back. `mislabelled` is a
+    diff whose adds look like a full list (rule 25). `aborted` are syncs
     whose changes are yet to be rolled back. `sends_empty` and `shares_sessions` are
     habits of the sender, seen at least once: calls with an empty list, and one session
     for both actions. `senders` are the connections that ever spoke of the cohort, each
@@ -128,8 +135,11 @@ class Cohort:
     Mixpanel's current name, `first_name` the first one, which never changes.
     `destination` is where members are pushed to and `published_name` what Braze calls
     the cohort there. `has_index` says that some profiles stand elsewhere than under
-    their own distinct id, so that the index of profiles has to be read. `revision` is
-    the version for optimistic locking.
+    their own distinct id, so that the index of profiles has to be read. `counts` are
+    members by state (`rules/counts.py`), which were changed `counted` times, `skipped`
+    the profiles that finished syncs have skipped. `rejected_in` is the newest sync when
+    Braze last rejected a member for a passing reason, 0 once there is none. `revision`
+    is the version for optimistic locking.
     """
 
     first: int = 0
@@ -137,6 +147,7 @@ class Cohort:
     baseline: int = 0
     measuring: int = 0
     held_removal: int = 0
+    mislabelled: int = 0
     syncs: tuple[Sync, ...] = ()
     aborted: frozenset[int] = frozenset()
     sends_empty: bool = False
@@ -148,6 +159,10 @@ class Cohort:
     destination: str = ""
     published_name: str = ""
     has_index: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    counted: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    rejected_in: int = 0
     revision: int = 0
 
     def feeding(self, at: int) -> frozenset[str]:

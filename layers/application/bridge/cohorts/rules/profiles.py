@@ -66,8 +66,9 @@ class Ledgered:
     """The members that a step has read and changes, by key.
 
     `changed` are the keys of those to be written, `repeats` pairs (later, earlier) of
-    syncs that state the same change. `skipped` counts profiles by reason, and `kept`
-    those that keep the identifier they stand under for want of one.
+    syncs that state the same change. `skipped` are statements that have no effect, with
+    the reason, and `kept` counts profiles that keep the identifier they stand under for
+    want of one.
     """
 
     members: dict[str, Member]
@@ -75,7 +76,7 @@ class Ledgered:
     destination: str
     changed: dict[str, None] = field(default_factory=dict)
     repeats: set[tuple[int, int]] = field(default_factory=set)
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[tuple[Statement, str]] = field(default_factory=list)
     kept: int = 0
 
     def record(self, statement: Statement, places: Collection[str]) -> set[str]:
@@ -87,10 +88,11 @@ class Ledgered:
         standing = self._standing(distinct_id, places)
         target = self._target(statement, standing)
         if not target:
-            self.skipped.append(statement.reason or Reason.NO_IDENTIFIER)
+            reason = statement.reason or Reason.NO_IDENTIFIER
+            self.skipped.append((statement, reason))
             return standing
         if not self._has_room(target, distinct_id):
-            self.skipped.append(Reason.SHARED_IDENTIFIER)
+            self.skipped.append((statement, Reason.SHARED_IDENTIFIER))
             return standing
         timeline = _timeline(self._profiles(key)[distinct_id] for key in standing)
         _, pairs = record_version(timeline, statement.seq, statement.present)
