@@ -91,10 +91,11 @@ def _rescan(
             counts[counted_as(member)] += 1
             if is_due(member) or _differs(member, cohort, destination):
                 mark = Mark((shard, member.key), dict(counts))
-                waiting.append((mark, _pruned(member, cohort, open_syncs)))
+                waiting.append((mark, member))
         while len(waiting) >= step or (waiting and (not position or context.is_late())):
             members = [member for _, member in waiting[:step]]
-            push(context, message.key, cohort, members, applied, reassert=is_due)
+            pruned = [_pruned(member, cohort, open_syncs) for member in members]
+            push(context, message.key, cohort, pruned, applied, reassert=is_due)
             _report(context, message, members, applied)
             resume = waiting[len(members) - 1][0]
             del waiting[:step]
