@@ -27,6 +27,7 @@ def test_who_was_rejected_for_a_passing_reason_is_pushed_with_the_next_sync(
     world.braze.calls.clear()
     world.diff([], [], session="s3")
     assert world.braze.calls == [], "once is enough"
+    assert world.ledger.rejected(KEY, "", 9) == {}
 
 
 def test_whoever_is_rejected_again_waits_for_the_sync_after(world: World) -> None:
@@ -64,23 +65,35 @@ def test_who_has_left_meanwhile_is_not_pushed(world: World) -> None:
 
 
 def test_the_pages_of_one_sync_push_them_once(world: World) -> None:
+    reject(world, "a", "b")
     world.full("a", session="s1")
-    reject(world, "b")
+    world.braze.calls.clear()
     world.wait()
-    for page in (1, 2, 3):
-        people = [["b"], ["c"], ["d"]][page - 1]
-        world.call("add_members", people, session="s2", page=(page, 3))
+    for page, person in enumerate("bcd", 1):
+        world.call("add_members", [person], session="s2", page=(page, 3))
     world.call("remove_members", [], session="s2")
     world.drain()
-    assert sum(("b", True) in call for call in world.braze.calls) == 1
+    pushed = [user for call in world.braze.calls for user, _ in call]
+    assert sorted(pushed) == ["a", "b", "c", "d"], "each once in this sync"
 
 
-def test_many_are_pushed_in_several_messages(world: World) -> None:
+def test_without_an_earlier_rejection_no_page_asks_for_a_retry(world: World) -> None:
+    reject(world, "a")
+    for page in (1, 2):
+        world.call("members", ["a", f"u{page}"], page=(page, 2))
+    world.step()
+    world.step()
+    assert not [m for m in world.queue.waiting if m.kind == "retry_rejected"]
+
+
+def test_whoever_is_rejected_again_in_a_first_part_is_not_forgotten(
+    world: World,
+) -> None:
     world.braze.step = 2
-    people = crowd(0, 7)
+    people = crowd(0, 4)
     reject(world, *people)
     world.full(*people, session="s1")
-    reject(world)
+    reject(world, "u0000")
     world.wait()
     world.call("add_members", [], session="s2")
     world.call("remove_members", [], session="s2")
@@ -89,6 +102,9 @@ def test_many_are_pushed_in_several_messages(world: World) -> None:
             world.seconds_left = [60.0, 60.0, 5.0]
         world.step()
         world.seconds_left = ()
+    assert world.ledger.cohort(KEY).rejected_in
+    reject(world)
+    world.diff([], [], session="s3")
     assert world.braze.members == {*people}
 
 

@@ -153,9 +153,9 @@ def test_a_rejected_member_who_leaves_is_counted_no_more(world: World) -> None:
     assert counts(world) == (1, {}, {})
 
 
-def test_a_page_that_is_broken_off_counts_nobody_twice(world: World) -> None:
+def test_a_page_that_is_broken_off_counts_everybody_once(world: World) -> None:
     world.braze.step = 2
-    world.call("members", crowd(0, 6))
+    world.call("add_members", crowd(0, 6))
     world.seconds_left = [60.0, 5.0]
     with pytest.raises(RetryableError):
         world.step()
@@ -166,18 +166,43 @@ def test_a_page_that_is_broken_off_counts_nobody_twice(world: World) -> None:
 
 def test_a_call_without_an_answer_counts_nobody_twice(world: World) -> None:
     world.full(*crowd(0, 3), session="s1")
-    world.now += 2 * DAY_MS
 
     def fail() -> None:
         raise RetryableError("test")
 
     world.braze.before = fail
-    world.call("members", crowd(0, 4), session="s2")
+    world.call("remove_members", ["u0000"], session="s2")
     with pytest.raises(RetryableError):
         world.step()
     world.braze.before = lambda: None
     world.drain()
-    assert counts(world) == (4, {}, {})
+    assert counts(world) == (2, {}, {})
+
+
+def test_what_a_held_list_skips_does_not_count_yet(world: World) -> None:
+    world.full(*crowd(0, 200), LONG, session="s1")
+    world.full("u0000", LONG, LONGER, session="s2")
+    assert world.ledger.cohort(KEY).held_removal
+    assert counts(world) == (200, {}, {"identifier_too_long": 1})
+
+
+def test_counts_are_written_once_however_many_writes_a_resolution_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.cohorts.apply.commit.MAX_ABORTS", 1)
+    world.full("a", session="s1")
+    for number in range(3):
+        world.wait()
+        world.call("add_members", [f"x{number}"], session=f"x{number}", page=(1, 2))
+    world.drain()
+    world.wait()
+    world.call("remove_members", [], session="s2")
+    world.call("add_members", ["b"], session="s2")
+    world.step()
+    world.step()
+    assert counts(world) == (5, {}, {}), "until the rescan takes three of them out"
+    world.drain()
+    assert counts(world) == (2, {}, {})
 
 
 def wrong_counts(world: World) -> None:
@@ -207,10 +232,10 @@ def test_what_a_page_changes_during_a_rescan_is_not_overwritten(world: World) ->
     rest = world.queue.waiting.pop()
     assert isinstance(rest, RescanMessage)
     world.seconds_left = ()
-    world.diff(["u9999"], [], session="s2")
+    world.diff([], ["u0000"], session="s2")
     world.queue.send(rest)
     world.drain()
-    assert counts(world) == (6, {}, {})
+    assert counts(world) == (4, {}, {})
 
 
 @pytest.mark.parametrize("name", ["documented", "own sessions", "common total"])
