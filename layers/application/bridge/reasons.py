@@ -102,6 +102,7 @@ class Reason(_Explained):
 
     # Events that are quarantined
     REJECTED = "rejected", {Consequence.EVENT_QUARANTINED: "Mixpanel rejected the event; `field` and `message` are its own words. Fix the cause, then `replay`."}
+    RESHAPED = "reshaped", {Consequence.EVENT_QUARANTINED: "Mixpanel took the event in another shape only, because it has too many properties, keys or elements or is nested too deeply: it is delivered, and this is the original, which `replay` leaves alone."}
     NO_EVENT_TYPE = "no_event_type", {Consequence.EVENT_QUARANTINED: "The event has no `event_type`."}
     NO_EVENT_NAME = "no_event_name", {Consequence.EVENT_QUARANTINED: "The custom event has no name."}
     BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing or not a number."}

@@ -72,8 +72,10 @@ def report(outcome: Outcome, drift: DriftLog) -> None:
     count(Metric.EVENTS_FILTERED, accounts.filtered.total())
     count(Metric.EVENTS_QUARANTINED, accounts.quarantined.total())
     count(Metric.EVENTS_DEFERRED, accounts.deferred)
+    count(Metric.EVENTS_RESHAPED, outcome.reshaped.total())
     by_event = {event: dict(+counts) for event, counts in outcome.by_event.items()}
-    logger.info("batch delivered", extra={**accounts.summary(), "by_event": by_event})
+    summary = accounts.summary() | {"reshaped": dict(outcome.reshaped)}
+    logger.info("batch delivered", extra={**summary, "by_event": by_event})
     if error := outcome.error:
         if isinstance(error, CredentialsRejected):
             count(Metric.CREDENTIALS_REJECTED)

@@ -61,7 +61,7 @@ class Delivery:
         self._batch = Batch(mapper.version)
         self._outcome = self._batch.outcome
         self._sender = Sender(
-            client, self._batch, time_left, warm_state, breaker=breaker
+            client, self._batch, mapper, time_left, warm_state, breaker=breaker
         )
 
     def run(self, records: Iterable[StreamRecord]) -> Outcome:
@@ -128,6 +128,9 @@ class Delivery:
         """How many of the record's events an earlier batch has finished."""
         partial = self._warm_state.resume(record.position)
         for item in partial.quarantined:
+            if item.reason == Reason.RESHAPED:
+                self._outcome.keep_original(number, item)
+                continue
             self._outcome.accounts.received += 1
             self._outcome.quarantine(number, item)
         return partial.finished

@@ -4,13 +4,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+import orjson
+
 from bridge.currents.decode.record import read
 from bridge.currents.delivery.batch import Batch
 from bridge.currents.delivery.circuit_breaker import WINDOW_RECORDS
 from bridge.currents.delivery.prepare import key_of
+from bridge.currents.delivery.reshape import (
+    Limit,
+    passed_limits,
+    reshaped_line,
+    texts_of,
+)
 from bridge.currents.delivery.warm_state import WarmState
+from bridge.currents.mapping.transform import Mapper
 from bridge.errors import RetryableError, TooLarge
-from bridge.mixpanel.import_api import EVENTS_PER_CALL, Failure, ImportReply
+from bridge.mixpanel.import_api import (
+    BYTES_PER_CALL,
+    EVENTS_PER_CALL,
+    Failure,
+    ImportReply,
+)
 from bridge.observability import plain_name
 from bridge.reasons import Reason
 
@@ -49,6 +63,7 @@ class Sender:
         self,
         client: ImportClient,
         batch: Batch,
+        mapper: Mapper,
         time_left: Callable[[], float],
         warm_state: WarmState,
         *,
@@ -57,6 +72,7 @@ class Sender:
         self.pending: list[Pending] = []
         self._client = client
         self._batch = batch
+        self._mapper = mapper
         self._time_left = time_left
         self._warm_state = warm_state
         self._breaker = breaker
@@ -65,6 +81,8 @@ class Sender:
         # By number of the record; a fault of ours counts as an attempt and a rejection.
         self._attempted: Counter[int] = Counter()
         self._rejected: Counter[int] = Counter()
+        # By record and index: the limits for which an event is sent in another shape.
+        self._reshaped: dict[tuple[int, int], frozenset[Limit]] = {}
 
     @property
     def pending_types(self) -> list[str]:
@@ -97,6 +115,7 @@ class Sender:
 
         Raises `RetryableError` with the unfinished events still pending.
         """
+        self._reshape_known()
         sizes = [len(self.pending)] if self.pending else []
         while sizes:
             # The first call is made however short the time, or no run would progress.
@@ -109,7 +128,7 @@ class Sender:
             if rejected is None:
                 sizes += [size - size // 2, size // 2]
             else:
-                self._finish(size, rejected)
+                sizes += self._finish(size, rejected)
         self._bytes = 0
 
     def check_breaker(self) -> None:
@@ -141,17 +160,24 @@ class Sender:
         )
         return {0: reply.rejected.get(0, whole)} if is_single else None
 
-    def _finish(self, size: int, rejected: Mapping[int, Failure]) -> None:
-        """Account for the first `size` pending events, which Mixpanel has answered."""
+    def _finish(self, size: int, rejected: Mapping[int, Failure]) -> list[int]:
+        """Account for the first `size` pending events, which Mixpanel has answered.
+
+        A rejected event of which another shape may be taken is pending once more, first
+        of all; returned are the sizes of the calls for these.
+        """
         part = self.pending[:size]
         del self.pending[:size]
+        reshaped: list[Pending] = []
         for at, failure in rejected.items():
-            line, _, number, index = part[at]
+            line, event_type, number, index = part[at]
+            fitting = self._reshape(line, number, index)
+            if fitting is not None:
+                reshaped.append((fitting, event_type, number, index))
+                continue
             self._rejected[number] += 1
-            event = read(self._batch.original(number, index))
-            self._batch.quarantine(
-                number, index, event, REJECTED, failure, key_of(line)
-            )
+            self._quarantine(line, number, index, REJECTED, failure)
+        self.pending[:0] = reshaped
         delivered = Counter(
             [
                 event_type
@@ -160,10 +186,72 @@ class Sender:
             ]
         )
         self._batch.outcome.deliver(delivered)
+        if self._reshaped:
+            self._keep_originals(
+                [each for at, each in enumerate(part) if at not in rejected]
+            )
         records = [record for _, _, record, _ in part]
         self._attempted.update(records)
+        # They are attempted once more, and that counts.
+        self._attempted.subtract([record for _, _, record, _ in reshaped])
         self._has_sent = True
         self._note(dict.fromkeys(records))
+        if not reshaped:
+            return []
+        if sum(len(line) for line, _, _, _ in reshaped) < BYTES_PER_CALL:
+            return [len(reshaped)]
+        return [len(reshaped) - len(reshaped) // 2, len(reshaped) // 2]
+
+    def _quarantine(
+        self, line: bytes, number: int, index: int, reason: str, failure: Failure
+    ) -> None:
+        event = read(self._batch.original(number, index))
+        self._batch.quarantine(number, index, event, reason, failure, key_of(line))
+
+    def _reshape_known(self) -> None:
+        """Reshape pending events that would be rejected, as far as is known by now."""
+        known = self._warm_state.reshaped
+        if not known:
+            return
+        for at, (line, event_type, number, index) in enumerate(self.pending):
+            if event_type in known:
+                fitting = self._reshape(line, number, index, known[event_type])
+                if fitting is not None:
+                    self.pending[at] = (fitting, event_type, number, index)
+
+    def _reshape(
+        self,
+        line: bytes,
+        number: int,
+        index: int,
+        limits: frozenset[Limit] = frozenset(Limit),
+    ) -> bytes | None:
+        """The event in another shape if it passes one of the limits, or else None.
+
+        It is reshaped once: for what is rejected after that, its shape is not to blame.
+        """
+        if (number, index) in self._reshaped:
+            return None
+        event = orjson.loads(line)
+        passed = passed_limits(event["properties"])
+        if not passed & limits:
+            return None
+        original = read(self._batch.original(number, index)).event
+        texts = texts_of(original, event["properties"], self._mapper.parsed_texts)
+        fitting = reshaped_line(event, self._mapper.known_names, texts)
+        if fitting is not None:
+            self._reshaped[number, index] = passed
+        return fitting
+
+    def _keep_originals(self, delivered: Iterable[Pending]) -> None:
+        """Keep each reshaped event as it came; its type is known from now on."""
+        for line, event_type, number, index in delivered:
+            limits = self._reshaped.get((number, index))
+            if limits:
+                self._warm_state.learn_reshaped(event_type, limits)
+                passed = ", ".join(sorted(limits))
+                why = Failure("", f"delivered in another shape, for its {passed}")
+                self._quarantine(line, number, index, Reason.RESHAPED, why)
 
     def _note(self, records: Iterable[int]) -> None:
         """Note these records; raises `BreakerOpen` if the breaker opens."""

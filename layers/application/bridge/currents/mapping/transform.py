@@ -22,7 +22,11 @@ from bridge.currents.mapping.dedup_key import (
     insert_id,
     why_unidentified,
 )
-from bridge.currents.mapping.properties import is_reserved
+from bridge.currents.mapping.properties import (
+    is_reserved,
+    known_properties,
+    parsed_texts,
+)
 from bridge.currents.mapping.result import Filtered, Sent
 from bridge.currents.mapping.rules import Rules, is_sampled
 from bridge.currents.mapping.shared_ids import Earlier, separate
@@ -45,6 +49,8 @@ class Mapper:
     """Maps events under the customer's rules; `hmac_key` is for rules that hash.
 
     `compiled` holds the mappings by event type, or by a custom event's whole name.
+    `known_names` are the properties in Mixpanel that are not merely the customer's own,
+    `parsed_texts` those that may be parsed from a text, with its names in Braze.
     `version` differs wherever an event may get other values.
     """
 
@@ -57,6 +63,9 @@ class Mapper:
         self._rules = rules or Rules()
         self.takes_devices = anonymous is AnonymousUsers.DEVICE
         self._digest = keyed_digest(hmac_key.encode())
+        renamed = self._rules.rename_properties
+        self.known_names = known_properties() | set(renamed.values())
+        self.parsed_texts = parsed_texts(renamed)
         self.compiled: dict[str, CompiledMapping] = {}
         self._properties: dict[str, CompiledProperties] = {}
         as_json = self._rules.model_dump_json(exclude_defaults=True)
