@@ -21,6 +21,7 @@ from sandbox.mixpanel import rules
 OWN = "[Custom event property]"
 KEYS = {
     "$partner_id": "braze",
+    "ip": 0,
     "distinct_id": "cust-1",
     "$insert_id": "id-1",
     "time": 1_767_225_600,

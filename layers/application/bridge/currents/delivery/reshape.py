@@ -26,7 +26,7 @@ MAX_TEXT = 255
 LEFT_OUT_COUNT = "[Braze] Properties left out"
 """The property that says how many did not fit."""
 
-_KEY_PROPERTIES = ("distinct_id", "$insert_id", "time", "$partner_id")
+_KEY_PROPERTIES = ("distinct_id", "$insert_id", "time", "$partner_id", "ip")
 
 type Properties = dict[str, Any]
 

@@ -36,8 +36,12 @@ from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
 
-MAPPING_VERSION = "2"
+MAPPING_VERSION = "3"
 """Raised whenever an event may get other values than the release before gave it."""
+
+NO_LOCATION = 0
+"""As `ip`: Mixpanel would locate an event by the address of the caller, which is ours
+(Mixpanel docs, "Geolocation")."""
 
 MAX_COMPILED = 5_000
 """Mappings cached; there are some hundred types, but a producer may make them up."""
@@ -102,6 +106,7 @@ class Mapper:
             return compiled.sampled_out
         properties: dict[str, Any] = {
             "$partner_id": "braze",
+            "ip": NO_LOCATION,
             "distinct_id": distinct_id,
             "$insert_id": insert_id(currents.id, raw),
             "time": time,
