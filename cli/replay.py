@@ -34,7 +34,7 @@ from bridge.settings import AnonymousUsers
 from cli.stack import RunningStack
 
 NOT_REPLAYABLE = "left: not a page"
-DELIVERED = frozenset({Reason.RESHAPED})
+DELIVERED = frozenset({Reason.RESHAPED, Reason.MASS_REJECTION})
 """Reasons of events that Mixpanel has, or will get without a replay."""
 
 

@@ -21,6 +21,7 @@ from bridge.currents.delivery.conclude import (
     report,
     require_closed,
     write_quarantine,
+    write_samples,
 )
 from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.warm_state import WarmState
@@ -86,6 +87,8 @@ class Importer:
         ).run(records)
         if outcome.quarantined:
             write_quarantine(outcome, records, self.quarantine, time_left)
+        if outcome.samples:
+            write_samples(outcome, records, self.quarantine)
         report(outcome, self.drift)
         require_closed(outcome.accounts)
         return outcome.defer_from

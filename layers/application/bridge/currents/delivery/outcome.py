@@ -1,7 +1,7 @@
 """What became of a batch: accounts, quarantined items, and where deferral begins."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.accounts import Accounts
@@ -17,6 +17,7 @@ class Outcome:
 
     `by_event` counts by event type and fate, `quarantined` holds items by the number
     of their record, and `drift` counts names that the catalog does not know.
+    `samples` are some of the events for whose rejection the stream waits, not counted.
     `reshaped` counts, by event type, delivered events that had to be reshaped.
     `defer_from` is the number of the first deferred record, and `error` says why it is
     deferred; both are None if every event is finished.
@@ -31,6 +32,7 @@ class Outcome:
     )
     drift: Counter[str] = field(default_factory=Counter)
     reshaped: Counter[str] = field(default_factory=Counter)
+    samples: Sequence[QuarantinedItem] = ()
     defer_from: int | None = None
     error: RetryableError | None = None
 

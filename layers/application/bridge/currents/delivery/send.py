@@ -9,7 +9,8 @@ import orjson
 from bridge.currents.decode.record import read
 from bridge.currents.delivery.batch import Batch
 from bridge.currents.delivery.circuit_breaker import WINDOW_RECORDS
-from bridge.currents.delivery.prepare import key_of
+from bridge.currents.delivery.mass_rejection import mass_rejection
+from bridge.currents.delivery.prepare import FAULT, key_of
 from bridge.currents.delivery.reshape import (
     Limit,
     passed_limits,
@@ -25,7 +26,6 @@ from bridge.mixpanel.import_api import (
     Failure,
     ImportReply,
 )
-from bridge.observability import plain_name
 from bridge.reasons import Reason
 
 SECONDS_FOR_A_CALL = 15.0
@@ -35,15 +35,14 @@ REJECTED = Reason.REJECTED
 """The reason of an event that Mixpanel rejects."""
 
 
+_NONE: Mapping[str, int] = {}
+
+
 class ImportClient(Protocol):
     """The part of `MixpanelClient` that delivery needs."""
 
     def import_events(self, lines: Sequence[bytes]) -> ImportReply:
         """See `MixpanelClient.import_events`."""
-
-
-class BreakerOpen(RetryableError):
-    """Too many records are rejected for the events to be at fault: a person decides."""
 
 
 type Pending = tuple[bytes, str, int, int]
@@ -80,7 +79,7 @@ class Sender:
         self._has_sent = False
         # By number of the record; a fault of ours counts as an attempt and a rejection.
         self._attempted: Counter[int] = Counter()
-        self._rejected: Counter[int] = Counter()
+        self._rejected: dict[int, Counter[str]] = {}
         # By record and index: the limits for which an event is sent in another shape.
         self._reshaped: dict[tuple[int, int], frozenset[Limit]] = {}
 
@@ -105,10 +104,10 @@ class Sender:
         self.pending.append((line, event_type, record, index))
         self._bytes += len(line) + 1
 
-    def count_fault(self, record: int) -> None:
+    def count_fault(self, record: int, event_type: str) -> None:
         """Count an event that met a fault of ours for the circuit breaker."""
         self._attempted[record] += 1
-        self._rejected[record] += 1
+        self._count_rejected(record, event_type)
 
     def flush(self) -> None:
         """Send the pending events, in parts where Mixpanel does not name the culprit.
@@ -175,7 +174,7 @@ class Sender:
             if fitting is not None:
                 reshaped.append((fitting, event_type, number, index))
                 continue
-            self._rejected[number] += 1
+            self._count_rejected(number, event_type)
             self._quarantine(line, number, index, REJECTED, failure)
         self.pending[:0] = reshaped
         delivered = Counter(
@@ -201,6 +200,9 @@ class Sender:
         if sum(len(line) for line, _, _, _ in reshaped) < BYTES_PER_CALL:
             return [len(reshaped)]
         return [len(reshaped) - len(reshaped) // 2, len(reshaped) // 2]
+
+    def _count_rejected(self, record: int, event_type: str) -> None:
+        self._rejected.setdefault(record, Counter())[event_type] += 1
 
     def _quarantine(
         self, line: bytes, number: int, index: int, reason: str, failure: Failure
@@ -261,17 +263,17 @@ class Sender:
             breaker.note(
                 self._batch.records[number].position,
                 self._attempted[number],
-                self._rejected[number],
+                self._rejected.get(number, _NONE),
             )
         if self._breaker and self._rejected and breaker.open:
-            fields = Counter(
-                plain_name(item.field)
-                for items in self._batch.outcome.quarantined.values()
+            outcome = self._batch.outcome
+            rejected = [
+                item
+                for items in outcome.quarantined.values()
                 for item in items
+                if item.reason in {REJECTED, FAULT}
+            ]
+            delivered = Counter(
+                {each: by["delivered"] for each, by in outcome.by_event.items()}
             )
-            ((most_common, _),) = fields.most_common(1)
-            raise BreakerOpen(
-                Reason.MASS_REJECTION,
-                f"events of {breaker.rejected} records are rejected, "
-                f"most for {most_common}",
-            )
+            raise mass_rejection(rejected, delivered, breaker.rejected)
