@@ -115,10 +115,11 @@ class Sender:
         Raises `RetryableError` with the unfinished events still pending.
         """
         self._reshape_known()
-        sizes = [len(self.pending)] if self.pending else []
+        sizes = self._first_sizes()
         while sizes:
             # The first call is made however short the time, or no run would progress.
             if self._has_sent and self._time_left() < SECONDS_FOR_A_CALL:
+                self._warm_state.next_call = sizes[-1] if len(sizes) > 1 else 0
                 raise RetryableError(
                     Reason.OUT_OF_TIME, "the rest follows in the next run"
                 )
@@ -129,6 +130,14 @@ class Sender:
             else:
                 sizes += self._finish(size, rejected)
         self._bytes = 0
+
+    def _first_sizes(self) -> list[int]:
+        """The sizes of the calls, the first call last."""
+        size, begun = len(self.pending), self._warm_state.next_call
+        self._warm_state.next_call = 0
+        if 0 < begun < size:
+            return [size - begun, begun]
+        return [size] if size else []
 
     def check_breaker(self) -> None:
         """Note every attempted record; raises `BreakerOpen` if the breaker opens."""

@@ -32,13 +32,16 @@ class PartialRecord:
 class WarmState:
     """`call_bytes` is the largest request that Mixpanel is believed to accept.
 
-    `partial` holds partial records by their position; mostly there are none.
+    `next_call` is how many events the next call takes, where time ran out while a call
+    was sent in parts; mostly 0. `partial` holds partial records by their position;
+    mostly there are none.
     `reshaped` are the limits for which events had to be reshaped, by event type.
     """
 
     call_bytes: int = BYTES_PER_CALL
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     partial: OrderedDict[str, PartialRecord] = field(default_factory=OrderedDict)
+    next_call: int = 0
     reshaped: dict[str, frozenset[Limit]] = field(default_factory=dict)
 
     def too_large(self, size: int) -> None:
