@@ -20,6 +20,7 @@ from cli.check import check
 from cli.cohorts import overviews, reassert, release
 from cli.replay import quarantined_items, redrive, replay_events, replay_pages
 from cli.stack import RunningStack, StackError
+from cli.waiting import waiting
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 LOCAL = Path(".sandbox/description.json")
@@ -105,6 +106,8 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
         )
         for reason, number in reasons.most_common():
             say(f"{number:8,}  quarantined in {flow}: {reason}")
+    for text, still in waiting(stack, options.date):
+        say(text, *(("wrong", "red") if still else ("past ", "yellow")))
     for cohort in overviews(stack):
         if cohort.two_senders:
             say(f"cohort {cohort.key.cohort}: two connections feed it", "wrong", "red")

@@ -29,10 +29,13 @@ from bridge.currents.stream.pack import pack
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.quarantine import Key, QuarantinedItem, from_lines
+from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
 from cli.stack import RunningStack
 
 NOT_REPLAYABLE = "left: not a page"
+DELIVERED = frozenset({Reason.RESHAPED, Reason.MASS_REJECTION})
+"""Reasons of events that Mixpanel has, or will get without a replay."""
 
 
 def quarantined_items(
@@ -137,6 +140,8 @@ def _why_left(
     mappers: Mapping[AnonymousUsers, Mapper],
 ) -> str:
     """Why no event of this item can be delivered, or ""; notes a changed key."""
+    if item.reason in DELIVERED:
+        return item.reason
     # A key with a device shows which setting the item was mapped under.
     as_device = item.key is not None and item.key[1].startswith(DEVICE_PREFIX)
     anonymous = AnonymousUsers.DEVICE if as_device else AnonymousUsers.SKIP

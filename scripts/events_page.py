@@ -23,6 +23,7 @@ from bridge.currents.mapping.properties import (
     TEXT_BOOLEANS,
     WITHHELD,
 )
+from bridge.currents.mapping.transform import NO_LOCATION
 from scripts.pages import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "events.md"
@@ -35,6 +36,9 @@ def page() -> str:
         "",
         "Generated from the catalog by `make docs`. Event types that are newer than",
         "the catalog are sent under their Braze name and reported in the log.",
+        "",
+        f"Every event carries `ip: {NO_LOCATION}`: otherwise Mixpanel would locate it",
+        "in AWS's data centre. Braze's `latitude` and `longitude` are sent unchanged.",
         "",
     ]
     families = sorted(EVENTS, key=lambda event: event.family)

@@ -21,6 +21,7 @@ from bridge.currents.delivery.conclude import (
     report,
     require_closed,
     write_quarantine,
+    write_samples,
 )
 from bridge.currents.delivery.deliver import Delivery
 from bridge.currents.delivery.warm_state import WarmState
@@ -28,7 +29,7 @@ from bridge.currents.rules_source import CachedMapper, RulesFile
 from bridge.currents.stream.arrival import first_arrival
 from bridge.currents.stream.pack import compress
 from bridge.errors import BridgeError
-from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
+from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, LoginPause, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, observed
 from bridge.quarantine import Quarantine
 from bridge.settings import CurrentsImporterSettings, MassRejection
@@ -55,6 +56,7 @@ class Importer:
         key = settings.rules_key
         rules = RulesFile(self.s3, self.bucket, key) if key else None
         self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
+        self.login_pause = LoginPause()
         self.warm_state = WarmState()
         self.drift = DriftLog()
 
@@ -78,7 +80,9 @@ class Importer:
             return time_left() - SECONDS_FOR_QUARANTINE
 
         outcome = Delivery(
-            MixpanelClient(self.transport, self.secret, compress, calling_time),
+            MixpanelClient(
+                self.transport, self.secret, compress, calling_time, self.login_pause
+            ),
             self.mapper.get(),
             calling_time,
             self.warm_state,
@@ -86,6 +90,8 @@ class Importer:
         ).run(records)
         if outcome.quarantined:
             write_quarantine(outcome, records, self.quarantine, time_left)
+        if outcome.samples:
+            write_samples(outcome, records, self.quarantine)
         report(outcome, self.drift)
         require_closed(outcome.accounts)
         return outcome.defer_from

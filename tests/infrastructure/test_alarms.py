@@ -169,6 +169,7 @@ QUIET = {
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
+    Metric.EVENTS_RESHAPED,
     # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
     # or dead letters tells.
     Metric.MESSAGES_DEFERRED,

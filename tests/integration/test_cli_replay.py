@@ -58,6 +58,21 @@ def filled(operator: Operator, aws: Aws) -> Operator:
     return operator
 
 
+def test_the_original_of_a_reshaped_event_is_left_alone(
+    operator: Operator, aws: Aws
+) -> None:
+    event = CurrentsSource(["someone"], int(DAY.timestamp()) - 60).event()
+    items = [
+        QuarantinedItem(json.dumps(event).encode(), reason, arrived=DAY.timestamp())
+        for reason in ("reshaped", "rejected")
+    ]
+    Quarantine(operator.s3, "data", "currents").put("batch", DAY, items)
+    status, said = operator.run("replay")
+    assert status == 0
+    assert "1  events left: reshaped" in said
+    assert "1  events replayed" in said
+
+
 def streamed(operator: Operator) -> Counter[tuple[str, bytes]]:
     iterator = operator.kinesis.get_shard_iterator(
         StreamName="currents",

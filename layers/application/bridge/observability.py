@@ -57,6 +57,7 @@ class Metric(StrEnum):
     EVENTS_FILTERED = "EventsFiltered"
     EVENTS_QUARANTINED = "EventsQuarantined"
     EVENTS_DEFERRED = "EventsDeferred"
+    EVENTS_RESHAPED = "EventsReshaped"
     MASS_REJECTIONS = "MassRejections"
     # Both; each of these raises an alarm
     UNAUTHORIZED = "Unauthorized"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_FIELD, MAX_MESSAGE = 255, 1_000
 """Characters; longer texts of a vendor are cut."""
 
+SAMPLES = "-samples"
+"""Ends the name of an object with samples of what the stream waits for."""
+
 type Key = tuple[str, str, int, str]
 """Event name, distinct id, time and `$insert_id`, by which Mixpanel de-duplicates."""
 
@@ -34,7 +37,8 @@ class QuarantinedItem:
 
     `kind` is its event type, if it could be read; `mapping` is the version of the
     mapping that was applied, `key` identifies the event that it was mapped to, if any.
-    `arrived` is in epoch seconds. `message` is often the vendor's and may quote the
+    `arrived` is in epoch seconds. `summary` says of a sample what it is a sample of, in
+    words that are fit for a log. `message` is often the vendor's and may quote the
     item, so it is never logged.
     """
 
@@ -47,22 +51,23 @@ class QuarantinedItem:
     mapping: str = ""
     arrived: float = 0.0
     key: Key | None = None
+    summary: str = ""
 
 
 def to_lines(items: Iterable[QuarantinedItem]) -> bytes:
     """Encode items, one JSON object a line; `original` is base64."""
-    return b"".join(
-        json.dumps(
-            asdict(item)
-            | {
-                "original": base64.b64encode(item.original).decode(),
-                "field": item.field[:MAX_FIELD],
-                "message": item.message[:MAX_MESSAGE],
-            }
-        ).encode()
-        + b"\n"
-        for item in items
-    )
+    return b"".join(_to_line(item) for item in items)
+
+
+def _to_line(item: QuarantinedItem) -> bytes:
+    values = asdict(item) | {
+        "original": base64.b64encode(item.original).decode(),
+        "field": item.field[:MAX_FIELD],
+        "message": item.message[:MAX_MESSAGE],
+    }
+    if not item.summary:
+        del values["summary"]
+    return json.dumps(values).encode() + b"\n"
 
 
 def from_lines(content: bytes) -> Iterator[QuarantinedItem]:

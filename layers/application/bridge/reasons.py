@@ -102,6 +102,7 @@ class Reason(_Explained):
 
     # Events that are quarantined
     REJECTED = "rejected", {Consequence.EVENT_QUARANTINED: "Mixpanel rejected the event; `field` and `message` are its own words. Fix the cause, then `replay`."}
+    RESHAPED = "reshaped", {Consequence.EVENT_QUARANTINED: "Mixpanel took the event in another shape only, because it has too many properties, keys or elements or is nested too deeply: it is delivered, and this is the original, which `replay` leaves alone."}
     NO_EVENT_TYPE = "no_event_type", {Consequence.EVENT_QUARANTINED: "The event has no `event_type`."}
     NO_EVENT_NAME = "no_event_name", {Consequence.EVENT_QUARANTINED: "The custom event has no name."}
     BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing or not a number."}
@@ -131,7 +132,10 @@ class Reason(_Explained):
     BRAZE_MESSAGE = "braze_message", {Consequence.DEFERRED: "Braze answered 2xx with a failure; retried until it succeeds."}
     BRAZE_EXPORT = "braze_export", {Consequence.DEFERRED: "Braze answered a device look-up badly; retried until it succeeds."}
     MIXPANEL_UNCLEAR = "mixpanel_unclear", {Consequence.DEFERRED: "Mixpanel's 200 has no usable count; retried until it succeeds."}
-    MASS_REJECTION = "mass_rejection", {Consequence.DEFERRED: "Mixpanel rejects events of many records: see [below](#when-the-stream-waits-for-a-mass-rejection)."}
+    MASS_REJECTION = "mass_rejection", {
+        Consequence.EVENT_QUARANTINED: "A sample of the events for which the stream waits: they are still in the stream, so `replay` leaves it alone.",
+        Consequence.DEFERRED: "Mixpanel rejects events of many records: see [below](#when-the-stream-waits-for-a-mass-rejection).",
+    }
     RULES_MISSING = "rules_missing", {Consequence.DEFERRED: "The file of `EventRules` does not exist: put it there."}
     RULES_UNUSABLE = "rules_unusable", {Consequence.DEFERRED: "The file of `EventRules`, or its `hmac_key`, is invalid; `check` names the mistake."}
     ACCOUNTS = "accounts", {Consequence.DEFERRED: "The events received and those accounted for differ: report it; the batch is retried."}

@@ -167,6 +167,11 @@ class Transport:
                 )
             self._sleep(pause)
 
+    def pause(self, seconds: float) -> None:
+        """Sleep: for a caller that must not come again at once."""
+        if seconds > 0:
+            self._sleep(seconds)
+
     def _block(self, path: str, seconds: float | None) -> None:
         if seconds:
             self._blocked_until[path] = self._clock() + seconds

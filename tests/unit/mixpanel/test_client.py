@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.errors import RetryableError
+from bridge.errors import CredentialsRejected, RetryableError
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, MixpanelClient
 from bridge.settings import CurrentsImporterSettings, MixpanelRegion, SettingsError
 from bridge.transport import Transport
@@ -149,6 +149,28 @@ def test_a_rejected_login_is_read_again_before_anything_fails() -> None:
         "old-token",
         "new-token",
     ]
+
+
+def test_a_login_that_fails_asks_twice_and_then_pauses_longer_each_time() -> None:
+    session, slept = Session(*[401] * 12), list[float]()
+    importing = client(session, slept=slept)
+    for deliveries in range(1, 7):
+        with pytest.raises(CredentialsRejected):
+            importing.import_events(SENT)
+        assert len(session.asked) == 2 * deliveries
+    assert slept == [2, 4, 8, 16, 32, 60]
+    importing.import_events(SENT)
+    session.statuses = [401, 401]
+    with pytest.raises(CredentialsRejected):
+        importing.import_events(SENT)
+    assert slept[6:] == [2]
+
+
+def test_the_pause_ends_before_the_time_does() -> None:
+    slept = list[float]()
+    with pytest.raises(CredentialsRejected):
+        client(Session(401, 401), left=3.0, slept=slept).import_events(SENT)
+    assert slept == [1]
 
 
 def test_it_backs_off_as_mixpanel_asks_for_and_sends_the_same_bytes() -> None:

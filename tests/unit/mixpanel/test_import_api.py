@@ -44,6 +44,29 @@ def test_all_imported() -> None:
     assert (result.rejected, result.vague) == ({}, False)
 
 
+def test_a_200_that_lists_failures_names_its_events() -> None:
+    body = {"code": 200, "num_records_imported": 2, "failed_records": [FAILED]}
+    result = read_reply(reply(200, body), SENT)
+    assert (result.rejected, result.vague) == ({1: WHY}, False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_records_imported": 3},
+        {"num_records_imported": 1},
+        {"num_records_imported": None},
+        {"failed_records": ["odd"]},
+        {"failed_records": [{**FAILED, "index": 2}]},
+    ],
+)
+def test_a_200_whose_list_does_not_add_up_proves_nothing(
+    changes: dict[str, Any],
+) -> None:
+    body = {"code": 200, "num_records_imported": 2, "failed_records": [FAILED]}
+    assert read_reply(reply(200, body | changes), SENT).vague
+
+
 WITHOUT_INDEX = {key: value for key, value in FAILED.items() if key != "index"}
 DOLLAR_ID = WITHOUT_INDEX | {"$insert_id": "id-1"}
 del DOLLAR_ID["insert_id"]

@@ -68,7 +68,8 @@ def read_reply(reply: Reply, lines: Sequence[bytes]) -> ImportReply:
     if reply.status == 400:
         return _partial(body, lines)
     if reply.status == 200:
-        return _complete(body, len(lines))
+        # Its list of failures, if it has one, is as good as that of a 400.
+        return _partial(body, lines) if _failed(body) else _complete(body, len(lines))
     raise RetryableError(
         f"mixpanel_{reply.status}", f"Mixpanel answered with status {reply.status}"
     )
@@ -96,15 +97,19 @@ def _complete(body: Mapping[str, Any], sent: int) -> ImportReply:
     return ImportReply(vague=imported < sent)
 
 
+def _failed(body: Mapping[str, Any]) -> list[Any]:
+    """The list of failures; empty if there is none."""
+    failed = body.get("failed_records")
+    return failed if isinstance(failed, list) else []
+
+
 def _partial(body: Mapping[str, Any], lines: Sequence[bytes]) -> ImportReply:
     imported = body.get("num_records_imported")
-    failed = body.get("failed_records")
-    records = failed if isinstance(failed, list) else []
     rejected: dict[int, Failure] = {}
     errors = [str(body.get("error") or "")]
     by_id: dict[str, int | None] | None = None
     all_named = True
-    for record in records:
+    for record in _failed(body):
         if not isinstance(record, dict):
             errors.insert(0, str(record))
             all_named = False

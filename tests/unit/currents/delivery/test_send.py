@@ -1,5 +1,6 @@
 """Calls keep to Mixpanel's limits, and each answer is acted on."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -58,6 +59,36 @@ def test_where_mixpanel_names_nobody_the_culprit_is_found_by_halving(how: str) -
     outcome = run(Mixpanel(answer=answer), record(0, *events))
     assert outcome.accounts.delivered == 63
     assert outcome.accounts.quarantined == {"rejected": 1}
+
+
+@pytest.mark.parametrize("at", [0, 1, 999, 1_000, 1_337, 1_999])
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_bad_event_among_2000_costs_some_22_calls_however_often_time_runs_out(
+    at: int, patient: bool
+) -> None:
+    made = source()
+    events = [made.event() for _ in range(EVENTS_PER_CALL)]
+    culprit = events[at]["id"]
+    refusals = list[int]()
+
+    def vague(sent: Sequence[bytes]) -> ImportReply | None:
+        if all(id_of(event) != culprit for event in sent):
+            return None
+        refusals.append(len(sent))
+        return ImportReply(vague=True)
+
+    mixpanel, warm_state = Mixpanel(answer=vague), WarmState()
+    left = [] if patient else [3.0] * 2
+    while True:
+        sent = record(0, *events)
+        outcome = run(mixpanel, sent, left=left, warm_state=warm_state)
+        if outcome.defer_from is None:
+            break
+    assert outcome.accounts.quarantined == {"rejected": 1}
+    assert len(mixpanel.taken) == len(set(mixpanel.taken)) == 1_999
+    assert len(mixpanel.calls) <= 2 * math.log2(EVENTS_PER_CALL) + 2
+    assert len(refusals) <= math.log2(EVENTS_PER_CALL) + 2
+    assert refusals.count(1) == 1
 
 
 def test_a_mass_rejection_stops_before_the_stream_is_quarantined() -> None:

@@ -61,6 +61,7 @@ def test_the_shape_of_an_event() -> None:
         "event": "Email Click",
         "properties": {
             "$partner_id": "braze",
+            "ip": 0,
             "distinct_id": "cust-42",
             "$insert_id": "1b4c0f5e-7a52-4b5e-9a5c-3f0d2a6c8e11",
             "time": 1_767_225_600,

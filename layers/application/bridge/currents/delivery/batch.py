@@ -7,6 +7,7 @@ from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import events_of
 from bridge.mixpanel.import_api import Failure
 from bridge.quarantine import Key, QuarantinedItem
+from bridge.reasons import Reason
 
 
 class StreamRecord(NamedTuple):
@@ -47,7 +48,10 @@ class Batch:
         failure: Failure,
         key: Key | None = None,
     ) -> None:
-        """Quarantine one event; `key` is what Mixpanel de-duplicates it by, if any."""
+        """Quarantine one event; `key` is what Mixpanel de-duplicates it by, if any.
+
+        For the reason `reshaped` the event itself has been delivered.
+        """
         record = self.records[number]
         event = decoded.event
         kind = event.get("event_type") if isinstance(event, dict) else None
@@ -62,4 +66,7 @@ class Batch:
             arrived=record.arrived,
             key=key,
         )
-        self.outcome.quarantine(number, item)
+        if reason == Reason.RESHAPED:
+            self.outcome.keep_original(number, item)
+        else:
+            self.outcome.quarantine(number, item)

@@ -1,14 +1,16 @@
 """Conclude a batch: write its quarantine, report its outcome, check its accounts."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from bridge.accounts import Accounts
 from bridge.currents.delivery.batch import StreamRecord
+from bridge.currents.delivery.mass_rejection import BreakerOpen
 from bridge.currents.delivery.outcome import Outcome
 from bridge.errors import CredentialsRejected, RetryableError
-from bridge.observability import Metric, count, logger, plain_name
-from bridge.quarantine import Quarantine
+from bridge.observability import Metric, count, logger, metrics, plain_name
+from bridge.quarantine import SAMPLES, Quarantine
 from bridge.reasons import Reason
 
 SECONDS_FOR_QUARANTINE = 6.0
@@ -64,6 +66,21 @@ def write_quarantine(
             return
 
 
+def write_samples(
+    outcome: Outcome, records: Sequence[StreamRecord], quarantine: Quarantine
+) -> None:
+    """Write the samples of a mass rejection; a later try overwrites those of this one.
+
+    Where S3 fails, the stream waits without them.
+    """
+    if outcome.samples and outcome.defer_from is not None:
+        record = records[outcome.defer_from]
+        arrived = datetime.fromtimestamp(record.arrived, UTC)
+        name = f"{record.position.replace(':', '-')}{SAMPLES}"
+        with suppress(RetryableError):
+            quarantine.put(name, arrived, outcome.samples)
+
+
 def report(outcome: Outcome, drift: DriftLog) -> None:
     """Count and log what became of the batch."""
     accounts = outcome.accounts
@@ -72,14 +89,19 @@ def report(outcome: Outcome, drift: DriftLog) -> None:
     count(Metric.EVENTS_FILTERED, accounts.filtered.total())
     count(Metric.EVENTS_QUARANTINED, accounts.quarantined.total())
     count(Metric.EVENTS_DEFERRED, accounts.deferred)
+    count(Metric.EVENTS_RESHAPED, outcome.reshaped.total())
     by_event = {event: dict(+counts) for event, counts in outcome.by_event.items()}
-    logger.info("batch delivered", extra={**accounts.summary(), "by_event": by_event})
+    summary = accounts.summary() | {"reshaped": dict(outcome.reshaped)}
+    logger.info("batch delivered", extra={**summary, "by_event": by_event})
     if error := outcome.error:
         if isinstance(error, CredentialsRejected):
             count(Metric.CREDENTIALS_REJECTED)
-        if error.reason == Reason.MASS_REJECTION:
+        said = {}
+        if isinstance(error, BreakerOpen):
             count(Metric.MASS_REJECTIONS)
-        logger.warning("batch deferred", reason=error.reason, why=str(error))
+            said = error.rejections._asdict()
+            metrics.add_metadata(Reason.MASS_REJECTION, said)
+        logger.warning("batch deferred", reason=error.reason, why=str(error), **said)
     drift.add(outcome.drift)
 
 

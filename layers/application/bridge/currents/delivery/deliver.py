@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from bridge.currents.decode.record import Decoded, parse
 from bridge.currents.delivery.batch import Batch, StreamRecord
+from bridge.currents.delivery.mass_rejection import BreakerOpen
 from bridge.currents.delivery.outcome import Outcome
 from bridge.currents.delivery.prepare import FAULT, events_of, prepare
 from bridge.currents.delivery.send import (
     SECONDS_FOR_A_CALL,
-    BreakerOpen,
     ImportClient,
     Sender,
 )
@@ -61,7 +61,7 @@ class Delivery:
         self._batch = Batch(mapper.version)
         self._outcome = self._batch.outcome
         self._sender = Sender(
-            client, self._batch, time_left, warm_state, breaker=breaker
+            client, self._batch, mapper, time_left, warm_state, breaker=breaker
         )
 
     def run(self, records: Iterable[StreamRecord]) -> Outcome:
@@ -77,6 +77,7 @@ class Delivery:
             # No rejection is quarantined, neither the last nor any before it.
             first = self._sender.first_rejected
             self._outcome.defer(first, error, self._sender.pending_types)
+            self._outcome.samples = error.samples
         except OutOfTime as error:
             self._outcome.defer(error.record, error)
         except RetryableError as error:
@@ -128,6 +129,9 @@ class Delivery:
         """How many of the record's events an earlier batch has finished."""
         partial = self._warm_state.resume(record.position)
         for item in partial.quarantined:
+            if item.reason == Reason.RESHAPED:
+                self._outcome.keep_original(number, item)
+                continue
             self._outcome.accounts.received += 1
             self._outcome.quarantine(number, item)
         return partial.finished
@@ -162,7 +166,9 @@ class Delivery:
             prepared = prepare(decoded, arrived, self._mapper, earlier)
         except MalformedInput as error:
             if error.reason == FAULT:
-                self._sender.count_fault(number)
+                event = decoded.event
+                kind = event.get("event_type") if isinstance(event, dict) else None
+                self._sender.count_fault(number, counted_type(kind))
             failure = Failure(error.field, str(error))
             self._batch.quarantine(number, index, decoded, error.reason, failure)
         else:

@@ -1,13 +1,14 @@
 """What became of a batch: accounts, quarantined items, and where deferral begins."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.accounts import Accounts
 from bridge.currents.mapping.catalog import counted_type
 from bridge.errors import RetryableError
 from bridge.quarantine import QuarantinedItem
+from bridge.reasons import Reason
 
 
 @dataclass(slots=True)
@@ -16,6 +17,8 @@ class Outcome:
 
     `by_event` counts by event type and fate, `quarantined` holds items by the number
     of their record, and `drift` counts names that the catalog does not know.
+    `samples` are some of the events for whose rejection the stream waits, not counted.
+    `reshaped` counts, by event type, delivered events that had to be reshaped.
     `defer_from` is the number of the first deferred record, and `error` says why it is
     deferred; both are None if every event is finished.
     """
@@ -28,6 +31,8 @@ class Outcome:
         default_factory=lambda: defaultdict(list)
     )
     drift: Counter[str] = field(default_factory=Counter)
+    reshaped: Counter[str] = field(default_factory=Counter)
+    samples: Sequence[QuarantinedItem] = ()
     defer_from: int | None = None
     error: RetryableError | None = None
 
@@ -48,6 +53,11 @@ class Outcome:
         self.accounts.quarantined[item.reason] += 1
         self.by_event[counted_type(item.kind)]["quarantined"] += 1
 
+    def keep_original(self, record: int, item: QuarantinedItem) -> None:
+        """Hold the original of a reshaped event, which is counted as delivered."""
+        self.quarantined[record].append(item)
+        self.reshaped[counted_type(item.kind)] += 1
+
     def defer(
         self, record: int, error: RetryableError, pending: Iterable[str] = ()
     ) -> None:
@@ -61,6 +71,8 @@ class Outcome:
             self._count_deferred(event_type)
         for number in [each for each in self.quarantined if each >= record]:
             for item in self.quarantined.pop(number):
+                if item.reason == Reason.RESHAPED:
+                    continue
                 self.accounts.quarantined[item.reason] -= 1
                 event_type = counted_type(item.kind)
                 self.by_event[event_type]["quarantined"] -= 1

@@ -21,7 +21,7 @@ from bridge.currents.mapping.dedup_key import (
 from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.rules import is_sampled
 from bridge.currents.mapping.shared_ids import Earlier
-from bridge.currents.mapping.transform import Mapper
+from bridge.currents.mapping.transform import NO_LOCATION, Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
 from bridge.reasons import Reason
@@ -92,6 +92,7 @@ def fast_path(  # noqa: C901, PLR0912 - each call saved counts
             return None
         out.setdefault(name, device_id)
     out["$partner_id"] = "braze"
+    out["ip"] = NO_LOCATION
     out["distinct_id"] = distinct_id
     out["$insert_id"] = event_id
     out["time"] = time

@@ -208,6 +208,18 @@ def known_properties() -> frozenset[str]:
     return frozenset({*mapped, *(target for target, _ in mapped.values())} | in_part)
 
 
+def parsed_texts(renamed: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Properties in Mixpanel that may be parsed from a text, with its names in Braze.
+
+    `renamed` are the rules' new names. In storage the customer's own are one text.
+    """
+    texts = {renamed.get(name, name): (name,) for name in JSON_TEXT}
+    return texts | {
+        renamed.get(name, prefix): (name, "properties")
+        for name, prefix in OWN_PROPERTIES.items()
+    }
+
+
 def is_reserved(name: str) -> bool:
     """Whether Mixpanel might take the name for one of its own.
 

@@ -22,7 +22,11 @@ from bridge.currents.mapping.dedup_key import (
     insert_id,
     why_unidentified,
 )
-from bridge.currents.mapping.properties import is_reserved
+from bridge.currents.mapping.properties import (
+    is_reserved,
+    known_properties,
+    parsed_texts,
+)
 from bridge.currents.mapping.result import Filtered, Sent
 from bridge.currents.mapping.rules import Rules, is_sampled
 from bridge.currents.mapping.shared_ids import Earlier, separate
@@ -32,8 +36,12 @@ from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
 
-MAPPING_VERSION = "2"
+MAPPING_VERSION = "3"
 """Raised whenever an event may get other values than the release before gave it."""
+
+NO_LOCATION = 0
+"""As `ip`: Mixpanel would locate an event by the address of the caller, which is ours
+(Mixpanel docs, "Geolocation")."""
 
 MAX_COMPILED = 5_000
 """Mappings cached; there are some hundred types, but a producer may make them up."""
@@ -45,6 +53,8 @@ class Mapper:
     """Maps events under the customer's rules; `hmac_key` is for rules that hash.
 
     `compiled` holds the mappings by event type, or by a custom event's whole name.
+    `known_names` are the properties in Mixpanel that are not merely the customer's own,
+    `parsed_texts` those that may be parsed from a text, with its names in Braze.
     `version` differs wherever an event may get other values.
     """
 
@@ -57,6 +67,9 @@ class Mapper:
         self._rules = rules or Rules()
         self.takes_devices = anonymous is AnonymousUsers.DEVICE
         self._digest = keyed_digest(hmac_key.encode())
+        renamed = self._rules.rename_properties
+        self.known_names = known_properties() | set(renamed.values())
+        self.parsed_texts = parsed_texts(renamed)
         self.compiled: dict[str, CompiledMapping] = {}
         self._properties: dict[str, CompiledProperties] = {}
         as_json = self._rules.model_dump_json(exclude_defaults=True)
@@ -93,6 +106,7 @@ class Mapper:
             return compiled.sampled_out
         properties: dict[str, Any] = {
             "$partner_id": "braze",
+            "ip": NO_LOCATION,
             "distinct_id": distinct_id,
             "$insert_id": insert_id(currents.id, raw),
             "time": time,
