@@ -162,9 +162,13 @@ QUIET = {
     Metric.CALLS_RECEIVED,
     Metric.FILES_LOADED,
     Metric.FILES_GONE,
+    Metric.FILES_IGNORED,
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
+    # Anybody can call.
+    Metric.STRANGERS,
+    Metric.CALLERS_UNVERIFIED,
     # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
     # or dead letters tells.
     Metric.MESSAGES_DEFERRED,

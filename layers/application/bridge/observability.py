@@ -48,6 +48,7 @@ class Metric(StrEnum):
     CALLS_RECEIVED = "CallsReceived"
     CALLS_DEFERRED = "CallsDeferred"
     FILES_LOADED = "FilesLoaded"
+    FILES_IGNORED = "FilesIgnored"
     FILES_GONE = "FilesGone"
     FILES_DEFERRED = "FilesDeferred"
     EVENTS_RECEIVED = "EventsReceived"
@@ -56,8 +57,13 @@ class Metric(StrEnum):
     EVENTS_QUARANTINED = "EventsQuarantined"
     EVENTS_DEFERRED = "EventsDeferred"
     MASS_REJECTIONS = "MassRejections"
+    # Both
+    STRANGERS = "Strangers"
+    """Callers without credentials, or with none that we know."""
+    CALLERS_UNVERIFIED = "CallersUnverified"
     # Both; each of these raises an alarm
     UNAUTHORIZED = "Unauthorized"
+    """Callers whom we know by something, but whose credentials are wrong."""
     CREDENTIALS_REJECTED = "CredentialsRejected"
     RULES_UNUSABLE = "RulesUnusable"
     ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
