@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.aws import clients
-from bridge.cohorts import maintenance
+from bridge.cohorts import backlog, maintenance
 from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
 from bridge.cohorts.apply import context
 from bridge.cohorts.retry import MAX_PAUSE
@@ -65,6 +65,10 @@ def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
     days = expiry(expanded, "DataBucket")
     assert days["pages/"] >= retention(expanded, "CohortQueue")
     assert days["quarantine/"] >= retention(expanded, "CohortQueue")
+
+
+def test_a_page_waits_no_longer_than_its_message_lives(expanded: Template) -> None:
+    assert retention(expanded, "CohortQueue") * 1000 == backlog.MAX_WAIT_MS
 
 
 def test_what_is_kept_expires_at_all(expanded: Template) -> None:
@@ -140,8 +144,9 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
     expanded: Template,
 ) -> None:
     """It would be mailed anew at each of them, for as long as the trouble lasts."""
-    silent = seconds_looked_at(expanded, "CohortSilentAlarm")
-    assert silent > maintenance_seconds(expanded)
+    for alarm in ("CohortSilentAlarm", "CohortTwoSendersAlarm", "CohortPageAgeAlarm"):
+        seconds = seconds_looked_at(expanded, alarm)
+        assert seconds > maintenance_seconds(expanded)
     rejected = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
     assert rejected > MAX_PAUSE
 

@@ -23,7 +23,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_$][\w.$ -]{0,63}", re.ASCII)
 
 
 class Metric(StrEnum):
-    """Everything the bridge counts; alarms in the template name these."""
+    """Everything the bridge counts or measures; alarms in the template name these."""
 
     # Cohorts
     IMPORT_CALLS = "ImportCalls"
@@ -42,6 +42,7 @@ class Metric(StrEnum):
     REMOVALS_HELD = "RemovalsHeld"
     IDENTIFIERS_LOST = "IdentifiersLost"
     IDENTIFIERS_KEPT = "IdentifiersKept"
+    OLDEST_PAGE_SECONDS = "OldestPageSeconds"
     COHORTS_SILENT = "CohortsSilent"
     COHORTS_WITH_TWO_SENDERS = "CohortsWithTwoSenders"
     # Currents
@@ -101,6 +102,12 @@ def count(metric: Metric, value: int = 1) -> None:
     """Add to a counter; zero adds nothing, so that an idle metric costs nothing."""
     if value:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
+
+
+def measure(metric: Metric, seconds: int) -> None:
+    """Report a length of time; zero reports nothing, as in `count`."""
+    if seconds:
+        metrics.add_metric(name=metric.value, unit=MetricUnit.Seconds, value=seconds)
 
 
 type _Handler = Callable[[dict[str, Any], LambdaContext], Any]
