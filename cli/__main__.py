@@ -18,6 +18,7 @@ from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
 from cli.cohorts import overviews, reassert, release
+from cli.remove import remove, staying, waiting
 from cli.replay import quarantined_items, redrive, replay_events, replay_pages
 from cli.stack import RunningStack, StackError
 
@@ -162,6 +163,35 @@ def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     return 0
 
 
+def _remove(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Say what stays when the stack is removed, and why; with --confirm remove it."""
+    if not options.stack:
+        raise StackError("--stack names the one to remove; Ctrl-C ends the local cloud")
+    kept = list(staying(stack))
+    for each in kept:
+        say(f"{each.logical_id}: {each.why} ({each.physical_id})", "stays", "green")
+    say(
+        "functions, queues, alarms, roles and the API with its addresses",
+        "goes ",
+        "red",
+    )
+    if messages := waiting(stack):
+        say(f"{messages} messages that wait in the queues go with them", "goes ", "red")
+    if options.confirm is None:
+        say(
+            f"nothing was changed; to remove the stack: remove --confirm {options.stack}"
+        )
+        return 0
+    if options.confirm != options.stack:
+        say("--confirm is not the name given to --stack", "wrong", "red")
+        return 1
+    remove(stack, options.stack)
+    say(f"{options.stack} is removed; to delete what stays as well:")
+    for each in kept:
+        say(f"  {each.delete}")
+    return 0
+
+
 def _rules(options: argparse.Namespace) -> int:
     """Check a file of event rules, or print the JSON schema of one."""
     if options.file is None:
@@ -208,6 +238,9 @@ def _parser() -> argparse.ArgumentParser:
         day = "of the quarantine, this day only: YYYY-MM-DD"
         command.add_argument("--date", type=_day, help=day)
         command.set_defaults(run=of_a_day)
+    command = commands.add_parser("remove", help=_remove.__doc__)
+    command.add_argument("--confirm", metavar="NAME", help="the stack's name once more")
+    command.set_defaults(run=_remove)
     command = commands.add_parser("rules", help=_rules.__doc__)
     command.add_argument(
         "file", nargs="?", type=Path, help="the rules; without it the schema is printed"

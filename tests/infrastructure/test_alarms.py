@@ -255,7 +255,9 @@ def test_the_records_that_are_given_up_are_counted(expanded: Template) -> None:
 
 
 def test_every_dead_letter_queue_rings(expanded: Template) -> None:
-    queues = {name for name in of_type(expanded, "AWS::SQS::Queue") if "Dead" in name}
+    queues = {
+        name for name in of_type(expanded, "AWS::SQS::Queue") if "DeadLetter" in name
+    }
     assert queues == {
         alarm.whose
         for alarm in ALARMS.values()

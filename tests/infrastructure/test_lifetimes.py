@@ -35,7 +35,20 @@ def expiry(template: Template, bucket: str) -> dict[str, int]:
     made = of_type(template, "AWS::S3::Bucket")[bucket]
     rules = made["LifecycleConfiguration"]["Rules"]
     assert {rule["Status"] for rule in rules} == {"Enabled"}
-    return {rule.get("Prefix", ""): rule["ExpirationInDays"] * DAY for rule in rules}
+    return {
+        rule.get("Prefix", ""): rule["ExpirationInDays"] * DAY
+        for rule in rules
+        if "ExpirationInDays" in rule
+    }
+
+
+def earlier_versions(template: Template, bucket: str) -> dict[str, int]:
+    """Seconds for which a bucket keeps what was overwritten or deleted, by prefix."""
+    rules = of_type(template, "AWS::S3::Bucket")[bucket]["LifecycleConfiguration"]
+    return {
+        rule["Prefix"]: rule["NoncurrentVersionExpiration"]["NoncurrentDays"] * DAY
+        for rule in rules["Rules"]
+    }
 
 
 def mapping(template: Template, source: str) -> dict[str, Any]:
@@ -77,6 +90,16 @@ def test_what_is_kept_expires_at_all(expanded: Template) -> None:
         ["pages/", "quarantine/", "aws/", "progress/"], 14 * DAY
     )
     assert expiry(expanded, "CurrentsBucket") == {"": 30 * DAY}
+
+
+def test_personal_data_does_not_live_on_in_earlier_versions(
+    expanded: Template,
+) -> None:
+    bucket = of_type(expanded, "AWS::S3::Bucket")["DataBucket"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    earlier = earlier_versions(expanded, "DataBucket")
+    assert earlier.pop("rules/") == 365 * DAY
+    assert earlier == dict.fromkeys(expiry(expanded, "DataBucket"), DAY)
 
 
 def test_the_ledger_remembers_a_page_through_both_queues(expanded: Template) -> None:
