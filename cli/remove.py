@@ -12,7 +12,7 @@ from cli.stack import RunningStack, StackError
 WAIT = {"Delay": 5, "MaxAttempts": 360}
 """Half an hour; a stack takes some minutes."""
 
-_SECRET = "aws secretsmanager delete-secret --secret-id {}"
+_SECRET = "aws secretsmanager delete-secret --secret-id {}"  # noqa: S105
 _TABLE = "aws dynamodb delete-table --table-name {}"
 _STREAM = "aws kinesis delete-stream --stream-name {}"
 _BUCKET = (
