@@ -178,7 +178,9 @@ def _remove(stack: RunningStack, options: argparse.Namespace) -> int:
     if messages := waiting(stack):
         say(f"{messages} messages that wait in the queues go with them", "goes ", "red")
     if options.confirm is None:
-        say(f"nothing is changed; to remove the stack: remove --confirm {options.stack}")
+        say(
+            f"nothing is changed; to remove the stack: remove --confirm {options.stack}"
+        )
         return 0
     if options.confirm != options.stack:
         say("--confirm is not the name given to --stack", "wrong", "red")
