@@ -9,8 +9,10 @@ BIN := .venv/bin
 PYTHON_SOURCES := layers functions cli sandbox scripts tests bench
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
-# sam needs a region even where it only reads a file.
+# sam needs a region even where it only reads a file. A deployment asks for the user's own.
+ifeq ($(filter deploy,$(MAKECMDGOALS)),)
 export AWS_DEFAULT_REGION ?= us-east-1
+endif
 export SAM_CLI_TELEMETRY := 0
 # Without bytecode each of the many processes of a run compiles its libraries anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -56,7 +58,8 @@ fix: .venv/ready ## format, and mend what the linter can
 build: .aws-sam/ready ## build functions and layers for this machine, as sam does
 
 .PHONY: deploy
-deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b for another stack)
+deploy: export SET := $(SET)
+deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b, SET="NAME=VALUE …", ASK=1)
 	@scripts/deploy
 
 .PHONY: docs

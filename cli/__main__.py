@@ -1,9 +1,11 @@
 """`bridge COMMAND`: look into a running stack, and repair it."""
 
 import argparse
+import getpass
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.errors import BridgeError
 from cli.check import check
 from cli.cohorts import overviews, reassert, release
+from cli.remove import remove, staying, waiting_messages
 from cli.replay import quarantined_items, redrive, replay_events, replay_pages
+from cli.setup import Terminal, enter_keys, screens
 from cli.stack import RunningStack, StackError
 from cli.waiting import waiting
 
@@ -74,6 +78,39 @@ def _run(options: argparse.Namespace) -> int:
         )
         result = options.run(stack, options)
     return result
+
+
+def _setup(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Ask for the vendors' keys, store those that they take, show what to enter there.
+
+    The password and the token are shown: they are to be entered at the vendors.
+    """
+    entered = options.show or enter_keys(
+        stack,
+        Terminal(
+            _answer(input),
+            _answer(getpass.getpass),
+            wrong=lambda text: say(text, "wrong", "red"),
+            right=lambda text: say(text, "right", "green"),
+        ),
+    )
+    for screen in screens(stack):
+        say(f"\N{EN DASH} {screen.path}")
+        for name, value in screen.fields:
+            say(f"    {name:<16} {value}")
+        if screen.then:
+            say(f"    {screen.then}")
+    return 0 if entered else 1
+
+
+def _answer(read: Callable[[str], str]) -> Callable[[str], str]:
+    def ask(question: str) -> str:
+        try:
+            return read(question)
+        except EOFError:
+            raise StackError("nobody answers; run setup in a terminal") from None
+
+    return ask
 
 
 def _check(stack: RunningStack, _: argparse.Namespace) -> int:
@@ -176,6 +213,35 @@ def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     return 0
 
 
+def _remove(stack: RunningStack, options: argparse.Namespace) -> int:
+    """Say what stays when the stack is removed, and why; with --confirm remove it."""
+    if not options.stack:
+        raise StackError("--stack names the one to remove; Ctrl-C ends the local cloud")
+    kept = list(staying(stack))
+    for each in kept:
+        say(f"{each.logical_id}: {each.why} ({each.physical_id})", "stays", "green")
+    say(
+        "functions, queues, alarms, roles and the API with its addresses",
+        "goes ",
+        "red",
+    )
+    if messages := waiting_messages(stack):
+        say(f"{messages} messages that wait in the queues go with them", "goes ", "red")
+    if options.confirm is None:
+        say(
+            f"nothing is changed; to remove the stack: remove --confirm {options.stack}"
+        )
+        return 0
+    if options.confirm != options.stack:
+        say("--confirm is not the name given to --stack", "wrong", "red")
+        return 1
+    remove(stack, options.stack)
+    say(f"{options.stack} is removed; to delete what stays as well:")
+    for each in kept:
+        say(f"  {each.delete}")
+    return 0
+
+
 def _rules(options: argparse.Namespace) -> int:
     """Check a file of event rules, or print the JSON schema of one."""
     if options.file is None:
@@ -200,6 +266,10 @@ def _day(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is no day YYYY-MM-DD") from None
 
 
+def _first_line(function: Callable[..., int]) -> str:
+    return (function.__doc__ or "").partition("\n")[0]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bridge", description=__doc__)
     parser.add_argument("--stack", help="name of a deployed stack")
@@ -211,6 +281,9 @@ def _parser() -> argparse.ArgumentParser:
         help="file of the local cloud, for use without --stack (%(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("setup", help=_first_line(_setup))
+    command.add_argument("--show", action="store_true", help="ask nothing, only show")
+    command.set_defaults(run=_setup)
     commands.add_parser("check", help=_check.__doc__).set_defaults(run=_check)
     commands.add_parser("cohorts", help=_cohorts.__doc__).set_defaults(run=_cohorts)
     for name, on_cohort in (("release", _release), ("reassert", _reassert)):
@@ -222,6 +295,9 @@ def _parser() -> argparse.ArgumentParser:
         day = "of the quarantine, this day only: YYYY-MM-DD"
         command.add_argument("--date", type=_day, help=day)
         command.set_defaults(run=of_a_day)
+    command = commands.add_parser("remove", help=_remove.__doc__)
+    command.add_argument("--confirm", metavar="NAME", help="the stack's name once more")
+    command.set_defaults(run=_remove)
     command = commands.add_parser("rules", help=_rules.__doc__)
     command.add_argument(
         "file", nargs="?", type=Path, help="the rules; without it the schema is printed"

@@ -64,9 +64,9 @@ def check(stack: RunningStack) -> Iterator[Finding]:
             f"{stack.rules_key} has rules that can be used",
             lambda: _read_rules(stack, secrets),
         )
-    for what, call in _braze_calls(stack, secrets):
+    for what, call in braze_calls(stack, secrets):
         yield _tried(what, call)
-    yield _tried("Mixpanel takes the login", lambda: _call_mixpanel(stack, secrets))
+    yield _tried("Mixpanel takes the login", lambda: call_mixpanel(stack, secrets))
 
 
 def _tried(what: str, attempt: Callable[[], object]) -> Finding:
@@ -89,7 +89,7 @@ def _read_rules(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
     hashing_key(file.read(), secret)
 
 
-def _braze_calls(
+def braze_calls(
     stack: RunningStack, secrets: "SecretsManagerClient"
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """A call for each route that the secret has keys for, and what it shows."""
@@ -109,7 +109,8 @@ def _braze_calls(
         yield what, lambda: partner.change("bridge-check", [])
 
 
-def _call_mixpanel(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
+def call_mixpanel(stack: RunningStack, secrets: "SecretsManagerClient") -> None:
+    """Send Mixpanel an import of nothing; raises where it does not take the login."""
     transport = Transport("mixpanel", stack.mixpanel_url, policy=ONE_TRY)
     secret = _secret(stack, secrets, "MixpanelSecret", MixpanelCredentials)
     client = MixpanelClient(transport, secret, compress, lambda: SECONDS)

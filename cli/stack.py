@@ -5,7 +5,7 @@ CloudFormation describes a deployed stack, a file the one of the local cloud.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class RunningStack:
     rules_key: str = ""
     identifiers: str = CohortWebhookSettings.model_fields["identifiers"].default
     route: CohortRoute = CohortRoute.ATTRIBUTE
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
@@ -83,6 +84,10 @@ class RunningStack:
                 rules_key=parameters["EventRules"],
                 identifiers=parameters["Identifiers"],
                 route=CohortRoute(parameters["CohortRoute"]),
+                outputs={
+                    each["OutputKey"]: each["OutputValue"]
+                    for each in stack.get("Outputs", ())
+                },
             )
         except (KeyError, ValueError):
             text = f"the stack {name} is not a bridge, or not one of this release"
@@ -107,6 +112,7 @@ class RunningStack:
                 described["mixpanel_url"],
                 aws,
                 rules_key=described.get("rules_key", ""),
+                outputs=described.get("outputs", {}),
             )
         except (OSError, ValueError, LookupError, TypeError):
             text = f"{description} cannot be read: is `make run KEEP=1` running?"

@@ -14,7 +14,7 @@ from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.maintenance import MaintenanceRun, run_maintenance
 from bridge.errors import BridgeError, RetryableError
-from bridge.observability import Metric, count, log_fault, logger, observed
+from bridge.observability import Metric, count, log_fault, logger, measure, observed
 from bridge.reasons import Reason
 from bridge.settings import CohortMaintenanceSettings
 
@@ -47,6 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         log_fault("maintenance incomplete", error)
         raise RetryableError(Reason.FAULT, _LATER) from None
     count(Metric.PAGES_RESENT, run.resent)
+    measure(Metric.OLDEST_PAGE_SECONDS, run.oldest_wait // 1000)
     count(Metric.COHORTS_SILENT, run.silent)
     count(Metric.COHORTS_WITH_TWO_SENDERS, run.two_senders)
     count(Metric.SYNCS_WAITING, run.waiting)
@@ -57,4 +58,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         silent=run.silent,
         two_senders=run.two_senders,
         waiting=run.waiting,
+        oldest_page_seconds=run.oldest_wait // 1000,
     )

@@ -28,7 +28,7 @@ from bridge.currents.delivery.warm_state import WarmState
 from bridge.currents.rules_source import CachedMapper, RulesFile
 from bridge.currents.stream.arrival import first_arrival
 from bridge.currents.stream.pack import compress
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, CredentialsRejected
 from bridge.mixpanel.client import ANSWER_SECONDS, POLICY, LoginPause, MixpanelClient
 from bridge.observability import Metric, count, log_fault, logger, observed
 from bridge.quarantine import Quarantine
@@ -129,6 +129,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except BridgeError as error:
         logger.error("batch deferred", reason=error.reason, why=str(error))
         count(Metric.EVENTS_DEFERRED)
+        if isinstance(error, CredentialsRejected):
+            # Not by Mixpanel: the secret was needed before, for the rules' hashes.
+            count(Metric.CREDENTIALS_REJECTED)
     except Exception as error:
         log_fault("batch deferred", error)
     if first is None:

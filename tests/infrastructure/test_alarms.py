@@ -28,11 +28,6 @@ class Alarm:
     period: int = 300
 
 
-def waiting(queue: str, above: int = 0) -> Alarm:
-    metric = "ApproximateAgeOfOldestMessage"
-    return Alarm(metric, queue, statistic="Maximum", above=above)
-
-
 def filled(queue: str) -> Alarm:
     metric = "ApproximateNumberOfMessagesVisible"
     return Alarm(metric, queue, statistic="Maximum")
@@ -40,7 +35,17 @@ def filled(queue: str) -> Alarm:
 
 ALARMS = {
     "CohortDeadLetter": filled("CohortDeadLetterQueue"),
-    "CohortQueueAge": waiting("CohortQueue", above=1800),
+    "CohortPageAge": Alarm(
+        "OldestPageSeconds",
+        "cohort_maintenance",
+        statistic="Maximum",
+        above=1800,
+        of=4,
+    ),
+    "CurrentsGivenUp": Alarm(
+        "OnFailureDestinationDeliveredEventCount", "CurrentsImporterFunctionStream"
+    ),
+    "CurrentsDropped": Alarm("DroppedEventCount", "CurrentsImporterFunctionStream"),
     "CurrentsLoaderDeadLetter": filled("CurrentsLoaderDeadLetterQueue"),
     "CurrentsIteratorAge": Alarm(
         "IteratorAge", "CurrentsImporterFunction", statistic="Maximum", above=3_600_000
@@ -48,6 +53,19 @@ ALARMS = {
     **{f"{name}Errors": Alarm("Errors", f"{name}Function") for name in FUNCTIONS},
     **{
         f"{name}Throttles": Alarm("Throttles", f"{name}Function", rings=3, of=3)
+        for name in FUNCTIONS
+    },
+    **{
+        f"{name}Faults": Alarm("Faults", re.sub("(?<!^)(?=[A-Z])", "_", name).lower())
+        for name in FUNCTIONS
+    },
+    **{
+        f"{name}Store": Alarm(
+            "StoreUnavailable",
+            re.sub("(?<!^)(?=[A-Z])", "_", name).lower(),
+            rings=2,
+            of=12,
+        )
         for name in FUNCTIONS
     },
     "CohortUnauthorized": Alarm("Unauthorized", "cohort_webhook"),
@@ -72,17 +90,21 @@ ALARMS = {
     "CurrentsAccounts": Alarm("AccountsUnbalanced", "currents_importer"),
 }
 
-DIMENSIONS = {
-    "AWS/SQS": "QueueName",
-    "AWS/Lambda": "FunctionName",
-    METRICS_NAMESPACE: "service",
-}
+
+def dimension_of(whose: str) -> str:
+    """What the metric is kept by."""
+    if namespace(whose) == METRICS_NAMESPACE:
+        return "service"
+    if whose.endswith("Queue"):
+        return "QueueName"
+    return "FunctionName" if whose.endswith("Function") else "EventSourceMappingUUID"
 
 
 def namespace(whose: str) -> str:
     if whose.endswith("Queue"):
         return "AWS/SQS"
-    return "AWS/Lambda" if whose.endswith("Function") else METRICS_NAMESPACE
+    lambdas = whose.endswith(("Function", "FunctionStream"))
+    return "AWS/Lambda" if lambdas else METRICS_NAMESPACE
 
 
 def owner(value: Any) -> str:
@@ -103,7 +125,7 @@ def test_an_alarm_looks_at_its_metric_and_rings_above_its_threshold(
     wanted = ALARMS[name]
     assert made.pop("AlarmDescription")
     (dimension,) = made.pop("Dimensions")
-    assert dimension["Name"] == DIMENSIONS[namespace(wanted.whose)]
+    assert dimension["Name"] == dimension_of(wanted.whose)
     assert owner(dimension["Value"]) == wanted.whose
     assert made.pop("DatapointsToAlarm", wanted.of) == wanted.rings
     condition, on, off = made.pop("AlarmActions")["Fn::If"]
@@ -148,6 +170,9 @@ WAKING = {
     Metric.CREDENTIALS_REJECTED,
     Metric.RULES_UNUSABLE,
     Metric.ACCOUNTS_UNBALANCED,
+    Metric.OLDEST_PAGE_SECONDS,
+    Metric.STORE_UNAVAILABLE,
+    Metric.FAULTS,
 }
 """Each wakes somebody wherever a function counts it."""
 
@@ -166,17 +191,19 @@ QUIET = {
     Metric.CALLS_RECEIVED,
     Metric.FILES_LOADED,
     Metric.FILES_GONE,
+    Metric.FILES_IGNORED,
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
     Metric.EVENTS_RESHAPED,
+    # Anybody can call.
+    Metric.STRANGERS,
+    Metric.CALLERS_UNVERIFIED,
     # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
     # or dead letters tells.
     Metric.MESSAGES_DEFERRED,
     Metric.FILES_DEFERRED,
     Metric.EVENTS_DEFERRED,
-    Metric.STORE_UNAVAILABLE,
-    Metric.FAULTS,
 }
 
 
@@ -224,6 +251,24 @@ def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it()
         for metric in counted(app) & WAKING
     }
     assert ringing == waking
+
+
+def test_the_records_that_are_given_up_are_counted(expanded: Template) -> None:
+    made = expanded["Resources"]["CurrentsImporterFunctionStream"]
+    assert made["Type"] == "AWS::Lambda::EventSourceMapping"
+    assert made["Properties"]["MetricsConfig"] == {"Metrics": ["EventCount"]}
+
+
+def test_every_dead_letter_queue_rings(expanded: Template) -> None:
+    queues = {
+        name for name in of_type(expanded, "AWS::SQS::Queue") if "DeadLetter" in name
+    }
+    assert queues == {
+        alarm.whose
+        for alarm in ALARMS.values()
+        if alarm.metric == "ApproximateNumberOfMessagesVisible"
+    }
+    assert len(queues) == 2
 
 
 def test_alarms_are_mailed(expanded: Template) -> None:

@@ -1,13 +1,10 @@
 """The layers are built for the machine that runs them: Lambda's, or this one."""
 
-import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -116,111 +113,3 @@ def test_functions_and_the_layer_with_native_wheels_share_one_parameter(
     assert parameter["AllowedValues"] == list(WHEELS)
     # What scripts/deploy builds by default.
     assert parameter["Default"] == "arm64"
-
-
-# scripts/deploy, with a sam that only writes its arguments down
-
-SAM = 'echo "${ARCHITECTURE:--} $*" >> "$CALLS"; [ "$1" != "${FAILS:-}" ]'
-ANSWERS = "[default.deploy.parameters]\nparameter_overrides = 'MixpanelRegion=EU'\n"
-
-
-class Deployment:
-    """A folder with the script, its environment and the arguments of sam in it."""
-
-    def __init__(self, folder: Path, answers: str) -> None:
-        self._folder = folder
-        self._calls = folder / "calls"
-        (folder / "scripts").mkdir()
-        shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts")
-        (folder / "samconfig.toml").write_text(answers)
-        executable(folder / ".venv-sam" / "bin" / "sam", SAM)
-        python = ROOT / ".venv" / "bin" / "python"
-        executable(folder / ".venv" / "bin" / "python", f'exec {python} "$@"')
-
-    def run(self, *words: str, check: bool = True) -> Any:
-        """Run it with more words in its environment, each `NAME=value`."""
-        return subprocess.run(
-            ["scripts/deploy"],  # noqa: S607
-            cwd=self._folder,
-            env=CLEAN | {"CALLS": str(self._calls)} | dict(w.split("=") for w in words),
-            capture_output=True,
-            text=True,
-            check=check,
-        )
-
-    @property
-    def calls(self) -> list[list[str]]:
-        """The architecture in sam's environment, and its arguments, call by call."""
-        if not self._calls.exists():
-            return []
-        return [line.split() for line in self._calls.read_text().splitlines()]
-
-
-@pytest.mark.parametrize(
-    ("answers", "refused"),
-    [
-        ('CohortRoute="partner" Identifiers="email=email"', "email"),
-        ('Identifiers="external_id=id,phone=tel" CohortRoute="partner"', "phone"),
-        ("CohortRoute=partner Identifiers=device=d,email=$email", "email"),
-        ('CohortRoute="attribute" Identifiers="email=email"', ""),
-        ('CohortRoute="partner" Identifiers="alias:email=a,external_id=email"', ""),
-        ('CohortRoute="partner"', ""),
-    ],
-)
-def test_a_deployment_refuses_identifiers_that_the_partner_route_does_not_take(
-    tmp_path: Path, answers: str, refused: str
-) -> None:
-    text = f"[default.deploy.parameters]\nparameter_overrides = {json.dumps(answers)}\n"
-    deployment = Deployment(tmp_path, text)
-    ran = deployment.run(check=False)
-    assert (ran.returncode != 0) is bool(refused)
-    assert len(deployment.calls) == (0 if refused else 2)
-    assert not refused or f"Identifiers has {refused}, which" in ran.stderr
-
-
-@pytest.mark.parametrize("asked", [None, "arm64", "x86_64"])
-def test_a_deployment_builds_for_lambda_and_not_for_this_machine(
-    tmp_path: Path, asked: str | None
-) -> None:
-    deployment = Deployment(tmp_path, ANSWERS)
-    deployment.run(*([f"ARCHITECTURE={asked}"] if asked else []))
-    built = asked or "arm64"
-    folder = f".aws-sam/deploy-{built}"
-    build, deploy = deployment.calls
-    assert build[:2] == [built, "build"]
-    assert options(build, "--build-dir") == [folder]
-    # SAM's cache would hand out the layer of the other architecture.
-    assert options(build, "--cache-dir") == [f".aws-sam/cache-{built}"]
-    assert deploy[1] == "deploy"
-    assert options(deploy, "--template-file") == [f"{folder}/template.yaml"]
-    assert "--guided" not in deploy
-
-
-def test_the_first_deployment_asks_and_says_what_was_built(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path, "")
-    said = deployment.run("ARCHITECTURE=x86_64").stdout
-    assert "built for x86_64" in said
-    assert deployment.calls[1][-1] == "--guided"
-
-
-def test_an_environment_is_asked_even_if_another_one_has_answers(
-    tmp_path: Path,
-) -> None:
-    deployment = Deployment(tmp_path, ANSWERS)
-    deployment.run("CONFIG_ENV=brand-b")
-    build, deploy = deployment.calls
-    assert options(build, "--config-env") == ["brand-b"]
-    assert options(deploy, "--config-env") == ["brand-b"]
-    assert deploy[-1] == "--guided"
-
-
-def test_a_build_that_failed_is_not_deployed(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path, ANSWERS)
-    assert deployment.run("FAILS=build", check=False).returncode != 0
-    assert [words[1] for words in deployment.calls] == ["build"]
-
-
-def test_a_build_alone_deploys_nothing(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path, ANSWERS)
-    deployment.run("ONLY_BUILD=1")
-    assert [words[1] for words in deployment.calls] == ["build"]

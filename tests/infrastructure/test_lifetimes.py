@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.aws import clients
-from bridge.cohorts import maintenance
+from bridge.cohorts import backlog, maintenance
 from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
 from bridge.cohorts.apply import context
 from bridge.cohorts.retry import MAX_PAUSE
@@ -35,7 +35,20 @@ def expiry(template: Template, bucket: str) -> dict[str, int]:
     made = of_type(template, "AWS::S3::Bucket")[bucket]
     rules = made["LifecycleConfiguration"]["Rules"]
     assert {rule["Status"] for rule in rules} == {"Enabled"}
-    return {rule.get("Prefix", ""): rule["ExpirationInDays"] * DAY for rule in rules}
+    return {
+        rule.get("Prefix", ""): rule["ExpirationInDays"] * DAY
+        for rule in rules
+        if "ExpirationInDays" in rule
+    }
+
+
+def earlier_versions(template: Template, bucket: str) -> dict[str, int]:
+    """Seconds for which a bucket keeps what was overwritten or deleted, by prefix."""
+    rules = of_type(template, "AWS::S3::Bucket")[bucket]["LifecycleConfiguration"]
+    return {
+        rule["Prefix"]: rule["NoncurrentVersionExpiration"]["NoncurrentDays"] * DAY
+        for rule in rules["Rules"]
+    }
 
 
 def mapping(template: Template, source: str) -> dict[str, Any]:
@@ -67,12 +80,26 @@ def test_a_page_is_kept_as_long_as_its_message(expanded: Template) -> None:
     assert days["quarantine/"] >= retention(expanded, "CohortQueue")
 
 
+def test_a_page_waits_no_longer_than_its_message_lives(expanded: Template) -> None:
+    assert retention(expanded, "CohortQueue") * 1000 == backlog.MAX_WAIT_MS
+
+
 def test_what_is_kept_expires_at_all(expanded: Template) -> None:
     """They hold personal data; the rules for events have no prefix here and stay."""
     assert expiry(expanded, "DataBucket") == dict.fromkeys(
         ["pages/", "reports/", "quarantine/", "aws/", "progress/"], 14 * DAY
     )
     assert expiry(expanded, "CurrentsBucket") == {"": 30 * DAY}
+
+
+def test_personal_data_does_not_live_on_in_earlier_versions(
+    expanded: Template,
+) -> None:
+    bucket = of_type(expanded, "AWS::S3::Bucket")["DataBucket"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    earlier = earlier_versions(expanded, "DataBucket")
+    assert earlier.pop("rules/") == 365 * DAY
+    assert earlier == dict.fromkeys(expiry(expanded, "DataBucket"), DAY)
 
 
 def test_the_ledger_remembers_a_page_through_both_queues(expanded: Template) -> None:
@@ -140,8 +167,9 @@ def test_an_alarm_does_not_go_out_between_two_runs_that_ring_it(
     expanded: Template,
 ) -> None:
     """It would be mailed anew at each of them, for as long as the trouble lasts."""
-    silent = seconds_looked_at(expanded, "CohortSilentAlarm")
-    assert silent > maintenance_seconds(expanded)
+    for alarm in ("CohortSilentAlarm", "CohortTwoSendersAlarm", "CohortPageAgeAlarm"):
+        seconds = seconds_looked_at(expanded, alarm)
+        assert seconds > maintenance_seconds(expanded)
     rejected = seconds_looked_at(expanded, "BrazeCredentialsAlarm")
     assert rejected > MAX_PAUSE
 

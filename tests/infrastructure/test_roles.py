@@ -108,13 +108,15 @@ def test_every_function_has_a_role_of_its_own_and_no_managed_policy(
     expanded: Template, name: str
 ) -> None:
     roles = of_type(expanded, "AWS::IAM::Role")
-    assert set(roles) == {f"{each}Role" for each in FUNCTIONS}
+    assert set(roles) == {f"{each}Role" for each in FUNCTIONS} | {"BrazeWriterRole"}
     assert "ManagedPolicyArns" not in roles[f"{name}Role"]
     assert meant(function(expanded, name)["Role"]) == f"{name}Role"
 
 
 def test_roles_are_for_lambda_alone(expanded: Template) -> None:
-    for role in of_type(expanded, "AWS::IAM::Role").values():
+    roles = of_type(expanded, "AWS::IAM::Role")
+    for name in FUNCTIONS:
+        role = roles[f"{name}Role"]
         assert role["AssumeRolePolicyDocument"]["Statement"] == [
             {
                 "Effect": "Allow",
@@ -122,6 +124,22 @@ def test_roles_are_for_lambda_alone(expanded: Template) -> None:
                 "Action": "sts:AssumeRole",
             }
         ]
+
+
+def test_braze_may_put_files_and_nothing_else_and_shows_its_external_id(
+    expanded: Template,
+) -> None:
+    resource = expanded["Resources"]["BrazeWriterRole"]
+    assert resource["Condition"] == "HasBrazeRole"
+    (trust,) = resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {
+        "StringEquals": {"sts:ExternalId": {"Ref": "BrazeExternalId"}}
+    }
+    assert "BrazeAccountId" in str(trust["Principal"])
+    assert allowed(expanded, "BrazeWriterRole") == {
+        "CurrentsBucket": {LIST, "s3:GetBucketLocation"},
+        "CurrentsBucket/*": {GET, PUT},
+    }
 
 
 def test_there_are_no_policies_but_those_of_the_roles(expanded: Template) -> None:

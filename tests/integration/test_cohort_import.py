@@ -10,10 +10,12 @@ import pytest
 from bridge.aws.dynamodb import Table
 from bridge.braze.partner_cohorts import server
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.intake import partner_import
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.completeness import is_complete
 from bridge.mixpanel.cohort_webhook import Action
 from bridge.quarantine import from_lines
+from bridge.validation import load_object
 from functions.cohort_webhook import app
 from tests.integration.stack import (
     IMPORT_KEY,
@@ -284,3 +286,52 @@ def test_the_ledger_in_memory_renames_like_the_one_on_dynamodb() -> None:
     memory = MemoryLedger()
     memory.rename(KEY, "Trial")
     assert (memory.cohort(KEY).name, memory.cohort(KEY).revision) == ("Trial", 0)
+
+
+LARGE = [{"user_ids": ["x" * 900 for _ in range(999)]}]
+
+
+@pytest.mark.parametrize(
+    ("keys", "status"),
+    [
+        ({}, 201),
+        ({"client_secret": "canary-wrong"}, 401),
+        ({"partner_api_key": "canary-wrong"}, 401),
+        ({"partner_api_key": None, "client_secret": None}, 401),
+    ],
+)
+@pytest.mark.parametrize("behind", [False, True], ids=["keys first", "keys last"])
+def test_of_a_long_body_the_keys_are_checked_before_it_is_read(
+    call: Call, monkeypatch: pytest.MonkeyPatch, keys: Any, status: int, behind: bool
+) -> None:
+    read = []
+
+    def noted(body: bytes) -> dict[str, Any]:
+        read.append(len(body))
+        return load_object(body)
+
+    monkeypatch.setattr(partner_import, "load_object", noted)
+    body = {**json.loads(sample(USERS)["body"]), **keys}
+    body = {"cohort_changes": LARGE, **body} if behind else body
+    text = json.dumps({**body, "cohort_changes": LARGE})
+    assert len(text) > partner_import.MAX_UNCHECKED_BYTES
+    assert call(USERS, raw=text)[0] == status
+    assert bool(read) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    ("keys", "metric"),
+    [
+        ({"client_secret": "wrong"}, "Unauthorized"),
+        ({"partner_api_key": "wrong"}, "Unauthorized"),
+        ({"partner_api_key": "wrong", "client_secret": "wrong"}, "Strangers"),
+        ({"partner_api_key": None, "client_secret": None}, "Strangers"),
+    ],
+)
+def test_only_who_has_one_of_the_keys_wakes_somebody(
+    call: Call, capsys: pytest.CaptureFixture[str], keys: Any, metric: str
+) -> None:
+    assert call(USERS, **keys)[0] == 401
+    counted = capsys.readouterr().out
+    assert f'"{metric}":[1.0]' in counted
+    assert ("Unauthorized" in counted) == (metric == "Unauthorized")

@@ -1,6 +1,7 @@
 """The function cohort_maintenance on moto."""
 
 import json
+import time
 
 import pytest
 
@@ -66,3 +67,18 @@ def test_a_run_that_breaks_off_raises_so_that_lambda_sees_it(
     monkeypatch.setenv("LEDGER_TABLE", "gone")
     with pytest.raises(RetryableError, match="next run"):
         app.handler({}, Context())
+
+
+def test_the_age_of_the_oldest_page_that_waits_is_a_metric(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    webhook.webhook.cache_clear()
+    event = sample("cohort_webhook")
+    now = event["requestContext"]["timeEpoch"] / 1000
+    assert webhook.handler(event, Context())["statusCode"] == 200
+    for seconds in (60, 2400):
+        monkeypatch.setattr(time, "time", lambda at=now + seconds: at)
+        capsys.readouterr()
+        app.handler({}, Context())
+        printed = capsys.readouterr().out
+        assert ('"OldestPageSeconds":[2400.0]' in printed) == (seconds == 2400)

@@ -12,6 +12,8 @@ from bridge.mixpanel.cohort_webhook import Action
 from bridge.quarantine import from_lines
 from functions.cohort_webhook import app
 from tests.integration.stack import (
+    IMPORT_KEY,
+    PARTNER_KEY,
     PASSWORD,
     STORES,
     Context,
@@ -460,3 +462,70 @@ def test_a_connection_is_known_by_a_digest_of_its_user_name(
     assert len(cohort.senders) == len(cohort.syncs) == 2
     items = json.dumps(stack.dynamodb.scan(TableName=stack.table)["Items"], default=str)
     assert "emea" not in items
+
+
+@pytest.mark.parametrize(
+    ("authorization", "metric"),
+    [
+        (basic("mixpanel", "wrong"), "Unauthorized"),
+        (basic("mixpanel", ""), "Unauthorized"),
+        (basic("admin", PASSWORD), "Strangers"),
+        (basic("", ""), "Strangers"),
+        ("Bearer " + PASSWORD, "Strangers"),
+        ("Basic !!!", "Strangers"),
+        (None, "Strangers"),
+    ],
+)
+def test_only_who_is_known_by_its_user_name_wakes_somebody(
+    call: Call,
+    capsys: pytest.CaptureFixture[str],
+    authorization: str | None,
+    metric: str,
+) -> None:
+    event = with_authorization(sample("cohort_webhook"), authorization)
+    assert call(event)[0] == 401
+    counted = capsys.readouterr().out
+    assert f'"{metric}":[1.0]' in counted
+    assert ("Unauthorized" in counted) == (metric == "Unauthorized")
+
+
+def test_a_stranger_who_is_not_known_yet_wakes_nobody(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = sample("cohort_webhook")
+    strangers = [with_authorization(event, basic("x", str(n))) for n in range(3)]
+    assert [call(each)[0] for each in strangers] == [401, 401, 503], (
+        "by the first reading, by one more, and then there is none for half a minute"
+    )
+    counted = capsys.readouterr().out
+    assert '"CallersUnverified":[1.0]' in counted
+    assert "PagesDeferred" not in counted
+
+
+@pytest.mark.parametrize("field", [*json.loads(sample("cohort_webhook")["body"])])
+def test_the_log_names_the_field_as_the_answer_does(
+    call: Call, logged: io.StringIO, field: str
+) -> None:
+    body = json.loads(sample("cohort_webhook")["body"]) | {field: 7}
+    status, answer = call(with_body(sample("cohort_webhook"), json.dumps(body)))
+    (line,) = (json.loads(each) for each in logged.getvalue().splitlines())
+    assert (status, line["field"]) == (400, field)
+    assert line["why"] == answer["error"]["message"]
+
+
+def test_the_log_names_a_field_that_occurs_twice(
+    call: Call, logged: io.StringIO
+) -> None:
+    body = body_with().replace('"action"', '"action": "members", "action"', 1)
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 400
+    assert json.loads(logged.getvalue())["field"] == "action"
+
+
+def test_our_own_credentials_are_struck_from_what_is_quarantined(
+    call: Call, stack: Stack
+) -> None:
+    body = json.dumps({"note": f"it is {PASSWORD}", "keys": [PARTNER_KEY, IMPORT_KEY]})
+    assert call(with_body(sample("cohort_webhook"), body))[0] == 400
+    (item,) = from_lines(b"".join(stack.objects("quarantine/")))
+    expected = {"note": "it is [secret]", "keys": ["[secret]", "[secret]"]}
+    assert json.loads(item.original) == expected

@@ -1,5 +1,6 @@
 """The function currents_loader on moto: Avro files of Currents into the stream."""
 
+import io
 import json
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -63,8 +64,6 @@ def test_old_and_odd_layouts_are_read(stack: Stack, key: str) -> None:
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
 def test_every_codec_of_avro_is_read(stack: Stack, codec: str) -> None:
-    import io
-
     import fastavro
 
     records = fastavro.reader(io.BytesIO(FILE))
@@ -94,6 +93,23 @@ def test_a_file_that_is_damaged_is_quarantined_byte_for_byte(
     put(stack, content)
     app.handler(announced(), Context(600))
     assert stack.objects("quarantine/currents/") == [content]
+
+
+@pytest.mark.parametrize("key", ["a.avro.gz", "a", "a.json", "avro", "folder/"])
+def test_what_is_no_avro_by_its_name_is_counted_and_said_and_left(
+    stack: Stack, logged: io.StringIO, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    put(stack, FILE, key)
+    app.handler(announced(key), Context(600))
+    assert (stored(stack), stack.objects("quarantine/")) == ([], [])
+    assert '"FilesIgnored":[1.0]' in capsys.readouterr().out
+    assert json.loads(logged.getvalue())["key"] == key
+
+
+def test_the_ending_may_be_in_capitals(stack: Stack) -> None:
+    put(stack, FILE, "A.AVRO")
+    app.handler(announced("A.AVRO"), Context(600))
+    assert len(stored(stack)) == 5
 
 
 def test_a_file_that_is_gone_is_passed_over(stack: Stack) -> None:

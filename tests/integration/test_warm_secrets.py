@@ -3,15 +3,18 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from bridge.credentials import CACHE_SECONDS, REFRESH_SECONDS
+from functions.cohort_consumer import app as consumer
 from functions.cohort_webhook import app as webhook
 from functions.currents_importer import app as importer
 from functions.currents_receiver import app as receiver
+from sandbox.braze import BrazeStandIn
 from sandbox.mixpanel import MixpanelStandIn
 from tests.integration.clock import Clock
 from tests.integration.importer import (
@@ -109,3 +112,64 @@ def test_after_a_rejection_a_warm_process_reads_the_secret_again_within_half_a_m
     clock.now += 1
     assert deliver(OPEN)
     assert quarantined_events(stack) == []
+
+
+def secret_without_a_value(stack: Stack, name: str) -> None:
+    stack.secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    empty = stack.secrets.create_secret(Name=name)
+    os.environ[f"{name.upper()}_SECRET_ARN"] = empty["ARN"]
+
+
+def unusable_secret(stack: Stack, name: str) -> None:
+    stack.secrets.put_secret_value(SecretId=name, SecretString="no JSON")
+
+
+def secret_that_lacks_its_key(stack: Stack, name: str) -> None:
+    stack.secrets.put_secret_value(SecretId=name, SecretString="{}")
+
+
+UNUSABLE = [secret_without_a_value, unusable_secret, secret_that_lacks_its_key]
+
+
+@pytest.mark.parametrize("make", UNUSABLE)
+def test_an_importer_without_mixpanels_credentials_rings_at_the_first_try(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Stack, str], None],
+) -> None:
+    make(stack, "mixpanel")
+    importer.importer.cache_clear()
+    assert not deliver(CLICK)
+    assert '"CredentialsRejected":[1.0]' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", UNUSABLE)
+def test_a_consumer_without_brazes_key_rings_at_the_first_try(
+    stack: Stack,
+    braze: BrazeStandIn,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Stack, str], None],
+) -> None:
+    make(stack, "braze")
+    consumer.consumer.cache_clear()
+    assert call_webhook(PASSWORD) == 200
+    capsys.readouterr()
+    answer = consumer.handler({"Records": stack.messages()}, Context())
+    assert len(answer["batchItemFailures"]) == 1
+    assert '"CredentialsRejected":[1.0]' in capsys.readouterr().out
+
+
+def test_rules_that_need_mixpanels_secret_ring_its_alarm_too(
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rules = json.dumps({"hash_properties": ["to_phone_number"]}).encode()
+    stack.s3.put_object(Bucket="data", Key="rules/currents.json", Body=rules)
+    monkeypatch.setenv("RULES_KEY", "rules/currents.json")
+    secret_without_a_value(stack, "mixpanel")
+    importer.importer.cache_clear()
+    assert not deliver(CLICK)
+    assert '"CredentialsRejected":[1.0]' in capsys.readouterr().out

@@ -14,17 +14,41 @@ from hashlib import sha256
 from pydantic import SecretStr
 
 from bridge.credentials import BasicCredential, Secret, SecretModel
+from bridge.observability import Metric, count
 
 
 def admits[T: SecretModel](
-    secret: Secret[T], matches: Callable[[T], bool], *, presented: bool = True
+    secret: Secret[T],
+    matches: Callable[[T], bool],
+    *,
+    shown: str = "",
+    presented: bool = True,
 ) -> bool:
     """Whether the presented credentials match the secret, if need be after rereading.
 
-    A mismatch may mean that the secret was rotated a moment ago. A caller who presents
-    nothing does not have it read again.
+    A mismatch may mean that the secret was rotated a moment ago, so nobody is refused
+    before the secret was read since they came with what they show; raises `Unverified`
+    where that is too early. A caller who presents nothing does not have it read at all.
     """
-    return matches(secret.get()) or (presented and matches(secret.refreshed()))
+    if not presented:
+        return False
+    came = secret.now()
+    return matches(secret.get()) or matches(secret.read_since(came, shown))
+
+
+def count_refusal[T: SecretModel](
+    secret: Secret[T], is_known: Callable[[T], bool], *, presented: bool = True
+) -> None:
+    """Count a caller who was refused; only one whom we know by something wakes anybody.
+
+    `is_known` looks for a user name or a key of the caller's in a secret: in the
+    present one, or in the one that it has replaced.
+    """
+    known = False
+    if presented:
+        replaced = secret.replaced()
+        known = is_known(secret.get()) or (replaced is not None and is_known(replaced))
+    count(Metric.UNAUTHORIZED if known else Metric.STRANGERS)
 
 
 def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) -> bool:
@@ -36,6 +60,18 @@ def basic_matches(header: str | None, credentials: Iterable[BasicCredential]) ->
         for credential in credentials
     ]
     return bool(colon) and any(matches)
+
+
+def shows_basic(header: str | None) -> bool:
+    """Whether an Authorization header carries a user name and a password at all."""
+    return bool(_basic_pair(header)[1])
+
+
+def basic_knows(header: str | None, credentials: Iterable[BasicCredential]) -> bool:
+    """Whether an Authorization header carries the user name of one of them."""
+    username, _, _ = _basic_pair(header)
+    matches = [_same(username, credential.username) for credential in credentials]
+    return any(matches)
 
 
 def basic_username(header: str | None) -> str:
@@ -56,12 +92,19 @@ def _basic_pair(header: str | None) -> tuple[bytes, bytes, bytes]:
     return given.partition(b":")
 
 
+def shows_bearer(header: str | None) -> bool:
+    """Whether an Authorization header carries a token at all."""
+    return bool(_token(header))
+
+
 def bearer_matches(header: str | None, tokens: Iterable[SecretStr]) -> bool:
     """Whether an Authorization header carries one of the tokens (RFC 6750)."""
+    return key_matches(_token(header), tokens)
+
+
+def _token(header: str | None) -> str:
     scheme, _, given = (header or "").partition(" ")
-    if scheme.lower() != "bearer":
-        return False
-    return key_matches(given.strip(), tokens)
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def key_matches(given: object, keys: Iterable[SecretStr]) -> bool:

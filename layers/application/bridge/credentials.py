@@ -1,21 +1,24 @@
 """Secrets Manager → typed credentials, cached for five minutes.
 
-A mismatch may mean that the secret was rotated a moment ago, so `refreshed` reads it
-again at once, but at most every 30 seconds: a stream of wrong passwords must not become
-a stream of calls to Secrets Manager.
+A mismatch may mean that the secret was rotated a moment ago, so it is read again at
+once, but at most every 30 seconds: a stream of wrong passwords must not become a stream
+of calls to Secrets Manager. While Secrets Manager fails, what was read last serves on,
+for an hour at most.
 """
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
 from bridge.aws import clients
-from bridge.errors import CredentialsRejected, RetryableError
-from bridge.observability import register_secret
+from bridge.errors import CredentialsRejected, RetryableError, Unverified
+from bridge.observability import Metric, count, logger, register_secret
 from bridge.reasons import Reason
 from bridge.validation import describe
 
@@ -24,6 +27,19 @@ if TYPE_CHECKING:
 
 CACHE_SECONDS = 300
 REFRESH_SECONDS = 30
+STALE_SECONDS = 3600
+"""The age at which a cached secret opens nothing any more, though none can be read."""
+
+PAUSE_SECONDS = 5
+"""While Secrets Manager fails, it is not asked more often on behalf of the cache."""
+
+MAX_SHOWN = 1000
+"""Unknown credentials that are remembered, as digests; the oldest are forgotten."""
+
+OUTAGES = frozenset({"InternalServiceError", "ThrottlingException", "RequestTimeout"})
+"""Failures that heal by themselves, as those of 500 and above do. Any other one, such
+as a secret without a value or a permission that is missing, waits for a person."""
+
 CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
 
 
@@ -36,6 +52,8 @@ class SecretModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True
     )
+    unusable: ClassVar[type[RetryableError]] = RetryableError
+    """Raised when the secret has no value that can be used."""
 
 
 class BasicCredential(SecretModel):
@@ -89,6 +107,8 @@ class BrazeCredentials(SecretModel):
     the partner key; the customer creates the data import key.
     """
 
+    unusable = CredentialsRejected
+
     rest_api_key: SecretStr = SecretStr("")
     partner_api_key: SecretStr = SecretStr("")
     data_import_key: SecretStr = SecretStr("")
@@ -107,6 +127,8 @@ class MixpanelCredentials(SecretModel):
     The first complete one of these is used (requirement R13). The API secret retires
     on 2027-03-03 (Mixpanel, "Project Secret").
     """
+
+    unusable = CredentialsRejected
 
     service_account_username: str = ""
     service_account_secret: SecretStr = SecretStr("")
@@ -148,9 +170,9 @@ class MixpanelCredentials(SecretModel):
 class Secret[T: SecretModel]:
     """One secret, read as one model.
 
-    Raises `RetryableError` when Secrets Manager fails, or when the value is missing or
-    unusable: a caller whose credentials cannot be checked must not be told that they
-    are wrong.
+    Raises `RetryableError` when Secrets Manager fails, and the model's `unusable` when
+    the value is missing or wrong: a caller whose credentials cannot be checked must not
+    be told that they are wrong.
     """
 
     def __init__(
@@ -169,12 +191,31 @@ class Secret[T: SecretModel]:
         self._text = ""
         self._fetched_at = float("-inf")
         self._refreshed_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._shown: dict[bytes, float] = {}
+        self._replaced: T | None = None
+        self._replaced_at = float("-inf")
 
     def get(self) -> T:
-        """The credentials, at most five minutes old."""
+        """The credentials, at most five minutes old; an hour if none can be read."""
         now = self._clock()
-        if now - self._fetched_at >= CACHE_SECONDS:
-            self._fetch(now)
+        age = now - self._fetched_at
+        if age >= CACHE_SECONDS:
+            serves = age < STALE_SECONDS and bool(self._text)
+            if serves and now - self._failed_at < PAUSE_SECONDS:
+                return self._read()
+            try:
+                self._fetch(now)
+            except RetryableError as error:
+                if not serves:
+                    raise
+                self._failed_at = now
+                logger.warning(
+                    "secret served from the cache",
+                    reason=error.reason,
+                    why=str(error),
+                    age_seconds=int(age),
+                )
         return self._read()
 
     def refreshed(self) -> T:
@@ -182,32 +223,93 @@ class Secret[T: SecretModel]:
         now = self._clock()
         if now - self._refreshed_at < REFRESH_SECONDS:
             return self.get()
-        self._refreshed_at = now
         self._fetch(now)
+        self._refreshed_at = now
         return self._read()
 
+    def now(self) -> float:
+        """By the clock of `read_since`."""
+        return self._clock()
+
+    def read_since(self, came: float, shown: str = "") -> T:
+        """The credentials, read no earlier than a caller showed unknown ones.
+
+        `came` is when the call came; the first call that showed the same counts. Raises
+        `Unverified` where the secret was read a moment before that and may not be read
+        again yet: what the caller shows may have been put into it in between.
+        """
+        first = self._first_shown(shown, came)
+        if (
+            self._fetched_at < came
+            and self._clock() - self._refreshed_at >= REFRESH_SECONDS
+        ):
+            self.refreshed()
+        if self._fetched_at < first:
+            raise Unverified(
+                Reason.CREDENTIALS_UNVERIFIED,
+                "unknown credentials, and the secret was read a moment ago",
+            )
+        return self._read()
+
+    def _first_shown(self, shown: str, came: float) -> float:
+        if not shown:
+            return came
+        digest = sha256(shown.encode("utf-8", "surrogatepass")).digest()
+        if len(self._shown) >= MAX_SHOWN and digest not in self._shown:
+            del self._shown[next(iter(self._shown))]
+        return self._shown.setdefault(digest, came)
+
+    def replaced(self) -> T | None:
+        """What the present value has replaced, if it can be read; it opens nothing."""
+        now = self._clock()
+        if now - self._replaced_at >= REFRESH_SECONDS:
+            self._replaced_at, self._replaced = now, None
+            with suppress(BotoCoreError, ClientError, RetryableError):
+                answer = self._client.get_secret_value(
+                    SecretId=self._arn, VersionStage="AWSPREVIOUS"
+                )
+                self._replaced = self._parsed(answer.get("SecretString", ""))
+        return self._replaced
+
     def _fetch(self, now: float) -> None:
+        error: type[RetryableError] = RetryableError
         try:
             answer = self._client.get_secret_value(SecretId=self._arn)
-        except (BotoCoreError, ClientError):
-            raise RetryableError(
-                Reason.SECRET_UNAVAILABLE,
-                f"Secrets Manager gives no value for {self._arn}: is it set, and may "
-                "this function read it?",
-            ) from None
-        self._text = answer.get("SecretString", "")
-        self._fetched_at = now
+        except ClientError as failure:
+            if not _is_outage(failure):
+                error = self._model.unusable
+        except BotoCoreError:
+            pass
+        else:
+            self._text = answer.get("SecretString", "")
+            self._fetched_at = now
+            return
+        if error is RetryableError:
+            count(Metric.STORE_UNAVAILABLE)
+        raise error(
+            Reason.SECRET_UNAVAILABLE,
+            f"Secrets Manager gives no value for {self._arn}: is it set, and may "
+            "this function read it?",
+        )
 
     def _read(self) -> T:
+        return self._parsed(self._text)
+
+    def _parsed(self, text: str) -> T:
         try:
-            value = self._model.model_validate_json(self._text)
+            value = self._model.model_validate_json(text)
         except ValidationError as error:
-            raise RetryableError(
+            raise self._model.unusable(
                 Reason.SECRET_UNUSABLE,
                 f"The secret {self._arn} is not usable: {describe(error)}",
             ) from None
         _register(value)
         return value
+
+
+def _is_outage(failure: ClientError) -> bool:
+    status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or clients.error_code(failure) in OUTAGES
 
 
 def _register(value: object) -> None:

@@ -2,7 +2,8 @@
 
     BridgeError
     ├── RetryableError            heals by itself: defer, the platform delivers it again
-    │   └── CredentialsRejected   needs a person: defer and raise an alarm
+    │   ├── CredentialsRejected   needs a person: defer and raise an alarm
+    │   └── Unverified            a caller whom nobody knows yet: defer, ring nothing
     └── PermanentError            a retry cannot help: quarantine with the reason
         ├── MalformedInput        the input cannot be understood
         └── Rejected              the vendor rejects the item or the request
@@ -34,6 +35,10 @@ class RetryableError(BridgeError):
 
 class CredentialsRejected(RetryableError):
     """A vendor rejects our credentials: only an operator can correct them."""
+
+
+class Unverified(RetryableError):
+    """A caller's credentials are unknown, and cannot be called wrong yet."""
 
 
 class PermanentError(BridgeError):

@@ -23,7 +23,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_$][\w.$ -]{0,63}", re.ASCII)
 
 
 class Metric(StrEnum):
-    """Everything the bridge counts; alarms in the template name these."""
+    """Everything the bridge counts or measures; alarms in the template name these."""
 
     # Cohorts
     IMPORT_CALLS = "ImportCalls"
@@ -44,12 +44,14 @@ class Metric(StrEnum):
     SYNCS_WAITING = "SyncsWaiting"
     IDENTIFIERS_LOST = "IdentifiersLost"
     IDENTIFIERS_KEPT = "IdentifiersKept"
+    OLDEST_PAGE_SECONDS = "OldestPageSeconds"
     COHORTS_SILENT = "CohortsSilent"
     COHORTS_WITH_TWO_SENDERS = "CohortsWithTwoSenders"
     # Currents
     CALLS_RECEIVED = "CallsReceived"
     CALLS_DEFERRED = "CallsDeferred"
     FILES_LOADED = "FilesLoaded"
+    FILES_IGNORED = "FilesIgnored"
     FILES_GONE = "FilesGone"
     FILES_DEFERRED = "FilesDeferred"
     EVENTS_RECEIVED = "EventsReceived"
@@ -59,8 +61,13 @@ class Metric(StrEnum):
     EVENTS_DEFERRED = "EventsDeferred"
     EVENTS_RESHAPED = "EventsReshaped"
     MASS_REJECTIONS = "MassRejections"
+    # Both
+    STRANGERS = "Strangers"
+    """Callers without credentials, or with none that we know."""
+    CALLERS_UNVERIFIED = "CallersUnverified"
     # Both; each of these raises an alarm
     UNAUTHORIZED = "Unauthorized"
+    """Callers whom we know by something, but whose credentials are wrong."""
     CREDENTIALS_REJECTED = "CredentialsRejected"
     RULES_UNUSABLE = "RulesUnusable"
     ACCOUNTS_UNBALANCED = "AccountsUnbalanced"
@@ -98,6 +105,12 @@ def count(metric: Metric, value: int = 1) -> None:
     """Add to a counter; zero adds nothing, so that an idle metric costs nothing."""
     if value:
         metrics.add_metric(name=metric.value, unit=MetricUnit.Count, value=value)
+
+
+def measure(metric: Metric, seconds: int) -> None:
+    """Report a length of time; zero reports nothing, as in `count`."""
+    if seconds:
+        metrics.add_metric(name=metric.value, unit=MetricUnit.Seconds, value=seconds)
 
 
 type _Handler = Callable[[dict[str, Any], LambdaContext], Any]

@@ -126,6 +126,7 @@ class Reason(_Explained):
     STREAM_THROTTLED = "stream_throttled", {Consequence.DEFERRED: "Kinesis did not take all records: if it lasts, raise `StreamShards`."}
     SECRET_UNAVAILABLE = "secret_unavailable", {Consequence.DEFERRED: "Secrets Manager gives no value: put one in, or restore the function's permission."}
     SECRET_UNUSABLE = "secret_unusable", {Consequence.DEFERRED: "The secret's value is invalid; `check` names the mistake."}
+    CREDENTIALS_UNVERIFIED = "credentials_unverified", {Consequence.DEFERRED: "A caller showed unknown credentials, and the secret was read so short a time ago that they may be newer: the next try within half a minute is answered 200 or 401."}
     NO_KEY = "no_key", {Consequence.DEFERRED: "The Braze secret lacks the key that `CohortRoute` needs: put it in."}
     SETTINGS = "settings", {Consequence.DEFERRED: "The function's environment is invalid; the log names each variable. Correct the stack's parameters."}
     IDENTIFIERS = "identifiers", {Consequence.DEFERRED: "The parameter `Identifiers` cannot be understood; the log names the entry."}

@@ -81,11 +81,10 @@ def check_read_keys(data: dict[str, Any], keys: frozenset[str]) -> None:
     Each of them may occur once in an object of `load_leniently`, with a finite value.
     """
     repeated = data.repeated if isinstance(data, Repeating) else frozenset()
-    values = (data[key] for key in keys if key in data)
-    if not repeated.isdisjoint(keys) or any(
-        isinstance(value, float) and not math.isfinite(value) for value in values
-    ):
-        raise _ambiguous()
+    for key in sorted(keys & {*data}):
+        value = data[key]
+        if key in repeated or (isinstance(value, float) and not math.isfinite(value)):
+            raise _ambiguous(key)
 
 
 def _object(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
@@ -105,11 +104,12 @@ def _object(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
     return data
 
 
-def _ambiguous() -> MalformedInput:
+def _ambiguous(key: str = "") -> MalformedInput:
     return MalformedInput(
         Reason.NOT_JSON,
-        "the body is not JSON that we take: a key occurs twice, a number is too "
-        "long, or NaN or Infinity is used",
+        f"{key or 'the body'} is not JSON that we take: a key occurs twice, a number "
+        "is too long, or NaN or Infinity is used",
+        field=key,
     )
 
 

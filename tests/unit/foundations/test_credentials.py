@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from bridge import credentials
 from bridge.credentials import (
     CACHE_SECONDS,
     REFRESH_SECONDS,
@@ -16,8 +17,8 @@ from bridge.credentials import (
     SecretModel,
     WebhookCredentials,
 )
-from bridge.errors import RetryableError
-from bridge.observability import redact
+from bridge.errors import CredentialsRejected, RetryableError
+from bridge.observability import Metric, redact
 
 
 class Secrets:
@@ -127,6 +128,57 @@ def test_a_secret_without_value_is_retried_and_named(failure: Exception) -> None
     with pytest.raises(RetryableError, match="arn:secret: is it set") as caught:
         made.get()
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "waits_for_a_person"),
+    [
+        ("ResourceNotFoundException", 400, True),
+        ("AccessDeniedException", 400, True),
+        ("InvalidRequestException", 400, True),
+        ("DecryptionFailure", 400, True),
+        ("InternalServiceError", 500, False),
+        ("ServiceUnavailable", 503, False),
+        ("ThrottlingException", 400, False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "is_vendors"),
+    [
+        (BrazeCredentials, True),
+        (MixpanelCredentials, True),
+        (WebhookCredentials, False),
+        (CurrentsCredentials, False),
+    ],
+)
+def test_a_vendors_secret_without_a_value_counts_as_rejected_at_once(
+    model: type[SecretModel],
+    is_vendors: bool,
+    code: str,
+    status: int,
+    waits_for_a_person: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[Metric] = []
+    monkeypatch.setattr(credentials, "count", counted.append)
+    answer: Any = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    made, _ = secret(model, ClientError(answer, "GetSecretValue"))
+    with pytest.raises(RetryableError) as caught:
+        made.get()
+    rejected = is_vendors and waits_for_a_person
+    assert isinstance(caught.value, CredentialsRejected) == rejected
+    assert counted == ([] if rejected else [Metric.STORE_UNAVAILABLE])
+
+
+@pytest.mark.parametrize("model", [BrazeCredentials, MixpanelCredentials])
+def test_a_vendors_secret_that_is_no_json_counts_as_rejected_at_once(
+    model: type[SecretModel],
+) -> None:
+    with pytest.raises(CredentialsRejected, match="not usable"):
+        secret(model, "not JSON")[0].get()
 
 
 def test_a_secret_is_read_again_after_five_minutes() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from bridge.errors import BridgeError, MalformedInput
+from bridge.errors import BridgeError, MalformedInput, Unverified
 from bridge.observability import Metric, count, log_fault, logger
 from bridge.reasons import Reason
 
@@ -99,10 +99,14 @@ def serve(
     """Answer one call with what `respond` returns, or 503 for whatever it raises.
 
     A 503 counts as `deferred` and is logged as `failure`, without a foreign exception's
-    message; `unavailable` is given the route and makes its body.
+    message; `unavailable` is given the route and makes its body. A caller whom nobody
+    knows yet is counted apart: it may be a stranger, who must not raise an alarm.
     """
     try:
         answer = respond(Request.from_event(event))
+    except Unverified as error:
+        deferred = Metric.CALLERS_UNVERIFIED
+        logger.warning(failure, reason=error.reason, why=str(error))
     except BridgeError as error:
         logger.error(failure, reason=error.reason, why=str(error))
     except Exception as error:  # noqa: BLE001 - a sender must never see another status

@@ -6,6 +6,7 @@ Mixpanel did not repeat it; without this job its sync would never be processed.
 
 from dataclasses import dataclass
 
+from bridge.cohorts.backlog import oldest_wait
 from bridge.cohorts.messages import CohortKey, RescanMessage, message_of
 from bridge.cohorts.ports import IndexedCohort, Ledger, Queue
 from bridge.cohorts.rules.model import Cohort
@@ -30,7 +31,7 @@ class MaintenanceRun:
 
     Messages resent and cohorts reasserted; cohorts that are silent, and those that two
     connections feed. `waiting` are those of which a sync waits for an operator; that is
-    said once a day.
+    said once a day. `oldest_wait` is that of `backlog`, over all cohorts, in ms.
     """
 
     resent: int = 0
@@ -38,6 +39,7 @@ class MaintenanceRun:
     silent: int = 0
     two_senders: int = 0
     waiting: int = 0
+    oldest_wait: int = 0
 
 
 def run_maintenance(
@@ -57,6 +59,8 @@ def run_maintenance(
     for cohort in ledger.cohorts():
         known = ledger.cohort(cohort.key)
         run.resent += _resend(ledger, queue, cohort.key, known, now_ms)
+        waits = oldest_wait(ledger, cohort.key, known, now_ms, PATIENCE_MS)
+        run.oldest_wait = max(run.oldest_wait, waits)
         run.two_senders += len(known.feeding(now_ms)) > 1
         run.silent += is_newly_silent(cohort, now_ms)
         day = now_ms // DAY_MS

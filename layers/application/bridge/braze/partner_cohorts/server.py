@@ -6,12 +6,12 @@ envelope is validated as Braze validates it; identifiers are checked one by one 
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bridge.braze.partner_cohorts.keys import STRUCK, find_key, strike, strike_keys
 from bridge.errors import MalformedInput
 from bridge.reasons import Reason
 
@@ -34,12 +34,6 @@ WRONG_TIME = "created_at must be a valid time as ISO-8601 string"
 
 IDENTIFIER_FIELDS = frozenset({"user_ids", "device_ids", "aliases"})
 SECRET_FIELDS = ("partner_api_key", "client_secret")
-STRUCK = "[secret]"
-# Possessive, so that it never backtracks: anybody can send megabytes that nearly match.
-_SECRET_FIELD = re.compile(
-    rb'"(partner_api_key|client_secret)"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|$)',
-    re.DOTALL,
-)
 
 type Json = Mapping[str, Any]
 
@@ -84,40 +78,23 @@ def keys_of(data: Json) -> Keys:
 
 
 def keys_in(body: bytes) -> Keys:
-    """The keys in a body that is not JSON, as far as they can be found."""
-    found: dict[str, object] = {}
-    for name, value in _SECRET_FIELD.findall(body):
-        try:
-            found[name.decode()] = json.loads(b'"' + value + b'"')
-        except ValueError:
-            continue
-    return keys_of(found)
+    """The keys in a body that was not read, as far as a small look finds them."""
+    return Keys(*(find_key(body, name) for name in SECRET_FIELDS))
 
 
 def without_keys(body: bytes, data: Json | None) -> bytes:
-    """The body with both keys struck out, so that it may be stored.
+    """The body with all keys struck out, so that it may be stored.
 
     `data` is the body as it was read; if it is None, all bytes but the keys stay.
     """
-    keys = keys_in(body) if data is None else keys_of(data)
     if data is None:
-        text = _SECRET_FIELD.sub(rb'"\1":"' + STRUCK.encode() + b'"', body)
-    else:
-        struck = {name: STRUCK for name in SECRET_FIELDS if name in data}
-        text = json.dumps({**data, **struck}).encode()
+        return strike_keys(body)
+    struck = {name: STRUCK for name in SECRET_FIELDS if name in data}
+    text = strike_keys(json.dumps({**data, **struck}).encode())
     # A key may also be in a field where it does not belong.
-    for key in (keys.partner_api_key, keys.client_secret):
-        if isinstance(key, str) and key:
-            for form in _forms(key):
-                text = text.replace(form, STRUCK.encode())
+    for name in SECRET_FIELDS:
+        text = strike(text, json.dumps(data.get(name)).strip('"').encode())
     return text
-
-
-def _forms(key: str) -> set[bytes]:
-    """A key as JSON may spell it: escaped, escaped where it must be, or verbatim."""
-    plain, escaped = json.dumps(key, ensure_ascii=False), json.dumps(key)
-    texts = (key, plain[1:-1], escaped[1:-1])
-    return {text.encode("utf-8", "surrogatepass") for text in texts}
 
 
 def read_naming(data: Json) -> Naming:

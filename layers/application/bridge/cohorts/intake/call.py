@@ -7,7 +7,7 @@ from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.ports import Ledger, PageStore, Queue
 from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import MalformedInput
-from bridge.observability import Metric, count, logger
+from bridge.observability import Metric, count, logger, redact
 from bridge.quarantine import Quarantine, QuarantinedItem
 
 
@@ -23,9 +23,14 @@ class Call:
     quarantine: Quarantine
 
     def quarantine_body(self, original: bytes, error: MalformedInput) -> None:
-        """Quarantine a refused body, from which all keys have been struck."""
+        """Quarantine a refused body, from which the sender's keys have been struck.
+
+        Our own, which opened the door, are struck here, wherever they stand.
+        """
         item = QuarantinedItem(
-            original=original,
+            original=redact(original.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            ),
             reason=error.reason,
             field=error.field,
             message=str(error),
@@ -33,7 +38,13 @@ class Call:
         )
         key = self.quarantine.put(self.request.id, self.request.arrived, [item])
         count(Metric.PAGES_REFUSED)
-        logger.warning("page refused", reason=error.reason, quarantine=key)
+        logger.warning(
+            "page refused",
+            reason=error.reason,
+            field=error.field,
+            why=str(error),
+            quarantine=key,
+        )
 
 
 def report(accepted: Accepted) -> None:

@@ -6,11 +6,12 @@ inferred from the order of calls, because senders repeat changes, in other batch
 each call is the last word on whom it names.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.authentication import admits, key_matches
+from bridge.authentication import admits, count_refusal, key_matches
 from bridge.aws.http_api import Answer
 from bridge.braze.partner_cohorts import server
 from bridge.braze.partner_cohorts.server import CohortChanges, Keys, Naming
@@ -34,25 +35,37 @@ MAX_PARTNER = 64
 """Characters of a partner's name."""
 
 
+MAX_UNCHECKED_BYTES = 131_072
+"""A longer body is not read before a small look has found the right keys in it."""
+
+
 def answer_import(call: Call) -> Answer:
     """Authenticate, validate and accept one call; raises as `accept`.
 
     Keys are checked before anything else, but they are in the body. So a body that is
-    not JSON is searched for them, and quarantined only if it shows the right ones.
+    long or not JSON is searched for them, and quarantined only if it shows the right
+    ones.
     """
-    if not admits(call.secret, lambda known: known.opens_import):
+    came = call.secret.now()
+    if not admits(call.secret, lambda known: known.opens_import, shown="import"):
         # No key could be right, so no body is worth reading.
-        return _unauthorized(server.WRONG_PARTNER_KEY)
+        return _unauthorized(call, NO_KEYS, server.WRONG_PARTNER_KEY)
     body, data = b"", None
     try:
         body = call.request.body()
+        if len(body) > MAX_UNCHECKED_BYTES:
+            keys = server.keys_in(body)
+            if refusal := _refusal(keys, call.secret, came):
+                return _unauthorized(call, keys, refusal)
         data = load_object(body)
-        if refusal := _refusal(server.keys_of(data), call.secret):
-            return _unauthorized(refusal)
+        keys = server.keys_of(data)
+        if refusal := _refusal(keys, call.secret, came):
+            return _unauthorized(call, keys, refusal)
         _accept(call, data)
     except MalformedInput as error:
-        if data is None and _refusal(server.keys_in(body), call.secret):
-            count(Metric.UNAUTHORIZED)
+        keys = server.keys_in(body)
+        if data is None and _refusal(keys, call.secret, came):
+            _count_refusal(call, keys)
         else:
             call.quarantine_body(server.without_keys(body, data), error)
         return Answer(400, {"message": str(error)})
@@ -60,16 +73,34 @@ def answer_import(call: Call) -> Answer:
     return Answer(201, {"message": "success"})
 
 
-def _unauthorized(message: str) -> Answer:
-    count(Metric.UNAUTHORIZED)
-    return Answer(401, {"message": message})
+NO_KEYS = Keys(None, None)
 
 
-def _refusal(keys: Keys, secret: Secret[WebhookCredentials]) -> str | None:
+def _unauthorized(call: Call, keys: Keys, refusal: str) -> Answer:
+    _count_refusal(call, keys)
+    return Answer(401, {"message": refusal})
+
+
+def _count_refusal(call: Call, keys: Keys) -> None:
+    def is_known(known: WebhookCredentials) -> bool:
+        partner = key_matches(keys.partner_api_key, known.partner_api_keys)
+        return key_matches(keys.client_secret, known.data_import_keys) or partner
+
+    count_refusal(call.secret, is_known, presented=_presented(keys))
+
+
+def _presented(keys: Keys) -> bool:
+    return bool(keys.partner_api_key or keys.client_secret)
+
+
+def _refusal(keys: Keys, secret: Secret[WebhookCredentials], came: float) -> str | None:
     """Why the keys do not open the cohort import, in Braze's words."""
     refusal = _wrong_key(keys, secret.get())
-    # A key may have been added a moment ago.
-    return refusal and _wrong_key(keys, secret.refreshed())
+    if refusal and _presented(keys):
+        # A key may have been added a moment ago.
+        shown = json.dumps([keys.partner_api_key, keys.client_secret])
+        refusal = _wrong_key(keys, secret.read_since(came, shown))
+    return refusal
 
 
 def _wrong_key(keys: Keys, known: WebhookCredentials) -> str | None:

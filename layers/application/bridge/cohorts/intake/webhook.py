@@ -3,7 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from bridge.authentication import admits, basic_matches, basic_username
+from bridge.authentication import (
+    admits,
+    basic_knows,
+    basic_matches,
+    basic_username,
+    count_refusal,
+    shows_basic,
+)
 from bridge.aws.http_api import Answer
 from bridge.braze.partner_cohorts.server import without_keys
 from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
@@ -15,7 +22,6 @@ from bridge.cohorts.rules.identifiers import Matched, Skipped, Source, match_mem
 from bridge.digest import digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Postback, action_of, failure, parse, success
-from bridge.observability import Metric, count
 
 SENDER_LENGTH = 12
 """Hexadecimal digits that tell a handful of connections apart."""
@@ -28,9 +34,14 @@ def answer_webhook(call: Call, sources: tuple[Source, ...]) -> Answer:
     if not admits(
         call.secret,
         lambda known: basic_matches(header, known.credentials),
-        presented=header is not None,
+        shown=header or "",
+        presented=shows_basic(header),
     ):
-        count(Metric.UNAUTHORIZED)
+        count_refusal(
+            call.secret,
+            lambda known: basic_knows(header, known.credentials),
+            presented=shows_basic(header),
+        )
         wrong = "the user name or the password is wrong"
         return Answer(401, failure(None, 401, wrong))
     body = b""

@@ -7,7 +7,12 @@ content: what cannot be read is quarantined, and the rest is stored.
 
 from dataclasses import dataclass
 
-from bridge.authentication import admits, bearer_matches
+from bridge.authentication import (
+    admits,
+    bearer_matches,
+    count_refusal,
+    shows_bearer,
+)
 from bridge.aws.http_api import Answer, Request
 from bridge.credentials import CurrentsCredentials, Secret
 from bridge.currents.decode.record import inflate, read, split
@@ -33,9 +38,15 @@ def answer_call(
     if not admits(
         secret,
         lambda known: bearer_matches(header, known.tokens),
-        presented=header is not None,
+        shown=header or "",
+        presented=shows_bearer(header),
     ):
-        count(Metric.UNAUTHORIZED)
+        # A token has no user name: only one that was valid before is known.
+        count_refusal(
+            secret,
+            lambda known: bearer_matches(header, known.tokens),
+            presented=shows_bearer(header),
+        )
         return Answer(401, {"message": "the token is wrong"})
     body = request.original()
     contents = sort_events(body, request.id)
