@@ -28,7 +28,7 @@ run: build ## the main job on the local cloud (KEEP=1 leaves it up)
 .PHONY: test
 test: build ## all tests but the long ones
 	@$(BIN)/python -m pytest -m "not soak" \
-	    -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	    -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: build ## the long tests

@@ -8,16 +8,16 @@ from typing import override
 from bridge.cohorts.adapters.ledger_items import gaps_at
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
 from bridge.cohorts.pages import Listed, read_page
-from bridge.cohorts.ports import (
+from bridge.cohorts.ports.ledger import (
     IndexedCohort,
     Ledger,
     PageProgress,
-    PageStore,
-    Queue,
     Registration,
-    Reports,
     Tally,
 )
+from bridge.cohorts.ports.page_store import PageStore
+from bridge.cohorts.ports.queue import Queue
+from bridge.cohorts.ports.reports import Reports
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.counts import skipped_after
 from bridge.cohorts.rules.gaps import usual_gap

@@ -10,7 +10,8 @@ from bridge.cohorts.apply.dispatch import consume
 from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.intake.webhook import accept
 from bridge.cohorts.messages import CohortKey, Message, PageMessage
-from bridge.cohorts.ports import Change, Ledger, Pushed
+from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.route import Change, Pushed
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.mixpanel.cohort_webhook import Postback
 from tests.fakes.memory_ledger import (

@@ -14,7 +14,7 @@ from bridge.cohorts.maintenance import (
     run_maintenance,
 )
 from bridge.cohorts.messages import RescanMessage
-from bridge.cohorts.ports import IndexedCohort
+from bridge.cohorts.ports.ledger import IndexedCohort
 from tests.model.world import KEY, World
 
 

@@ -5,7 +5,7 @@ several times, and these are the ones that wait.
 """
 
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Ledger
+from bridge.cohorts.ports.ledger import Ledger
 from bridge.cohorts.rules.model import Cohort
 
 MAX_WAIT_MS = 14 * 86_400_000

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from bridge.cohorts.backlog import oldest_wait
 from bridge.cohorts.messages import CohortKey, RescanMessage, message_of
-from bridge.cohorts.ports import IndexedCohort, Ledger, Queue
+from bridge.cohorts.ports.ledger import IndexedCohort, Ledger
+from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.model import Cohort
 
 PATIENCE_MS = 600_000

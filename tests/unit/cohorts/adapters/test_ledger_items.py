@@ -20,7 +20,7 @@ from bridge.cohorts.adapters.ledger_items import (
     sync_sk,
 )
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Registration
+from bridge.cohorts.ports.ledger import Registration
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage
 from bridge.cohorts.rules.placement import Placement

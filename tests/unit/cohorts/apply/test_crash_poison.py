@@ -2,7 +2,7 @@
 
 from bridge.cohorts.apply.crash_poison import CRASHES, SUSPECT_RECEIPTS
 from bridge.cohorts.messages import PageMessage
-from bridge.cohorts.ports import PageProgress
+from bridge.cohorts.ports.ledger import PageProgress
 from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import RetryableError
 from tests.model.world import KEY, World, crowd

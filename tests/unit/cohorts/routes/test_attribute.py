@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change, Pushed, PushInterrupted
+from bridge.cohorts.ports.route import Change, Pushed, PushInterrupted
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.halving import CallSize

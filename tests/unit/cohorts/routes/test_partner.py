@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change, Pushed, Route
+from bridge.cohorts.ports.route import Change, Pushed, Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute

@@ -41,7 +41,7 @@ from bridge.cohorts.adapters.ledger_items import (
     tally_counts,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import (
+from bridge.cohorts.ports.ledger import (
     IndexedCohort,
     Ledger,
     PageProgress,

@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports import Registration, Tally
+from bridge.cohorts.ports.ledger import Registration, Tally
 from bridge.cohorts.rules.counts import REJECTED
 from bridge.cohorts.rules.gaps import with_gap
 from bridge.cohorts.rules.membership import Confirmed, Member, Place

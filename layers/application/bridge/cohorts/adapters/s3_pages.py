@@ -7,7 +7,7 @@ from bridge.aws.clients import answering
 from bridge.aws.objects import read_object
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import Listed, read_page
-from bridge.cohorts.ports import PageStore
+from bridge.cohorts.ports.page_store import PageStore
 from bridge.errors import PermanentError
 from bridge.reasons import Reason
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, override
 
 from bridge.aws.clients import answering
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Reports
+from bridge.cohorts.ports.reports import Reports
 from bridge.cohorts.rules.identifiers import KINDS, Identifier
 from bridge.cohorts.rules.outcomes import ReportRow
 

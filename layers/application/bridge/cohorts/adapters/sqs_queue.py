@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, override
 
 from bridge.aws.clients import answering
 from bridge.cohorts.messages import Message, write
-from bridge.cohorts.ports import Queue
+from bridge.cohorts.ports.queue import Queue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

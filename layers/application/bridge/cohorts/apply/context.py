@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.cohorts.messages import Message
-from bridge.cohorts.ports import Ledger, PageStore, Queue, Reports, Route
+from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_store import PageStore
+from bridge.cohorts.ports.queue import Queue
+from bridge.cohorts.ports.reports import Reports
+from bridge.cohorts.ports.route import Route
 from bridge.cohorts.rules.outcomes import Outcome
 from bridge.errors import RetryableError
 from bridge.reasons import Reason

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.page import PageWork, User
 from bridge.cohorts.pages import write_page
-from bridge.cohorts.ports import PageProgress
+from bridge.cohorts.ports.ledger import PageProgress
 from bridge.cohorts.rules.counts import count_change
 from bridge.cohorts.rules.membership import Confirmed
 from bridge.cohorts.rules.outcomes import ReportRow, outcome_of

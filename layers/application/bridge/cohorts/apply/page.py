@@ -12,7 +12,7 @@ from bridge.cohorts.apply.publish import publish
 from bridge.cohorts.apply.push import push
 from bridge.cohorts.messages import PageMessage, RetryRejectedMessage
 from bridge.cohorts.pages import Listed
-from bridge.cohorts.ports import Tally
+from bridge.cohorts.ports.ledger import Tally
 from bridge.cohorts.rules.completeness import repetition_counts
 from bridge.cohorts.rules.membership import Confirmed, Member, Place, Places
 from bridge.cohorts.rules.model import Cohort, Sync

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports import Change, Pushed, PushInterrupted
+from bridge.cohorts.ports.route import Change, Pushed, PushInterrupted
 from bridge.cohorts.rules.counts import count_change, counted_as, is_rejected
 from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Confirmed, Member

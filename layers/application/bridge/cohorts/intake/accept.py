@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 from bridge.cohorts.messages import CohortKey, message_of
 from bridge.cohorts.pages import Listed, write_page
-from bridge.cohorts.ports import Ledger, PageStore, Queue, Registration
+from bridge.cohorts.ports.ledger import Ledger, Registration
+from bridge.cohorts.ports.page_store import PageStore
+from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.model import Page, RegisteredPage
 from bridge.cohorts.rules.placement import Placement, failed_run_until, inherited, place
 from bridge.errors import RetryableError

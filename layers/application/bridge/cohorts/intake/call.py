@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from bridge.aws.http_api import Request
 from bridge.cohorts.intake.accept import Accepted
-from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_store import PageStore
+from bridge.cohorts.ports.queue import Queue
 from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import MalformedInput
 from bridge.observability import Metric, count, logger, redact

@@ -19,7 +19,9 @@ from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import Listed
-from bridge.cohorts.ports import Ledger, PageStore, Queue
+from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_store import PageStore
+from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
 from bridge.credentials import Secret, WebhookCredentials
 from bridge.errors import MalformedInput

@@ -15,7 +15,7 @@ from bridge.braze.users_track import (
     array_operation,
     attributes_object,
 )
-from bridge.cohorts.ports import Change, Pushed, PushInterrupted, Route
+from bridge.cohorts.ports.route import Change, Pushed, PushInterrupted, Route
 from bridge.cohorts.routes.devices import Devices, Profile, holders
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from bridge.braze.client import BrazeClient, PartnerClient
 from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import OBJECTS_PER_CALL
-from bridge.cohorts.ports import Route
+from bridge.cohorts.ports.route import Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.halving import CallSize

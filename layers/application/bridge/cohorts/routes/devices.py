@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bridge.braze.client import BrazeClient
-from bridge.cohorts.ports import Change
+from bridge.cohorts.ports.route import Change
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
 from bridge.reasons import Reason
 

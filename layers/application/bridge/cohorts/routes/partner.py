@@ -13,7 +13,7 @@ from bridge.braze.client import PartnerClient
 from bridge.braze.partner_cohorts.requests import change
 from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports import Change, Pushed, Route
+from bridge.cohorts.ports.route import Change, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.cohorts.rules.identifiers import ATTRIBUTE_ROUTE_ONLY, Kind

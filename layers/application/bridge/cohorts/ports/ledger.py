@@ -1,24 +1,18 @@
-"""What the cohort flow needs of the outside world; adapters are real or in memory.
+"""The ledger, split by who reads it.
 
-The ledger is split by who reads it: the sync log (both sides of the queue), the members
-(the consumer), the index of cohorts (maintenance, the operator) and the progress of
-pages that crash the process. Every method raises `RetryableError` when its store does
-not answer.
+The sync log (both sides of the queue), the members (the consumer), the index of cohorts
+(maintenance, the operator) and the progress of pages that crash the process.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from bridge.cohorts.messages import CohortKey, Message, PageMessage
-from bridge.cohorts.pages import Listed
+from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.identifiers import Identifier
 from bridge.cohorts.rules.membership import Member, Places
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
-from bridge.cohorts.rules.outcomes import ReportRow
 from bridge.cohorts.rules.placement import Placement
-from bridge.errors import RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,44 +57,6 @@ class IndexedCohort:
     syncs: int
     day: int = 0
     gap_ms: int = 0
-
-
-def _nobody(_: Sequence[Identifier]) -> bool:
-    return False
-
-
-class Change(NamedTuple):
-    """A user who joins the cohort, or leaves it.
-
-    `braze_id` is the profile that a device was written by before, if it was.
-    `has_member` says whether one of several identifiers is in the same cohort.
-    """
-
-    identifier: Identifier
-    present: bool
-    braze_id: str = ""
-    has_member: Callable[[Sequence[Identifier]], bool] = _nobody
-
-
-class Pushed(NamedTuple):
-    """What became of a change: done, or the reason for which it was rejected.
-
-    `braze_id` is the profile that a device was written by.
-    """
-
-    reason: str | None = None
-    braze_id: str = ""
-
-
-class PushInterrupted(RetryableError):
-    """A push that has to be continued later.
-
-    `pushed` is what became of the first changes; the others were not begun.
-    """
-
-    def __init__(self, cause: RetryableError, pushed: Sequence[Pushed]) -> None:
-        super().__init__(cause.reason, str(cause), retry_after=cause.retry_after)
-        self.pushed = pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,52 +200,3 @@ class ProgressLog(Protocol):
 
 class Ledger(SyncLog, Members, CohortIndex, ProgressLog, Protocol):
     """All that is known of all cohorts."""
-
-
-class PageStore(Protocol):
-    """The members of accepted pages, by content."""
-
-    def put(self, key: CohortKey, digest: str, content: bytes) -> None:
-        """Store the page."""
-
-    def get(self, key: CohortKey, digest: str) -> Sequence[Listed]:
-        """The members of a page; raises `PermanentError` when it is gone."""
-
-
-class Reports(Protocol):
-    """What became of whom in each sync, for people to read."""
-
-    def write(
-        self, key: CohortKey, sync: str, part: str, rows: Sequence[ReportRow]
-    ) -> None:
-        """Store one part of the report of a sync, replacing it if it exists."""
-
-
-class Queue(Protocol):
-    """The FIFO queue of messages."""
-
-    def send(self, message: Message) -> None:
-        """Enqueue; the queue drops an equal message within five minutes."""
-
-
-class Route(Protocol):
-    """One of the ways in which membership is written to Braze."""
-
-    @property
-    def step(self) -> int:
-        """How many changes make a push of full calls."""
-
-    def destination(self) -> str:
-        """Fingerprint of where pushes go; another destination holds none of them."""
-
-    def name(self, cohort: str, name: str) -> None:
-        """Publish the cohort's name; raises `Rejected` where Braze does not take it."""
-
-    def push(
-        self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[Pushed]:
-        """Write the changes; what became of each, in order.
-
-        Raises `PushInterrupted` where only some were written, `RetryableError` where it
-        is not known what was.
-        """
