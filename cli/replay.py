@@ -131,7 +131,10 @@ def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
         client=stack.client("secretsmanager"),
     )
     key = hashing_key(rules, secret)
-    return {setting: Mapper(setting, rules, key) for setting in AnonymousUsers}
+    return {
+        setting: Mapper(setting, rules, key, without_user=stack.without_user)
+        for setting in AnonymousUsers
+    }
 
 
 def _why_left(

@@ -14,7 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import CONFIG, error_code
-from bridge.settings import CohortRoute, CohortWebhookSettings, MixpanelRegion
+from bridge.settings import (
+    CohortRoute,
+    CohortWebhookSettings,
+    EventsWithoutUser,
+    MixpanelRegion,
+)
 
 
 class StackError(Exception):
@@ -38,6 +43,7 @@ class RunningStack:
     aws: Mapping[str, Any]
     partner: str = "mixpanel"
     rules_key: str = ""
+    without_user: EventsWithoutUser = EventsWithoutUser.SKIP
     identifiers: str = CohortWebhookSettings.model_fields["identifiers"].default
     route: CohortRoute = CohortRoute.ATTRIBUTE
 
@@ -83,6 +89,9 @@ class RunningStack:
                 rules_key=parameters["EventRules"],
                 identifiers=parameters["Identifiers"],
                 route=CohortRoute(parameters["CohortRoute"]),
+                without_user=EventsWithoutUser(
+                    parameters.get("EventsWithoutUser", EventsWithoutUser.SKIP)
+                ),
             )
         except (KeyError, ValueError):
             text = f"the stack {name} is not a bridge, or not one of this release"

@@ -166,6 +166,8 @@ QUIET = {
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,
     Metric.EVENTS_RESHAPED,
+    # The file is quarantined, which rings.
+    Metric.BLOCKS_DAMAGED,
     # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
     # or dead letters tells.
     Metric.MESSAGES_DEFERRED,

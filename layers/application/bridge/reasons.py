@@ -97,6 +97,7 @@ class Reason(_Explained):
     REDACTED_EXTERNAL_ID = "redacted_external_id", {Consequence.EVENT_FILTERED: "The external id is `[REDACTED]`."}
     PLACEHOLDER_EXTERNAL_ID = "placeholder_external_id", {Consequence.EVENT_FILTERED: "The external id stands for nobody, such as `undefined` or `0`, and Mixpanel rejects it."}
     NUMERIC_EXTERNAL_ID = "numeric_external_id", {Consequence.EVENT_FILTERED: "The external id is a number with a fraction or of more than 64 bits, which could stand for several users."}
+    WITHOUT_USER = "without_user", {Consequence.EVENT_FILTERED: "The event is about no user at all; `EventsWithoutUser=send` sends such events without one."}
     BEFORE_2010 = "before_2010", {Consequence.EVENT_FILTERED: "The event happened before 2010-01-01."}
     NOT_INCLUDED = "not_included", {Consequence.EVENT_FILTERED: "`include` of your [rules](configuration.md#rules) does not name the event."}
 
@@ -105,8 +106,9 @@ class Reason(_Explained):
     RESHAPED = "reshaped", {Consequence.EVENT_QUARANTINED: "Mixpanel took the event in another shape only, because it has too many properties, keys or elements or is nested too deeply: it is delivered, and this is the original, which `replay` leaves alone."}
     NO_EVENT_TYPE = "no_event_type", {Consequence.EVENT_QUARANTINED: "The event has no `event_type`."}
     NO_EVENT_NAME = "no_event_name", {Consequence.EVENT_QUARANTINED: "The custom event has no name."}
-    BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing or not a number."}
+    BAD_TIME = "bad_time", {Consequence.EVENT_QUARANTINED: "`time` is missing, or no time in any unit from seconds to nanoseconds."}
     BAD_USER = "bad_user", {Consequence.EVENT_QUARANTINED: "A user id is neither a text nor a number."}
+    ID_TOO_LONG = "id_too_long", {Consequence.EVENT_QUARANTINED: "A user id has more than 255 characters, of which Mixpanel keeps the first 255: two users could become one. Give the user a shorter id."}
     RESERVED_TYPE = "reserved_type", {Consequence.EVENT_QUARANTINED: "Mixpanel would read the event type as a command, such as `$merge`."}
     BAD_GZIP = "bad_gzip", {Consequence.EVENT_QUARANTINED: "The gzip data is damaged."}
     BAD_AVRO = "bad_avro", {Consequence.EVENT_QUARANTINED: "The Avro container, or its schema, is damaged or of a kind that is not read."}

@@ -35,7 +35,7 @@ class LoginPause:
 
     def failed(self, time_left: float) -> float:
         """Seconds to wait: they double, within the time that is left."""
-        seconds = min(self.BASE * 2**self._failures, self.CEILING)
+        seconds: float = min(self.BASE * 2**self._failures, self.CEILING)
         self._failures += seconds < self.CEILING
         return max(0.0, min(seconds, time_left - self.MARGIN))
 

@@ -1,9 +1,10 @@
 """Decode a stream record into events, each with the bytes it came in.
 
-A record may be one event, an array, `{"events": […]}`, or several of these, one a
-line, plain or gzipped; an Avro container; or any of these aggregated by the Kinesis
-Producer Library. Unreadable bytes are an item too, so that they are quarantined alone:
-a bad record must not block its shard, nor a bad event its neighbours.
+A record may be one event, an array, `{"events": […]}`, an array of these, or several of
+all these, one a line, plain or gzipped; an Avro container; or any of these aggregated
+by the Kinesis Producer Library. Unreadable bytes are an item too, so that they are
+quarantined alone: a bad record must not block its shard, nor a bad event its
+neighbours.
 """
 
 import importlib
@@ -57,6 +58,12 @@ class _Envelope(msgspec.Struct):
     events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Inner(msgspec.Struct):
+    events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    event_type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_read_inner = msgspec.json.Decoder(_Inner).decode
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
 _read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -159,14 +166,41 @@ def _split_whole(content: bytes) -> list[bytes] | None:
     """The bytes of each event of one JSON document; None if it is not exactly one."""
     try:
         if content.startswith(b"["):
-            return [bytes(raw) for raw in _read_array(content)]
+            return [each for raw in _read_array(content) for each in _opened(raw)]
         events = _read_envelope(content).events
     except msgspec.ValidationError:
         return [content]  # `events` is not a list: one event, not an envelope
     except (msgspec.DecodeError, RecursionError):
         return None
     # An object without `events` is one event.
-    return [content] if events is msgspec.UNSET else [*map(bytes, events)]
+    if events is msgspec.UNSET:
+        return [content]
+    return [each for raw in events for each in _opened(raw)]
+
+
+def is_envelope(element: object) -> bool:
+    """Whether an element of an array is not an event but an envelope of some."""
+    return (
+        isinstance(element, dict)
+        and isinstance(element.get("events"), list)
+        and "event_type" not in element
+    )
+
+
+def _opened(raw: msgspec.Raw, levels: int = 8) -> Iterator[bytes]:
+    """The bytes of an event, or of each in an envelope that stands for one."""
+    element = bytes(raw)
+    if levels and element.startswith(b"{") and b"events" in element:
+        try:
+            inner = _read_inner(element)
+        except (msgspec.DecodeError, RecursionError):
+            inner = _Inner()
+        is_event = inner.event_type is not msgspec.UNSET
+        if inner.events is not msgspec.UNSET and not is_event:
+            for each in inner.events:
+                yield from _opened(each, levels - 1)
+            return
+    yield element
 
 
 def read(raw: bytes) -> Decoded:
@@ -174,7 +208,12 @@ def read(raw: bytes) -> Decoded:
     try:
         event = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return Decoded(raw, problem=MalformedInput(Reason.NOT_JSON, "not JSON"))
+        from bridge.currents.decode.mend import mended  # loaded for odd text alone
+
+        try:
+            event = orjson.loads(mended(raw))
+        except orjson.JSONDecodeError:
+            return Decoded(raw, problem=MalformedInput(Reason.NOT_JSON, "not JSON"))
     return Decoded(raw, event)
 
 

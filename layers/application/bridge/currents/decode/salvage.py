@@ -71,4 +71,5 @@ def _elements(document: bytes) -> list[bytes]:
     else:
         elements.append(document[start:].strip())
     elements = [each for each in elements if each]
-    return elements if len(elements) > 1 else [document]
+    is_whole = all(each[:1] == b"{" and each[-1:] == b"}" for each in elements)
+    return elements if len(elements) > 1 or (elements and is_whole) else [document]
