@@ -42,6 +42,9 @@ ALARMS = {
     "CohortDeadLetter": filled("CohortDeadLetterQueue"),
     "CohortQueueAge": waiting("CohortQueue", above=1800),
     "CurrentsLoaderDeadLetter": filled("CurrentsLoaderDeadLetterQueue"),
+    "CurrentsGivenUp": Alarm(
+        "OnFailureDestinationDeliveredEventCount", "CurrentsImporterFunctionStream"
+    ),
     "CurrentsIteratorAge": Alarm(
         "IteratorAge", "CurrentsImporterFunction", statistic="Maximum", above=3_600_000
     ),
@@ -80,7 +83,7 @@ DIMENSIONS = {
 def namespace(whose: str) -> str:
     if whose.endswith("Queue"):
         return "AWS/SQS"
-    return "AWS/Lambda" if whose.endswith("Function") else METRICS_NAMESPACE
+    return "AWS/Lambda" if whose.endswith(("Function", "Stream")) else METRICS_NAMESPACE
 
 
 def owner(value: Any) -> str:
@@ -101,7 +104,11 @@ def test_an_alarm_looks_at_its_metric_and_rings_above_its_threshold(
     wanted = ALARMS[name]
     assert made.pop("AlarmDescription")
     (dimension,) = made.pop("Dimensions")
-    assert dimension["Name"] == DIMENSIONS[namespace(wanted.whose)]
+    is_mapping = wanted.whose.endswith("Stream")
+    named = (
+        "EventSourceMappingUUID" if is_mapping else DIMENSIONS[namespace(wanted.whose)]
+    )
+    assert dimension["Name"] == named
     assert owner(dimension["Value"]) == wanted.whose
     assert made.pop("DatapointsToAlarm", wanted.of) == wanted.rings
     condition, on, off = made.pop("AlarmActions")["Fn::If"]
