@@ -36,6 +36,7 @@ def test_messages_and_records_come_in_portions_of_which_a_part_may_fail(
             "BisectBatchOnFunctionError": True,
             "MaximumRecordAgeInSeconds": 518_400,
             "MaximumRetryAttempts": -1,
+            "MetricsConfig": {"Metrics": ["EventCount"]},
             "DestinationConfig": {"OnFailure": {"Destination": arn("DataBucket")}},
         },
     }
