@@ -76,6 +76,7 @@ def test_text_that_is_no_unicode_arrives_with_the_replacement_character(
 
 
 def test_the_receiver_takes_half_an_emoji_too(stack: Stack) -> None:
+    receiver.receiver.cache_clear()
     event = source().event(OPEN)
     event["properties"]["message_body"] = "HERE"
     body = json.dumps({"events": [event]}).replace('"HERE"', r'"hi \ud83d"')

@@ -114,8 +114,8 @@ class Reason(_Explained):
     BAD_AVRO = "bad_avro", {Consequence.EVENT_QUARANTINED: "The Avro container, or its schema, is damaged or of a kind that is not read."}
     BAD_AGGREGATE = "bad_aggregate", {Consequence.EVENT_QUARANTINED: "The record looks packed by the Kinesis Producer Library, but is damaged."}
     EMPTY = "empty", {Consequence.EVENT_QUARANTINED: "The record holds no bytes."}
-    TOO_LARGE = "too_large", {Consequence.EVENT_QUARANTINED: "The event exceeds what Mixpanel (1 MB) or a stream record takes, or the record inflates to more than 64 MB."}
-    TOO_MANY = "too_many", {Consequence.EVENT_QUARANTINED: "The record holds more than 100,000 events."}
+    TOO_LARGE = "too_large", {Consequence.EVENT_QUARANTINED: "The event exceeds what Mixpanel (1 MB) or a stream record takes, the record inflates to more than 64 MB, or the body of a call to more than 24 MB; `message` says which. `replay` brings back a body up to 64 MB."}
+    TOO_MANY = "too_many", {Consequence.EVENT_QUARANTINED: "The record, or the body of a call, holds more than 100,000 events or 500,000 broken lines: send smaller ones."}
     FAULT = "fault", {
         Consequence.EVENT_QUARANTINED: "The bridge itself failed on this event: report it; `replay` delivers it after the update.",
         Consequence.DEFERRED: "The bridge itself failed: the log names the type of the error and where it arose; report it.",

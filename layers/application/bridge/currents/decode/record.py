@@ -10,15 +10,16 @@ neighbours.
 import importlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
 import orjson
 
 from bridge.currents.decode import kpl
-from bridge.currents.decode.salvage import pieces_of
+from bridge.currents.decode.salvage import has_more_elements, pieces_of
 from bridge.errors import MalformedInput
 from bridge.reasons import Reason
 
@@ -35,10 +36,18 @@ MAX_INFLATED = 64_000_000
 MAX_EVENTS = 100_000
 """Events of one record."""
 
+MAX_EVENT = 4_000_000
+"""Bytes of one event; Braze drops those above 900 KB, and Mixpanel takes under 1 MB."""
+
 MAX_SEPARATORS = 4_000_000
 """Commas and line breaks of one record: a bomb may also consist of tiny events."""
 
+MAX_LINES = 500_000
+"""Line breaks of a record that is not one sound document."""
+
 _STEP = 1_000_000
+_MAX_UNCOUNTED = 1_000_000
+"""Bytes; whatever is in less, a list of it takes little memory."""
 _MAX_PARSED_WHOLE = 8_000_000
 """Bytes; parsed JSON takes several times its size in memory."""
 
@@ -116,7 +125,7 @@ def _decode(data: bytes) -> Iterator[Decoded]:
         yield read(piece)
 
 
-def inflate(data: bytes) -> bytes:
+def inflate(data: bytes, limit: int = MAX_INFLATED) -> bytes:
     """Decompress gzip up to a limit, leave other bytes; raises `MalformedInput`."""
     if not data.startswith(_GZIP):
         return data
@@ -126,9 +135,9 @@ def inflate(data: bytes) -> bytes:
         with _gzip_file(fileobj=io.BytesIO(data)) as stream:
             while part := stream.read(_STEP):
                 size += len(part)
-                if size > MAX_INFLATED:
+                if size > limit:
                     raise MalformedInput(
-                        Reason.TOO_LARGE, f"inflates to over {MAX_INFLATED} bytes"
+                        Reason.TOO_LARGE, f"inflates to over {limit} bytes"
                     )
                 parts.append(part)
     except (OSError, EOFError, zlib.error, _damage):
@@ -136,7 +145,7 @@ def inflate(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def split(content: bytes) -> Iterable[bytes]:
+def split(content: bytes) -> list[bytes]:
     """The bytes of each event; raises `MalformedInput` if nothing is JSON.
 
     If the whole is broken, a piece may still be no JSON: see `read`.
@@ -148,14 +157,22 @@ def split(content: bytes) -> Iterable[bytes]:
         raise MalformedInput(
             Reason.NOT_JSON, "the record is neither JSON nor Avro nor gzip"
         )
-    if content.count(b",") + content.count(b"\n") > MAX_SEPARATORS:
+    # Counted before any list is built: a bomb may consist of elements of one byte.
+    commas, lines = content.count(b","), content.count(b"\n")
+    if commas + lines > MAX_SEPARATORS or (
+        commas >= MAX_EVENTS
+        and len(content) > _MAX_UNCOUNTED
+        and has_more_elements(content, MAX_EVENTS)
+    ):
         raise _too_many()
     whole = _split_whole(content)
-    if whole is None:
-        return pieces_of(content, _split_whole)
-    if len(whole) > MAX_EVENTS:
+    if whole is None and lines > MAX_LINES:
         raise _too_many()
-    return whole
+    pieces = pieces_of(content, _split_whole) if whole is None else whole
+    found = list(islice(pieces, MAX_EVENTS + 1))
+    if len(found) > MAX_EVENTS:
+        raise _too_many()
+    return found
 
 
 def _too_many() -> MalformedInput:
@@ -205,6 +222,10 @@ def _opened(raw: msgspec.Raw, levels: int = 8) -> Iterator[bytes]:
 
 def read(raw: bytes) -> Decoded:
     """Parse one event from its bytes."""
+    if len(raw) > MAX_EVENT:
+        # As Python's text an event may take four times its bytes.
+        problem = MalformedInput(Reason.TOO_LARGE, f"has over {MAX_EVENT} bytes")
+        return Decoded(raw, problem=problem)
     try:
         event = orjson.loads(raw)
     except orjson.JSONDecodeError:
