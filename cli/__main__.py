@@ -22,9 +22,14 @@ from cli.check import check
 from cli.cohorts import overviews, reassert, release
 from cli.remove import remove, staying, waiting_messages
 from cli.replay import quarantined_items, redrive, replay_events, replay_pages
+from cli.replay_places import (
+    replay_announced,
+    replay_files,
+    replay_given_up,
+)
 from cli.setup import Terminal, enter_keys, screens
 from cli.stack import RunningStack, StackError
-from cli.waiting import waiting
+from cli.waiting import kept_objects, waiting
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 LOCAL = Path(".sandbox/description.json")
@@ -128,7 +133,13 @@ def _check(stack: RunningStack, _: argparse.Namespace) -> int:
 def _status(stack: RunningStack, options: argparse.Namespace) -> int:
     """Count queued messages, quarantined items by reason; name what is odd."""
     sqs: Any = stack.client("sqs")
-    for name in ("CohortQueue", "CohortDeadLetterQueue"):
+    for name in (
+        "CohortQueue",
+        "CohortDeadLetterQueue",
+        "CurrentsLoaderDeadLetterQueue",
+    ):
+        if name not in stack.resources:
+            continue
         counts = sqs.get_queue_attributes(
             QueueUrl=stack.resources[name],
             AttributeNames=[
@@ -143,6 +154,8 @@ def _status(stack: RunningStack, options: argparse.Namespace) -> int:
         )
         for reason, number in reasons.most_common():
             say(f"{number:8,}  quarantined in {flow}: {reason}")
+    for what, number in kept_objects(stack).items():
+        say(f"{number:8,}  {what}")
     for text, still in waiting(stack, options.date):
         say(text, *(("wrong", "red") if still else ("past ", "yellow")))
     for cohort in overviews(stack):
@@ -195,7 +208,7 @@ def _reassert(stack: RunningStack, options: argparse.Namespace) -> int:
 
 
 def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
-    """Replay the quarantine, and move dead letters back to their queue."""
+    """Replay all that was set apart: quarantine, given-up records, dead letters."""
     events = replay_events(stack, quarantined_items(stack, "currents", options.date))
     for what, number in events.counts.items():
         say(f"{number:8,}  events {what}")
@@ -210,6 +223,13 @@ def _replay(stack: RunningStack, options: argparse.Namespace) -> int:
     for what, number in pages.items():
         say(f"{number:8,}  pages {what}")
     say(f"{redrive(stack):8,}  pages from the dead-letter queue")
+    for where, counts in (
+        ("quarantined files", replay_files(stack, options.date)),
+        ("records that Kinesis gave up", replay_given_up(stack, options.date)),
+        ("the loader's dead letters", replay_announced(stack)),
+    ):
+        for what, number in counts.items():
+            say(f"{number:8,}  of {where}: {what}")
     return 0
 
 

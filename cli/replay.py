@@ -19,7 +19,6 @@ from bridge.aws.clients import answering
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
-from bridge.currents.decode.record import read
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
 from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.transform import Mapper
@@ -109,11 +108,10 @@ def replay_events(
             if problem:
                 replayed.counts[f"left: {problem}"] += 1
                 continue
-            if isinstance(read(item.original).event, dict):
-                events.append(item.original)
-            else:
-                # A whole record, which could not be read at the time.
-                put(arrived, item.original)
+            # Of a whole record, or a body, what can be read now.
+            events += [
+                each.raw for each in events_of(item.original) if not each.problem
+            ]
             replayed.counts["replayed"] += 1
         for data in pack(events):
             put(arrived, data)
@@ -131,7 +129,10 @@ def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
         client=stack.client("secretsmanager"),
     )
     key = hashing_key(rules, secret)
-    return {setting: Mapper(setting, rules, key) for setting in AnonymousUsers}
+    return {
+        setting: Mapper(setting, rules, key, without_user=stack.without_user)
+        for setting in AnonymousUsers
+    }
 
 
 def _why_left(

@@ -14,7 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import CONFIG, error_code
-from bridge.settings import CohortRoute, CohortWebhookSettings, MixpanelRegion
+from bridge.settings import (
+    CohortRoute,
+    CohortWebhookSettings,
+    EventsWithoutUser,
+    MixpanelRegion,
+)
 
 
 class StackError(Exception):
@@ -38,6 +43,7 @@ class RunningStack:
     aws: Mapping[str, Any]
     partner: str = "mixpanel"
     rules_key: str = ""
+    without_user: EventsWithoutUser = EventsWithoutUser.SKIP
     identifiers: str = CohortWebhookSettings.model_fields["identifiers"].default
     route: CohortRoute = CohortRoute.ATTRIBUTE
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +94,9 @@ class RunningStack:
                     each["OutputKey"]: each["OutputValue"]
                     for each in stack.get("Outputs", ())
                 },
+                without_user=EventsWithoutUser(
+                    parameters.get("EventsWithoutUser", EventsWithoutUser.SKIP)
+                ),
             )
         except (KeyError, ValueError):
             text = f"the stack {name} is not a bridge, or not one of this release"

@@ -12,7 +12,10 @@ from bridge.currents.mapping.catalog import (
     CUSTOM_EVENT_PREFIX,
     EVENTS,
     OLDER_SPELLINGS,
+    WITHOUT_EXTERNAL_ID,
+    WITHOUT_USER,
 )
+from bridge.currents.mapping.dedup_key import MIN_TIME
 from bridge.currents.mapping.properties import (
     FLOAT32,
     JSON_TEXT,
@@ -23,7 +26,9 @@ from bridge.currents.mapping.properties import (
     TEXT_BOOLEANS,
     WITHHELD,
 )
-from bridge.currents.mapping.transform import NO_LOCATION
+from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.transform import NO_LOCATION, Mapper
+from bridge.settings import AnonymousUsers, EventsWithoutUser
 from scripts.pages import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "events.md"
@@ -41,6 +46,7 @@ def page() -> str:
         "in AWS's data centre. Braze's `latitude` and `longitude` are sent unchanged.",
         "",
     ]
+    lines += _without_ids()
     families = sorted(EVENTS, key=lambda event: event.family)
     for family, events in groupby(families, key=lambda event: event.family):
         lines += [f"## {family.capitalize()}", "", "| Braze | Mixpanel |", "|---|---|"]
@@ -73,6 +79,45 @@ def page() -> str:
     spellings = [f"`{old}` for `{new}`" for old, new in OLDER_SPELLINGS.items()]
     lines += [", ".join(spellings) + ".", ""]
     return "\n".join(lines)
+
+
+def _without_ids() -> list[str]:
+    """Which types never arrive under which settings, asked of the mapping itself."""
+    lines = [
+        "## What never arrives",
+        "",
+        "An event without an external id is filtered, unless the settings say else. Of",
+        "these types no event has one, so that the settings decide about all of them:",
+        "",
+        "| type | `AnonymousUsers=skip` | `…=device` | and `EventsWithoutUser=send` |",
+        "|---|---|---|---|",
+    ]
+    for event_type in sorted(WITHOUT_EXTERNAL_ID):
+        fates = [
+            _fate(event_type, anonymous, without_user)
+            for anonymous, without_user in (
+                (AnonymousUsers.SKIP, EventsWithoutUser.SKIP),
+                (AnonymousUsers.DEVICE, EventsWithoutUser.SKIP),
+                (AnonymousUsers.DEVICE, EventsWithoutUser.SEND),
+            )
+        ]
+        lines.append(f"| `{event_type}` | {' | '.join(fates)} |")
+    return [*lines, ""]
+
+
+def _fate(
+    event_type: str, anonymous: AnonymousUsers, without_user: EventsWithoutUser
+) -> str:
+    """What becomes of an event of a type that has no external id."""
+    user = {} if event_type in WITHOUT_USER else {"user_id": "id"}
+    event = {"event_type": event_type, "id": "id", "user": user, "properties": {}}
+    mapped = Mapper(anonymous, without_user=without_user).transform(
+        event | {"time": MIN_TIME}, b"", MIN_TIME + 1
+    )
+    if isinstance(mapped, Filtered):
+        return f"never: `{mapped.rule}`"
+    distinct_id = mapped.event["properties"]["distinct_id"]
+    return "sent as `$device:…`" if distinct_id else "sent without a user"
 
 
 if __name__ == "__main__":

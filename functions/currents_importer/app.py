@@ -55,7 +55,12 @@ class Importer:
         self.bucket = settings.data_bucket
         key = settings.rules_key
         rules = RulesFile(self.s3, self.bucket, key) if key else None
-        self.mapper = CachedMapper(settings.anonymous_users, rules, self.secret)
+        self.mapper = CachedMapper(
+            settings.anonymous_users,
+            rules,
+            self.secret,
+            without_user=settings.events_without_user,
+        )
         self.login_pause = LoginPause()
         self.warm_state = WarmState()
         self.drift = DriftLog()

@@ -199,6 +199,8 @@ QUIET = {
     # Anybody can call.
     Metric.STRANGERS,
     Metric.CALLERS_UNVERIFIED,
+    # The file is quarantined, which rings.
+    Metric.BLOCKS_DAMAGED,
     # These heal by themselves; where one does not, an alarm on deferrals, ages, errors
     # or dead letters tells.
     Metric.MESSAGES_DEFERRED,

@@ -14,6 +14,7 @@ from functions.currents_loader import app
 from sandbox.braze.currents import CurrentsSource, avro_file
 from tests.integration.stack import EVENTS, Context, Stack, sample
 
+OPEN = "users.messages.email.Open"
 FILE = (EVENTS / "currents_loader.avro").read_bytes()
 
 
@@ -256,3 +257,18 @@ def test_old_and_new_layouts_are_read(stack: Stack, layout: str) -> None:
     app.handler(announced(key), Context(600))
     (found,) = stored(stack)
     assert found["event_type"] == kind
+
+
+def test_of_a_file_with_a_damaged_block_the_others_are_loaded_and_it_is_counted(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = CurrentsSource(["u"], 1_767_225_600)
+    content = avro_file(OPEN, (source.event(OPEN) for _ in range(500)))
+    whole = len(content)
+    put(stack, content[: whole // 2] + b"\xff" * 40 + content[whole // 2 + 40 :])
+    app.handler(announced(), Context(600))
+    events = stored(stack)
+    assert 100 < len(events) < 500
+    assert '"BlocksDamaged":[1.0]' in capsys.readouterr().out
+    (kept,) = stack.objects("quarantine/currents/")
+    assert len(kept) == whole

@@ -53,6 +53,7 @@ class Metric(StrEnum):
     FILES_LOADED = "FilesLoaded"
     FILES_IGNORED = "FilesIgnored"
     FILES_GONE = "FilesGone"
+    BLOCKS_DAMAGED = "BlocksDamaged"
     FILES_DEFERRED = "FilesDeferred"
     EVENTS_RECEIVED = "EventsReceived"
     EVENTS_DELIVERED = "EventsDelivered"

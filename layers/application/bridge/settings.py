@@ -50,6 +50,13 @@ class AnonymousUsers(StrEnum):
     DEVICE = "device"
 
 
+class EventsWithoutUser(StrEnum):
+    """What becomes of an event that is about no user at all."""
+
+    SKIP = "skip"
+    SEND = "send"
+
+
 class MassRejection(StrEnum):
     """What happens when Mixpanel rejects too many events: wait, or quarantine them."""
 
@@ -226,6 +233,7 @@ class CurrentsImporterSettings(Settings):
     mixpanel_region: MixpanelRegion
     data_bucket: str
     anonymous_users: AnonymousUsers = AnonymousUsers.SKIP
+    events_without_user: EventsWithoutUser = EventsWithoutUser.SKIP
     mass_rejection: MassRejection = MassRejection.WAIT
     rules_key: str = ""
     mixpanel_url: Annotated[str, AfterValidator(_loopback)] = ""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
+from bridge.deadline import Deadline, DeadlineAdapter
 from bridge.errors import RetryableError
 
 CONNECT_TIMEOUT = 5.0
@@ -117,6 +119,10 @@ class Transport:
         self._read_timeout = read_timeout
         self._session = session or requests.Session()
         self._session.trust_env = False  # no proxy or .netrc from the environment
+        self._deadline = Deadline()
+        # A test's own adapter stays.
+        if type(self._session.get_adapter(base_url)) is HTTPAdapter:
+            self._session.mount(base_url, DeadlineAdapter(self._deadline))
         self._sleep = sleep
         self._clock = clock
         self._now = now
@@ -198,8 +204,12 @@ class Transport:
         auth: tuple[str, str] | None,
         time_left: float,
     ) -> Reply | None:
-        """One request; None if no answer came, whether or not it took effect."""
-        limit = max(time_left, 0.5)
+        """One request; None if no answer came, whether or not it took effect.
+
+        It ends within the time that is left, from the connection to the last byte.
+        """
+        limit = min(self._read_timeout, max(time_left, 0.5))
+        self._deadline.set(limit)
         try:
             with self._session.post(
                 self.base_url + path,
@@ -207,7 +217,7 @@ class Transport:
                 headers=dict(headers),
                 params=params,
                 auth=auth,
-                timeout=(min(CONNECT_TIMEOUT, limit), min(self._read_timeout, limit)),
+                timeout=(min(CONNECT_TIMEOUT, limit), limit),
                 allow_redirects=False,
                 stream=True,
             ) as response:

@@ -15,7 +15,7 @@ from bridge.currents.mapping.rules import Rules, RulesUnusable, read_rules
 from bridge.currents.mapping.transform import Mapper
 from bridge.observability import Metric, count
 from bridge.reasons import Reason
-from bridge.settings import AnonymousUsers
+from bridge.settings import AnonymousUsers, EventsWithoutUser
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,8 +57,11 @@ class CachedMapper:
         file: RulesFile | None,
         secret: Secret[MixpanelCredentials],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        without_user: EventsWithoutUser = EventsWithoutUser.SKIP,
     ) -> None:
         self._anonymous = anonymous
+        self._without_user = without_user
         self._file = file
         self._secret = secret
         self._clock = clock
@@ -78,7 +81,9 @@ class CachedMapper:
             raise
         if self._mapper is None or self._made_with != (rules, key):
             self._made_with = (rules, key)
-            self._mapper = Mapper(self._anonymous, rules, key)
+            self._mapper = Mapper(
+                self._anonymous, rules, key, without_user=self._without_user
+            )
         self._read_at = self._clock()
         return self._mapper
 

@@ -6,7 +6,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from bridge.currents.decode.avro import MAX_HEADER, read_events, to_json
+from bridge.currents.decode.avro import read_events, to_json
+from bridge.currents.decode.avro_blocks import MAX_HEADER
 from bridge.currents.decode.record import decode
 from bridge.currents.intake.avro_file import Loaded, load
 from bridge.errors import MalformedInput

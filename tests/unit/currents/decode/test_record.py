@@ -80,7 +80,6 @@ POISON = {
     "gzip header alone": (b"\x1f\x8b", "bad_gzip"),
     "Avro header alone": (b"Obj\x01", "bad_avro"),
     "bytes": (b"\xff\xfe\x00", "not_json"),
-    "lone surrogate": (b'{"a": "\\ud800"}', "not_json"),
     "deep": (b"[" * 100_000, "not_json"),
     "bomb": (gzip.compress(b"a" * (MAX_INFLATED + 1)), "too_large"),
     "bomb of many streams": (gzip.compress(b"a" * 1_000_000) * 65, "too_large"),

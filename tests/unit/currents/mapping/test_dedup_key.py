@@ -130,8 +130,23 @@ def test_a_future_time_is_capped_by_the_arrival(ahead: int) -> None:
 
 
 def test_a_time_in_milliseconds_is_read_as_such() -> None:
-    assert sent(event(time=1_767_225_600_123))["properties"]["time"] == 1_767_225_600
-    assert rule(event(time=1_199_145_600_000)) == "before_2010"
+    for each in (1_767_225_600_123, 1_767_225_600_123_000, 1_767_225_600.123):
+        made = sent(event(time=each))["properties"]["time"]
+        assert made == 1_767_225_600_123
+    assert sent(event(time=1_767_225_600_000))["properties"]["time"] == 1_767_225_600
+    for old in (
+        1_199_145_600_000,
+        1_199_145_600_123,
+        1_199_145_600_123_456,
+        1_300_000.5,
+    ):
+        assert rule(event(time=old)) == "before_2010"
+
+
+def test_times_within_a_second_keep_their_order() -> None:
+    first, second = 1_767_225_600_100, 1_767_225_600_900
+    times = [sent(event(time=each))["properties"]["time"] for each in (first, second)]
+    assert times == [first, second]
 
 
 @pytest.mark.parametrize("time", [None, "yesterday", True, [], 1e400, float("nan")])

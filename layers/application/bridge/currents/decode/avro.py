@@ -9,21 +9,20 @@ can hold.
 import io
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, Any, cast
 
 import orjson
 from fastavro import block_reader, schemaless_reader
 
 from bridge.braze.currents_event import event_type_of
+from bridge.currents.decode.avro_blocks import Container
 from bridge.currents.decode.avro_schema import check_schema
 from bridge.errors import BridgeError, MalformedInput
 from bridge.reasons import Reason
 
 MAGIC = b"Obj\x01"
 CODECS = frozenset({"null", "deflate", "snappy"})
-MAX_HEADER = 1_000_000
-"""Bytes; the schema of an event has a few thousand."""
-
 _STEP = 1_000_000
 _HEADER: Any = {
     "type": "record",
@@ -36,24 +35,64 @@ _HEADER: Any = {
 }
 
 
+class DamagedBlocks(MalformedInput):
+    """Some blocks of a container cannot be read; `blocks` says how many."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__(Reason.BAD_AVRO, f"damaged blocks: {blocks}")
+        self.blocks = blocks
+
+
 def read_events(key: str, content: IO[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the events of a container, each with its type.
 
-    Raises `MalformedInput` where the container is damaged; errors of S3 pass unchanged.
+    What is no UTF-8 in a text becomes U+FFFD. Raises `MalformedInput` if the header is
+    damaged, and `DamagedBlocks` after the events of all other blocks; errors of S3 pass
+    unchanged.
     """
-    try:
-        blocks = block_reader(_checked(content))
+    with _reading():
+        container = _checked(content)
+        blocks = _blocks(container)
         event_type = event_type_of(key, _schema_name(blocks))
-        for block in blocks:
-            for record in _records(block):
-                yield {"event_type": event_type, **record}
-    except BridgeError:
-        raise
+    damaged = begun = 0
+    while True:
+        try:
+            for block in blocks:
+                for record in _records(block):
+                    yield {"event_type": event_type, **record}
+            break
+        except Exception as error:  # noqa: BLE001 - see `_reading`
+            _raise_if_foreign(error)
+            damaged += 1
+            if container.served == begun:
+                break
+            begun = container.served
+            # fastavro's reader has ended; a new one continues with the next block.
+            container.begin()
+            blocks = _blocks(container)
+    if damaged + container.damaged:
+        raise DamagedBlocks(damaged + container.damaged)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Damage raises whatever it leads to: fastavro has no error of its own."""
+    try:
+        yield
     except Exception as error:
-        if type(error).__module__.startswith(("botocore", "urllib3")):
+        _raise_if_foreign(error)
+        if isinstance(error, BridgeError):
             raise
-        # fastavro has no error of its own: damage raises whatever it leads to.
         raise MalformedInput(Reason.BAD_AVRO, "the Avro container is damaged") from None
+
+
+def _raise_if_foreign(error: Exception) -> None:
+    if type(error).__module__.startswith(("botocore", "urllib3")):
+        raise error
+
+
+def _blocks(container: Container) -> Any:
+    return block_reader(cast("IO[bytes]", container), handle_unicode_errors="replace")
 
 
 def to_json(event: dict[str, Any]) -> bytes:
@@ -89,43 +128,13 @@ def check_size(content: bytes, limit: int) -> None:
         return
 
 
-class _Rewindable:
-    """A stream whose header is recorded while it is checked, then read once more."""
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self._head = io.BytesIO()
-        self._beyond_head = 0
-        self._recording = True
-
-    def read(self, size: int) -> bytes:
-        if not self._recording:
-            head = self._head.read(size)
-            missing = size - len(head)
-            rest = self._content.read(missing) if missing > 0 else b""
-            self._beyond_head += len(rest)
-            return head + rest
-        if not 0 <= size <= MAX_HEADER - self._head.tell():
-            raise MalformedInput(Reason.BAD_AVRO, "the header is too long")
-        part = self._content.read(size)
-        self._head.write(part)
-        return part
-
-    def tell(self) -> int:
-        return self._head.tell() + self._beyond_head
-
-    def rewind(self) -> None:
-        self._recording = False
-        self._head.seek(0)
-
-
-def _checked(content: IO[bytes]) -> Any:
-    """The same container; raises `MalformedInput` if its schema is unsafe."""
-    stream: Any = _Rewindable(content)
-    header: Any = schemaless_reader(stream, _HEADER, None)
+def _checked(content: IO[bytes]) -> Container:
+    """The container from its beginning; raises `MalformedInput` if it is unsafe."""
+    container: Any = Container(content)
+    header: Any = schemaless_reader(container, _HEADER, None)
     check_schema(header["meta"]["avro.schema"])
-    stream.rewind()
-    return stream
+    container.begin(header["sync"])
+    return cast("Container", container)
 
 
 def _records(block: Any) -> Iterator[dict[str, Any]]:

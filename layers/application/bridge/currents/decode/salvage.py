@@ -15,6 +15,30 @@ _ARRAY = re.compile(rb'\s*(?:\{\s*"events"\s*:\s*)?\[')
 _NOTHING = b" \t\r\n,]}"
 
 
+def has_more_elements(content: bytes, limit: int) -> bool:
+    """Whether a list that may be one of events has more elements than that.
+
+    Such a list is a document itself or directly within one. The elements are counted
+    without a list of them, up to the limit.
+    """
+    within: list[bytes] = []
+    elements = 0
+    for token in _TOKEN.finditer(content):
+        mark = token[0]
+        if mark in {b"{", b"["}:
+            within.append(mark)
+        elif mark in {b"}", b"]"}:
+            if within:
+                within.pop()
+            if not within:
+                elements = 0
+        elif mark == b"," and len(within) <= 2 and within[-1:] == [b"["]:
+            elements += 1
+            if elements >= limit:
+                return True
+    return False
+
+
 def pieces_of(content: bytes, split_whole: SplitWhole) -> Iterator[bytes]:
     """Yield the bytes of each event, and of each part that is no event."""
     lines = [line.strip() for line in content.split(b"\n")]
@@ -71,4 +95,5 @@ def _elements(document: bytes) -> list[bytes]:
     else:
         elements.append(document[start:].strip())
     elements = [each for each in elements if each]
-    return elements if len(elements) > 1 else [document]
+    is_whole = all(each[:1] == b"{" and each[-1:] == b"}" for each in elements)
+    return elements if len(elements) > 1 or (elements and is_whole) else [document]

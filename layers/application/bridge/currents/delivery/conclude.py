@@ -28,6 +28,7 @@ class DriftLog:
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
+        self._long: set[str] = set()
 
     def add(self, names: Iterable[str]) -> None:
         """Log the new names among these; they never come with values."""
@@ -36,6 +37,19 @@ class DriftLog:
         if new:
             self._logged.update(new)
             logger.warning("unknown to the catalog, sent unchanged", names=new)
+
+    def add_long(self, names: Iterable[str]) -> None:
+        """Log the new names among these by their beginnings: Mixpanel cuts them."""
+        new = sorted(set(names) - self._long)
+        if new:
+            from bridge.mixpanel.rejections import plain_field
+
+            self._long.update(new)
+            logger.warning(
+                "longer than the 255 characters that Mixpanel keeps, so that names "
+                "which agree in these become one",
+                names=[plain_field(name[:64].strip()) for name in new],
+            )
 
 
 def write_quarantine(
@@ -103,6 +117,7 @@ def report(outcome: Outcome, drift: DriftLog) -> None:
             metrics.add_metadata(Reason.MASS_REJECTION, said)
         logger.warning("batch deferred", reason=error.reason, why=str(error), **said)
     drift.add(outcome.drift)
+    drift.add_long(outcome.long_names)
 
 
 def require_closed(accounts: Accounts) -> None:

@@ -7,7 +7,7 @@ behind the first failure is delivered a second time.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from bridge.currents.decode.record import Decoded, parse
+from bridge.currents.decode.record import Decoded, is_envelope, parse
 from bridge.currents.delivery.batch import Batch, StreamRecord
 from bridge.currents.delivery.mass_rejection import BreakerOpen
 from bridge.currents.delivery.outcome import Outcome
@@ -82,6 +82,8 @@ class Delivery:
             self._outcome.defer(error.record, error)
         except RetryableError as error:
             self._defer(error)
+        if self._mapper.long_names:
+            self._outcome.long_names = frozenset(self._mapper.long_names)
         return self._outcome
 
     def _take_all(self, records: Iterable[StreamRecord]) -> None:
@@ -95,7 +97,7 @@ class Delivery:
             finished = self._resume(number, record) if warm_state.partial else 0
             events = parse(record.data)
             if events is None:
-                self._take_decoded(number, finished)
+                self._take_decoded(number, finished, {})
                 continue
             arrived = record.arrived
             earlier: Earlier | None = None if len(events) == 1 else {}
@@ -105,6 +107,10 @@ class Delivery:
                 except Exception:  # noqa: BLE001 - `prepare` meets it too, and says why
                     mapped = None
                 if mapped is None:
+                    if is_envelope(event):
+                        # Its events count one by one, so all further indices shift.
+                        self._take_decoded(number, max(index, finished), earlier or {})
+                        break
                     decoded = Decoded(batch.original(number, index), event)
                     shared = {} if earlier is None else earlier
                     self._take(number, index, decoded, shared, is_new=index >= finished)
@@ -136,9 +142,8 @@ class Delivery:
             self._outcome.quarantine(number, item)
         return partial.finished
 
-    def _take_decoded(self, number: int, finished: int) -> None:
+    def _take_decoded(self, number: int, finished: int, earlier: Earlier) -> None:
         """Take a record that is not sound JSON, or too large to be parsed at once."""
-        earlier: Earlier = {}
         for index, decoded in enumerate(events_of(self._batch.records[number].data)):
             is_new = index >= finished
             self._take(number, index, decoded, earlier, is_new=is_new)

@@ -17,6 +17,7 @@ class Outcome:
 
     `by_event` counts by event type and fate, `quarantined` holds items by the number
     of their record, and `drift` counts names that the catalog does not know.
+    `long_names` are names that Mixpanel cuts.
     `samples` are some of the events for whose rejection the stream waits, not counted.
     `reshaped` counts, by event type, delivered events that had to be reshaped.
     `defer_from` is the number of the first deferred record, and `error` says why it is
@@ -31,6 +32,7 @@ class Outcome:
         default_factory=lambda: defaultdict(list)
     )
     drift: Counter[str] = field(default_factory=Counter)
+    long_names: frozenset[str] = frozenset()
     reshaped: Counter[str] = field(default_factory=Counter)
     samples: Sequence[QuarantinedItem] = ()
     defer_from: int | None = None

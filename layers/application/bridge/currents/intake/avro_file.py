@@ -1,7 +1,7 @@
 """Load the Avro files of Currents into the stream, in bounded memory and in steps.
 
-An unfinished file resumes from its checkpoint. A file that cannot be read is not tried
-again: the events before the damage are stored, and the file is copied to the quarantine
+An unfinished file resumes from its checkpoint. A file with damage is not tried again:
+the events of all its sound blocks are stored, and the file is copied to the quarantine
 as it is.
 """
 
@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from bridge.aws.clients import answering
 from bridge.aws.objects import open_object
-from bridge.currents.decode.avro import read_events, to_json
+from bridge.currents.decode.avro import DamagedBlocks, read_events, to_json
 from bridge.currents.intake.checkpoint import Checkpoint
 from bridge.currents.stream.kinesis import Stream
 from bridge.currents.stream.pack import chunks, records_of, too_large
@@ -141,9 +141,12 @@ class FileLoader:
                 name, file.announced, file.bucket, file.key, loaded.problem
             )
             count(Metric.EVENTS_QUARANTINED)
+            if isinstance(loaded.problem, DamagedBlocks):
+                count(Metric.BLOCKS_DAMAGED, loaded.problem.blocks)
             logger.error(
                 "file quarantined",
                 key=file.key,
                 reason=loaded.problem.reason,
+                why=str(loaded.problem),
                 quarantine=key,
             )

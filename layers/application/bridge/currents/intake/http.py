@@ -15,12 +15,16 @@ from bridge.authentication import (
 )
 from bridge.aws.http_api import Answer, Request
 from bridge.credentials import CurrentsCredentials, Secret
-from bridge.currents.decode.record import inflate, read, split
+from bridge.currents.decode.record import MAX_EVENT, inflate, read, split
 from bridge.currents.stream.kinesis import Stream
 from bridge.currents.stream.pack import pack, too_large
 from bridge.errors import MalformedInput
 from bridge.observability import Metric, count, logger
 from bridge.quarantine import Quarantine, QuarantinedItem
+
+MAX_BODY = 24_000_000
+"""Bytes; a call of the API holds six million, and with gzip a batch of 100 events of
+240 KB. Larger ones would take the function over its memory."""
 
 
 def answer_call(
@@ -74,7 +78,8 @@ class Contents:
 def sort_events(body: bytes, request_id: str) -> Contents:
     """Separate the events that can be stored from what must be quarantined (pure).
 
-    A blank body is Braze's probe and contains nothing.
+    A blank body is Braze's probe and contains nothing. What would take too much memory
+    is quarantined as the body that it came in.
     """
     if not body.strip():
         return Contents(0, [], [])
@@ -92,13 +97,18 @@ def sort_events(body: bytes, request_id: str) -> Contents:
 
     events: list[bytes] = []
     try:
-        for number, piece in enumerate(split(inflate(body))):
+        too_large_of_all: MalformedInput | None = None
+        for number, piece in enumerate(split(inflate(body, MAX_BODY))):
             # A piece that is not JSON would make its whole record unreadable.
             problem = read(piece).problem
-            if problem:
+            if problem and len(piece) > MAX_EVENT:
+                too_large_of_all = problem
+            elif problem:
                 reject(piece, problem, f"/{number}")
             else:
                 events.append(piece)
+        if too_large_of_all:
+            reject(body, too_large_of_all)
     except MalformedInput as error:
         reject(body, error)
     too_long: list[bytes] = []

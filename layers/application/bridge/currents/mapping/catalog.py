@@ -178,6 +178,12 @@ NO_DEVICE_IN_STORAGE = frozenset(
 )
 """Types with a device id over HTTP alone: it cannot identify an anonymous user."""
 
+WITHOUT_USER = frozenset({"agentconsole.ToolInvocation"})
+"""Types whose events have no user: no id of any kind, in any form."""
+
+WITHOUT_EXTERNAL_ID = WITHOUT_USER | {"users.UserDeleteRequest"}
+"""Types whose events have no external id, in any form."""
+
 UNKNOWN_TYPE = "?"
 """Counts every type that the catalog does not know: such a name can be any text."""
 

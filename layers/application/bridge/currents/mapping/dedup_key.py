@@ -4,6 +4,7 @@ Each is a function of the event's bytes and of its arrival in the stream alone.
 """
 
 import re
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from bridge.errors import MalformedInput
@@ -14,32 +15,72 @@ MIN_TIME = 1_262_304_000
 """2010-01-01 in epoch seconds; earlier events are filtered (requirement R7)."""
 
 MAX_SECONDS = 100_000_000_000
-"""A time from here on is in milliseconds: in seconds it would be the year 5138."""
+"""A time from here on is in milliseconds: in seconds it would be the year 5138. From a
+thousand times that on it is in microseconds, and then in nanoseconds."""
+
+MAX_MILLISECONDS = 1_000 * MAX_SECONDS
+MAX_NANOSECONDS = 1_000_000 * MAX_MILLISECONDS
+
+MAX_ID = 255
+"""Characters of a distinct id; Mixpanel cuts longer ones, and two users become one."""
 
 REDACTED = "[REDACTED]"
 is_insert_id = re.compile(r"[A-Za-z0-9-]{1,36}").fullmatch
 
 
 def not_later(time: int, arrived: float) -> int:
-    """Epoch seconds of a time that exceeds the arrival: milliseconds, or the future.
+    """A time that exceeds the arrival: one in a finer unit, or in the future.
 
+    The result is in epoch seconds, or in milliseconds where it is not a whole second.
     Mixpanel overwrites a future time with the time of import, a different one at each
-    retry; the arrival is the same at each.
+    retry; the arrival is the same at each. Raises `MalformedInput` beyond nanoseconds.
     """
-    seconds = time // 1000 if time >= MAX_SECONDS else time
-    return seconds if seconds < arrived else int(arrived)
+    if time < MAX_SECONDS:
+        return time if time < arrived else int(arrived)
+    if time >= MAX_NANOSECONDS:
+        raise _bad_time()
+    milliseconds = time
+    while milliseconds >= MAX_MILLISECONDS:
+        milliseconds //= 1000
+    if milliseconds >= arrived * 1000:
+        return int(arrived)
+    seconds, rest = divmod(milliseconds, 1000)
+    # A time that is filtered stays comparable with others in seconds.
+    return milliseconds if rest and seconds >= MIN_TIME else seconds
 
 
 def event_time(value: object, arrived: float) -> int:
-    """Epoch seconds, not later than the arrival; raises `MalformedInput`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            time = int(value)
-        except (ValueError, OverflowError):
-            pass
-        else:
-            return not_later(time, arrived) if time > arrived else time
-    raise MalformedInput(Reason.BAD_TIME, "time must be epoch seconds", field="time")
+    """As `not_later` of any time, which may also be a text; raises `MalformedInput`."""
+    if isinstance(value, str):
+        value = _parsed_time(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _bad_time()
+    try:
+        time = int(value)
+    except (ValueError, OverflowError):
+        raise _bad_time() from None
+    if time != value and MIN_TIME <= time < MAX_SECONDS:
+        time = int(value * 1000)
+    return not_later(time, arrived) if time > arrived else time
+
+
+def _parsed_time(text: str) -> object:
+    """The number in a text, or the epoch seconds of an ISO time; None for neither."""
+    text = text.strip()
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _bad_time() -> MalformedInput:
+    text = "time must be an epoch time in seconds or a finer unit"
+    return MalformedInput(Reason.BAD_TIME, text, field="time")
 
 
 def why_unidentified(user: object) -> str | None:
@@ -59,7 +100,19 @@ def why_unidentified(user: object) -> str | None:
     text = str(user)
     if is_placeholder(text):
         return Reason.PLACEHOLDER_EXTERNAL_ID
-    return Reason.NO_EXTERNAL_ID if not text or text.isspace() else None
+    if not text or text.isspace():
+        return Reason.NO_EXTERNAL_ID
+    fitting_id(text)
+    return None
+
+
+def fitting_id(text: str) -> str:
+    """The same id; raises `MalformedInput` if Mixpanel would cut it."""
+    if len(text) > MAX_ID:
+        raise MalformedInput(
+            Reason.ID_TOO_LONG, f"an id has more than {MAX_ID} characters", field="user"
+        )
+    return text
 
 
 def insert_id(event_id: object, raw: bytes) -> str:

@@ -13,6 +13,7 @@ import orjson
 from bridge.braze.currents_event import NESTED_KEYS, USER_KEYS
 from bridge.currents.mapping.catalog import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX
 from bridge.currents.mapping.dedup_key import (
+    MAX_ID,
     MIN_TIME,
     REDACTED,
     is_insert_id,
@@ -24,13 +25,11 @@ from bridge.currents.mapping.shared_ids import Earlier
 from bridge.currents.mapping.transform import NO_LOCATION, Mapper
 from bridge.mixpanel.distinct_ids import PLACEHOLDERS
 from bridge.mixpanel.import_api import BYTES_PER_EVENT
-from bridge.reasons import Reason
 
 type Line = tuple[bytes, str]
 """The event as JSON, and the name under which its type is counted."""
 
 _UNIDENTIFIED = PLACEHOLDERS | {"", REDACTED.lower()}
-_NO_ID = Filtered(Reason.NO_EXTERNAL_ID)
 _KEYS = len(NESTED_KEYS)
 
 
@@ -70,10 +69,11 @@ def fast_path(  # noqa: C901, PLR0912 - each call saved counts
         return None
     distinct_id = user.get("external_user_id")
     if distinct_id is None and not mapper.takes_devices:
-        return _NO_ID
+        return compiled.unidentified
     if (
         distinct_id.__class__ is not str
         or distinct_id.strip().lower() in _UNIDENTIFIED
+        or len(distinct_id) > MAX_ID
         or event_id.__class__ is not str
         or not is_insert_id(event_id)
         or event_id.lower() in PLACEHOLDERS

@@ -9,7 +9,12 @@ from hashlib import sha256
 from typing import Any
 
 from bridge.braze.currents_event import CurrentsEvent, read_event
-from bridge.currents.mapping.catalog import CATALOG, CUSTOM_EVENT, CUSTOM_EVENT_PREFIX
+from bridge.currents.mapping.catalog import (
+    CATALOG,
+    CUSTOM_EVENT,
+    CUSTOM_EVENT_PREFIX,
+    WITHOUT_USER,
+)
 from bridge.currents.mapping.compile import (
     CompiledMapping,
     CompiledProperties,
@@ -19,6 +24,7 @@ from bridge.currents.mapping.compile import (
 from bridge.currents.mapping.dedup_key import (
     MIN_TIME,
     event_time,
+    fitting_id,
     insert_id,
     why_unidentified,
 )
@@ -28,13 +34,13 @@ from bridge.currents.mapping.properties import (
     parsed_texts,
 )
 from bridge.currents.mapping.result import Filtered, Sent
-from bridge.currents.mapping.rules import Rules, is_sampled
+from bridge.currents.mapping.rules import MAX_NAME_LENGTH, Rules, is_sampled
 from bridge.currents.mapping.shared_ids import Earlier, separate
 from bridge.currents.mapping.treatments import keyed_digest
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.reasons import Reason
-from bridge.settings import AnonymousUsers
+from bridge.settings import AnonymousUsers, EventsWithoutUser
 
 MAPPING_VERSION = "3"
 """Raised whenever an event may get other values than the release before gave it."""
@@ -46,6 +52,8 @@ NO_LOCATION = 0
 MAX_COMPILED = 5_000
 """Mappings cached; there are some hundred types, but a producer may make them up."""
 
+MAX_LONG_NAMES = 200
+
 _NO_DEVICE: dict[str, Any] = {}
 
 
@@ -55,6 +63,7 @@ class Mapper:
     `compiled` holds the mappings by event type, or by a custom event's whole name.
     `known_names` are the properties in Mixpanel that are not merely the customer's own,
     `parsed_texts` those that may be parsed from a text, with its names in Braze.
+    `long_names` are names met so far that Mixpanel cuts, so that two may become one.
     `version` differs wherever an event may get other values.
     """
 
@@ -63,19 +72,25 @@ class Mapper:
         anonymous: AnonymousUsers,
         rules: Rules | None = None,
         hmac_key: str = "",
+        *,
+        without_user: EventsWithoutUser = EventsWithoutUser.SKIP,
     ) -> None:
         self._rules = rules or Rules()
         self.takes_devices = anonymous is AnonymousUsers.DEVICE
+        self._sends_without_user = without_user is EventsWithoutUser.SEND
         self._digest = keyed_digest(hmac_key.encode())
         renamed = self._rules.rename_properties
         self.known_names = known_properties() | set(renamed.values())
         self.parsed_texts = parsed_texts(renamed)
+        self.long_names: set[str] = set()
         self.compiled: dict[str, CompiledMapping] = {}
         self._properties: dict[str, CompiledProperties] = {}
         as_json = self._rules.model_dump_json(exclude_defaults=True)
         digest = sha256(f"{anonymous}{as_json}{hmac_key}".encode()).hexdigest()[:8]
         is_plain = not rules and anonymous is AnonymousUsers.SKIP
         self.version = MAPPING_VERSION if is_plain else f"{MAPPING_VERSION}-{digest}"
+        if self._sends_without_user:
+            self.version += "-without-user"
 
     def transform(
         self,
@@ -140,11 +155,18 @@ class Mapper:
         properties = self._properties.get(event_type)
         if properties is None:
             known = row.type if row else event_type
-            properties = compile_properties(known, self._rules, self._digest)
+            properties = compile_properties(
+                known, self._rules, self._digest, self._note_name
+            )
             self._properties[event_type] = properties
         compiled = compile_mapping(event_type, name, row, self._rules, properties)
+        self._note_name(compiled.name)
         self.compiled[key] = compiled
         return compiled
+
+    def _note_name(self, name: str) -> None:
+        if len(name) > MAX_NAME_LENGTH and len(self.long_names) < MAX_LONG_NAMES:
+            self.long_names.add(name)
 
     def _distinct_id(
         self, event: CurrentsEvent, compiled: CompiledMapping, device: dict[str, Any]
@@ -153,12 +175,29 @@ class Mapper:
         rule = why_unidentified(event.external_user_id)
         if rule is None:
             return str(event.external_user_id)
+        if rule == Reason.NO_EXTERNAL_ID and _has_no_user(event):
+            return "" if self._sends_without_user else Filtered(Reason.WITHOUT_USER)
         if self.takes_devices:
             devices = device.values() if compiled.device_identifies else ()
             for each in (*devices, event.user_id):
-                if why_unidentified(each) is None:
-                    return f"{DEVICE_PREFIX}{each}"
+                bare = _without_prefix(each)
+                if why_unidentified(bare) is None:
+                    return fitting_id(f"{DEVICE_PREFIX}{bare}")
         return Filtered(rule)
+
+
+def _has_no_user(event: CurrentsEvent) -> bool:
+    """Whether the event is about no user at all, and not about an anonymous one."""
+    is_known = event.type in CATALOG
+    may_have_none = event.type in WITHOUT_USER if is_known else True
+    return may_have_none and event.user_id is None and event.device_id is None
+
+
+def _without_prefix(device: object) -> object:
+    """A device id without the prefix that some producers give it already."""
+    while isinstance(device, str) and device.startswith(DEVICE_PREFIX):
+        device = device.removeprefix(DEVICE_PREFIX)
+    return device
 
 
 def _device_of(event: CurrentsEvent, compiled: CompiledProperties) -> dict[str, Any]:

@@ -24,6 +24,10 @@ _OPAQUE = object()
 type Out = dict[str, Any]
 type Treatment = str | bool | Callable[[Out, Any], None]
 type Digest = Callable[[object], str]
+type NoteName = Callable[[str], object]
+
+MAX_TARGETS = 1_000
+"""Names of the customer's own that are remembered; a producer may make them up."""
 
 
 def keyed_digest(key: bytes) -> Digest:
@@ -108,9 +112,16 @@ def treat(
 
 
 def treat_own(
-    name: str, rules: Rules, property_rules: PropertyRules, digest: Digest
+    name: str,
+    rules: Rules,
+    property_rules: PropertyRules,
+    digest: Digest,
+    note_name: NoteName = len,
 ) -> Treatment:
-    """The treatment of the customer's own properties, which all get a prefix."""
+    """The treatment of the customer's own properties, which all get a prefix.
+
+    `note_name` is given each of their names in Mixpanel when it is first met.
+    """
     if property_rules.drop:
         return LEFT_OUT
     prefix = property_rules.renamed or OWN_PROPERTIES[name]
@@ -120,6 +131,15 @@ def treat_own(
         for path, to in rules.rename_properties.items()
         if path.startswith(f"{name}.")
     }
+
+    targets: dict[str, str] = {}
+
+    def target_of(key: str) -> str:
+        if len(targets) >= MAX_TARGETS:
+            targets.clear()
+        targets[key] = target = renamed.get(key) or f"{prefix} {key}"
+        note_name(target)
+        return target
 
     def write(out: Out, value: Any) -> None:
         value = parse_json_text(value)
@@ -132,7 +152,7 @@ def treat_own(
             return
         for key, each in value.items():
             if each is not None:
-                target = renamed.get(key) or f"{prefix} {key}"
+                target = targets.get(key) or target_of(key)
                 out[target] = digest(each) if property_rules.hash else each
 
     return write
