@@ -148,7 +148,7 @@ class Knock:
 
 
 def knocks(cloud: Cloud) -> list[Knock]:
-    """At each door without the path; with it at all but the sync's, which it would slow."""
+    """At each door without the path; with it at all but the sync's own."""
     description = cloud.description
     host = description["api_url"].rpartition("/")[0]
     login = {"authorization": "Basic eDp5"}
@@ -263,11 +263,12 @@ def flood_of(cloud: Cloud, times: int, limit: int, pages: int) -> None:
     )
     record_claim(
         row=f"A-flood, {times} times the limit",
-        size=f"{strangers.total.total()} calls of strangers at {len(strangers.statuses)} "
-        f"doors, a sync of {pages} pages, {len(waiting_for)} events",
+        size=f"{strangers.total.total()} calls of strangers at "
+        f"{len(strangers.statuses)} doors, a sync of {pages} pages, "
+        f"{len(waiting_for)} events",
         faults=f"{times * 300 / SCALE:.0f} a second at each door, limits of "
         f"{300 / SCALE:.0f}",
-        claim="the sync completes, 0 pages and 0 events lost, 0 strangers accepted, and "
+        claim="the sync completes, 0 pages and 0 events lost, 0 strangers accepted; "
         "whoever does not know the path reaches no function",
         result=f"{'complete' if result.success else 'broken off'}, {lost} pages and "
         f"{len(waiting_for) - delivered} events lost; without the path "
