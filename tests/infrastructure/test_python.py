@@ -19,7 +19,7 @@ esac"""
 UV = """echo "uv $*" >> "$CALLS"
 case "$2" in
   install) {install} ;;
-  find) [ -e "$UV_PYTHON_INSTALL_DIR/fetched" ] && echo "$UV_PYTHON_INSTALL_DIR/fetched" ;;
+  find) cd "$UV_PYTHON_INSTALL_DIR" 2> /dev/null && echo "$PWD/fetched" ;;
 esac"""
 INSTALL = (
     'mkdir -p "$UV_PYTHON_INSTALL_DIR"; ln -s {python} "$UV_PYTHON_INSTALL_DIR/fetched"'
