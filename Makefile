@@ -48,6 +48,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/python scripts/events_page.py --check
 	@$(BIN)/python scripts/scaling_page.py --check
 	@$(BIN)/python scripts/runbook_page.py --check
+	@$(BIN)/python scripts/costs_page.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -58,7 +59,8 @@ fix: .venv/ready ## format, and mend what the linter can
 build: .aws-sam/ready ## build functions and layers for this machine, as sam does
 
 .PHONY: deploy
-deploy: export SET := $(SET)
+# As it is written: identifiers of Mixpanel begin with a dollar sign.
+deploy: override export SET := $(value SET)
 deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b, SET="NAME=VALUE …", ASK=1)
 	@scripts/deploy
 
@@ -67,6 +69,7 @@ docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/events_page.py
 	@$(BIN)/python scripts/scaling_page.py
 	@$(BIN)/python scripts/runbook_page.py
+	@$(BIN)/python scripts/costs_page.py
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes

@@ -183,7 +183,7 @@ class Cloud:
             template,
             stack,
             self._aws,
-            {name: api.url for name, api in apis.items()},
+            {name: (api.url, api.invoke_url) for name, api in apis.items()},
             {"braze": str(self._braze_url), "mixpanel": str(self._mixpanel_url)},
             self.accounts,
             logs,

@@ -20,14 +20,17 @@ def describe(
     template: Template,
     stack: Stack,
     aws: AwsServer,
-    api_urls: Mapping[str, str],
+    api_urls: Mapping[str, tuple[str, str]],
     vendor_urls: Mapping[str, str],
     accounts: Accounts,
     logs: Path,
 ) -> dict[str, Any]:
-    """The description as JSON; `api_urls` by API id, `vendor_urls` by vendor."""
+    """The description as JSON; `vendor_urls` by vendor.
+
+    `api_urls` by API id: where it listens, and what the paths of its routes follow.
+    """
     outputs = template.outputs()
-    for api_id, url in api_urls.items():
+    for api_id, (url, _) in api_urls.items():
         deployed = f"https://{api_id}.execute-api.{REGION}.amazonaws.com"
         outputs = {name: each.replace(deployed, url) for name, each in outputs.items()}
     webhook = _secret(template, aws, "WebhookSecret")
@@ -37,7 +40,7 @@ def describe(
         "region": REGION,
         "aws_access_key_id": ACCESS_KEY_ID,
         "aws_secret_access_key": SECRET_ACCESS_KEY,
-        "api_url": next(iter(api_urls.values()), None),
+        "api_url": next((url for _, url in api_urls.values()), None),
         "webhook_url": outputs.get("WebhookUrl"),
         "webhook_username": webhook.get("username"),
         "webhook_password": webhook.get("password"),

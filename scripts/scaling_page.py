@@ -153,7 +153,8 @@ def page() -> str:
 def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
     importer = template["Resources"]["CurrentsImporterFunction"]["Properties"]
     mapping = importer["Events"]["Stream"]["Properties"]
-    limits = template["Resources"]["Api"]["Properties"]["DefaultRouteSettings"]
+    limits = template["Resources"]["Api"]["Properties"]["RouteSettings"]
+    limits = limits["POST /currents"]
     shards = template["Parameters"]["StreamShards"]["Default"]
     memory, window = importer["MemorySize"], mapping["MaximumBatchingWindowInSeconds"]
     by_bytes = MIXPANEL_BYTES / EVENT_BYTES
@@ -207,7 +208,7 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
             f"*Calls of the HTTP API* hold {BRAZE_BATCH} events each. It lets "
             f"{limits['ThrottlingRateLimit']} a second pass "
             f"({limits['ThrottlingBurstLimit']} at once); beyond, raise "
-            "`DefaultRouteSettings`, or have Currents write Avro files."
+            "`RouteSettings`, or have Currents write Avro files."
         ),
         _text(
             f"The defaults ({shards} shard, factor "

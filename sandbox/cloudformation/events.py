@@ -25,6 +25,7 @@ _API_PROPERTIES = {
     "FailOnWarnings",
     "Name",
     "PropagateTags",
+    "RouteSettings",
     "StageName",
     "Tags",
 }
@@ -108,14 +109,22 @@ def api_settings(logical_id: str, properties: Mapping[str, Any]) -> ApiSettings:
         raise TemplateError(
             f"the sandbox does not know {sorted(unknown)} of an HTTP API ({logical_id})"
         )
-    limits = properties.get("DefaultRouteSettings") or {}
-    rate = limits.get("ThrottlingRateLimit")
+    rate, burst = _limits(properties.get("DefaultRouteSettings") or {})
+    own = properties.get("RouteSettings") or {}
     return ApiSettings(
         api_id(logical_id),
         properties.get("StageName", "$default"),
-        None if rate is None else float(rate),
-        int(limits.get("ThrottlingBurstLimit", 5000)),
+        rate,
+        burst,
+        {route: _limits(each) for route, each in own.items()},
     )
+
+
+def _limits(settings: Mapping[str, Any]) -> tuple[float | None, int]:
+    """Rate and burst."""
+    rate = settings.get("ThrottlingRateLimit")
+    burst = int(settings.get("ThrottlingBurstLimit", 5000))
+    return None if rate is None else float(rate), burst
 
 
 def async_settings(properties: Mapping[str, Any]) -> AsyncSettings:

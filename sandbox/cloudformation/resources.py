@@ -49,6 +49,8 @@ _WITHOUT_LOCAL_MEANING = {
         "OwnershipControls",
         "PublicAccessBlockConfiguration",
         "Tags",
+        # Nobody reads earlier versions here; they would make a bucket undeletable.
+        "VersioningConfiguration",
     },
     "AWS::SQS::Queue": {
         "KmsDataKeyReusePeriodSeconds",
@@ -154,16 +156,13 @@ def create_table(
 
 
 def _create_bucket(template: Template, s3: Any, logical_id: str) -> None:
-    _check(template, logical_id, {"BucketName", "VersioningConfiguration"})
-    properties = template.properties(logical_id)
+    _check(template, logical_id, {"BucketName"})
     name = template.identify(logical_id).ref
     place = {}
     if template.region != "us-east-1":
         constraint = {"LocationConstraint": template.region}
         place = {"CreateBucketConfiguration": constraint}
     s3.create_bucket(Bucket=name, **place)
-    if versioning := properties.get("VersioningConfiguration"):
-        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
 
 
 def _check(template: Template, logical_id: str, known: set[str]) -> None:

@@ -86,12 +86,25 @@ class Route:
     method: str
     path: str
 
+    @property
+    def key(self) -> str:
+        """As API Gateway names the route."""
+        return self.path if self.path == "$default" else f"{self.method} {self.path}"
+
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """An HTTP API; `rate` and `burst` are its default route throttling."""
+    """An HTTP API; `rate` and `burst` are its default route throttling.
+
+    `limits` are the rate and burst of routes that have their own, by route key.
+    """
 
     api_id: str
     stage: str = "$default"
     rate: float | None = None
     burst: int = 5000
+    limits: Mapping[str, tuple[float | None, int]] = field(default_factory=dict)
+
+    def throttling(self, route_key: str) -> tuple[float | None, int]:
+        """Rate and burst of one route."""
+        return self.limits.get(route_key, (self.rate, self.burst))

@@ -15,6 +15,8 @@ from sandbox.cloudformation.intrinsics import Identity, Resolver, TemplateError
 
 ACCOUNT = "123456789012"
 STACK = "sandbox"
+STACK_UUID = "51af3dc0-da77-11e4-872e-1234567db123"
+"""AWS makes a new one for each stack; here it is the same in each run."""
 
 # Types that exist only for permissions, observability or the control plane.
 WITHOUT_LOCAL_MEANING = frozenset(
@@ -87,7 +89,7 @@ class Template:
             "AWS::Partition": "aws",
             "AWS::Region": region,
             "AWS::StackId": (
-                f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{STACK}/0"
+                f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{STACK}/{STACK_UUID}"
             ),
             "AWS::StackName": STACK,
             "AWS::URLSuffix": "amazonaws.com",

@@ -66,13 +66,10 @@ def event_of(
     """The event a request becomes; `now` is its arrival in epoch seconds."""
     headers, cookies = _headers(request.headers)
     query = request.target.partition("?")[2]
-    route_key = route.path
-    if route.path != "$default":
-        route_key = f"{route.method} {route.path}"
     host = headers.get("host", "")
     event: dict[str, Any] = {
         "version": "2.0",
-        "routeKey": route_key,
+        "routeKey": route.key,
         "rawPath": request.path,
         "rawQueryString": query,
         "headers": headers,
@@ -89,7 +86,7 @@ def event_of(
                 "userAgent": headers.get("user-agent", ""),
             },
             "requestId": request.request_id,
-            "routeKey": route_key,
+            "routeKey": route.key,
             "stage": api.stage,
             "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
             "timeEpoch": int(now * 1000),

@@ -62,7 +62,9 @@ class HttpApi:
         self._settings = settings
         self._routes = routes
         self._functions = functions
-        self._throttle = _Throttle(settings.rate, settings.burst)
+        self._throttles = {
+            route.key: _Throttle(*settings.throttling(route.key)) for route in routes
+        }
         self._integration_seconds = integration_seconds
         self._clock = clock
         self._integrations = ThreadPoolExecutor(256, "http-api")
@@ -72,6 +74,12 @@ class HttpApi:
     def url(self) -> str:
         """Without a slash at the end and without the stage."""
         return self._server.url
+
+    @property
+    def invoke_url(self) -> str:
+        """What the paths of the routes follow: with the stage, if it has a name."""
+        stage = self._settings.stage
+        return self.url if stage == "$default" else f"{self.url}/{stage}"
 
     def start(self) -> None:
         self._server.start()
@@ -93,9 +101,9 @@ class HttpApi:
         found = find_route(self._routes, request.method, path)
         if found is None:
             return own_answer(404, "Not Found")
-        if not self._throttle.admits():
-            return own_answer(429, "Too Many Requests")
         route, parameters = found
+        if not self._throttles[route.key].admits():
+            return own_answer(429, "Too Many Requests")
         event = event_of(request, route, parameters, self._settings, self._clock())
         future = self._integrations.submit(
             self._functions[route.function], json.dumps(event).encode()

@@ -1,6 +1,7 @@
 """Every alarm in one table: what it looks at, whose, and when it rings."""
 
 import ast
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ ALARMS = {
         for name in FUNCTIONS
     },
     "CohortUnauthorized": Alarm("Unauthorized", "cohort_webhook"),
+    "ApiTooLarge": Alarm("CallsTooLarge", "api"),
     "CohortRefused": Alarm("PagesRefused", "cohort_webhook"),
     "CohortDeferred": Alarm("PagesDeferred", "cohort_webhook", rings=2, of=12),
     "CohortQuarantine": Alarm("PagesQuarantined", "cohort_consumer"),
@@ -150,7 +152,7 @@ def test_services_are_those_under_which_the_functions_count(expanded: Template) 
     }
     assert services == {app.parent.name for app in APPS.glob("*/app.py")}
     ours = {a.whose for a in ALARMS.values() if namespace(a.whose) == METRICS_NAMESPACE}
-    assert ours == services
+    assert ours == services | {"api"}
 
 
 WAKING = {
@@ -245,7 +247,7 @@ def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it()
     ringing = {
         (alarm.metric, alarm.whose)
         for alarm in ALARMS.values()
-        if namespace(alarm.whose) == METRICS_NAMESPACE
+        if namespace(alarm.whose) == METRICS_NAMESPACE and alarm.whose != "api"
     }
     waking = {
         (metric.value, app.parent.name)
@@ -253,6 +255,28 @@ def test_whatever_wakes_somebody_has_an_alarm_in_every_function_that_counts_it()
         for metric in counted(app) & WAKING
     }
     assert ringing == waking
+
+
+def test_what_the_gateway_answers_by_itself_is_counted_from_its_log(
+    expanded: Template,
+) -> None:
+    """Only of our routes: a stranger who does not know their path counts nothing."""
+    (api,) = of_type(expanded, "AWS::ApiGatewayV2::Stage").values()
+    logged = json.loads(api["AccessLogSettings"]["Format"]["Fn::Sub"])
+    assert logged["service"] == "${AWS::StackName}/api"
+    assert (logged["status"], logged["route"]) == (
+        "$context.status",
+        "$context.routeKey",
+    )
+    counted = {}
+    for made in of_type(expanded, "AWS::Logs::MetricFilter").values():
+        assert made["LogGroupName"] == {"Ref": "ApiLogGroup"}
+        (metric,) = made["MetricTransformations"]
+        assert metric["MetricNamespace"] == METRICS_NAMESPACE
+        assert metric["Dimensions"] == [{"Key": "service", "Value": "$.service"}]
+        assert '($.route = "POST *")' in made["FilterPattern"]
+        counted[metric["MetricName"]] = re.findall('"([0-9]+)"', made["FilterPattern"])
+    assert counted == {"CallsTooLarge": ["413"], "CallsThrottled": ["429"]}
 
 
 def test_the_records_that_are_given_up_are_counted(expanded: Template) -> None:

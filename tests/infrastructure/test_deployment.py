@@ -524,3 +524,37 @@ def test_set_needs_pairs() -> None:
     assert assignments('A=1 "B=x y" C=') == {"A": "1", "B": "x y", "C": ""}
     with pytest.raises(ValueError, match="NAME=VALUE"):
         assignments("A")
+
+
+def made(folder: Path, *words: str, **environment: str) -> list[str]:
+    """What `make deploy` hands on: SET, and the region, of which it says nothing."""
+    for name in ("Makefile", *(f"requirements-{n}.txt" for n in ("uv", "dev", "sam"))):
+        (folder / name).write_text((ROOT / name).read_text())
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "python").write_text("")
+    script = folder / "scripts" / "deploy"
+    script.write_text(
+        '#!/usr/bin/env bash\necho "$SET"; echo "${AWS_DEFAULT_REGION-}"\n'
+    )
+    script.chmod(0o755)
+    for name in (".venv", ".venv-sam"):
+        (folder / name).mkdir()
+        (folder / name / "ready").write_text("")
+    ran = subprocess.run(  # noqa: S603
+        ["make", "deploy", *words],  # noqa: S607
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.splitlines()
+
+
+def test_make_hands_on_what_is_set_and_no_region_of_its_own(tmp_path: Path) -> None:
+    changes = 'Identifiers=device=$d,external_id=$(x) "CohortAttribute=a b"'
+    assert made(tmp_path, f"SET={changes}") == [changes, ""]
+
+
+def test_make_leaves_the_users_region(tmp_path: Path) -> None:
+    assert made(tmp_path, AWS_DEFAULT_REGION="eu-west-3") == ["", "eu-west-3"]

@@ -156,7 +156,7 @@ def test_no_secret_has_a_value_and_none_is_a_parameter(template: Template) -> No
 
 def test_the_access_log_holds_no_header_and_no_body(template: Template) -> None:
     (api,) = of_type(template, "AWS::Serverless::HttpApi").values()
-    logged = json.loads(api["AccessLogSettings"]["Format"])
+    logged = json.loads(api["AccessLogSettings"]["Format"]["Fn::Sub"])
     for value in logged.values():
         assert not re.search("header|body|authorizer|querystring", value)
     assert api["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
@@ -233,6 +233,45 @@ def test_choices_of_the_cohort_route_are_those_of_the_code(template: Template) -
     assert parameters["BrazePartner"]["AllowedPattern"] == pattern.pattern
     assert parameters["BrazePartner"]["Default"] == fields["braze_partner"].default
     assert parameters["BrazeWorkspace"]["Default"] == ""
+
+
+def test_no_route_is_reached_without_the_stacks_own_path(expanded: Template) -> None:
+    (stage,) = of_type(expanded, "AWS::ApiGatewayV2::Stage").values()
+    secret = {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
+    assert stage["StageName"] == secret
+    for name in ("WebhookUrl", "CohortImportUrl", "CurrentsUrl"):
+        text, values = expanded["Outputs"][name]["Value"]["Fn::Sub"]
+        assert text.startswith("${Api.ApiEndpoint}/${Path}")
+        assert values == {"Path": secret}
+
+
+def test_a_flood_at_one_route_leaves_the_others_open(expanded: Template) -> None:
+    (stage,) = of_type(expanded, "AWS::ApiGatewayV2::Stage").values()
+    routes = {
+        f"{method.upper()} {path}"
+        for api in of_type(expanded, "AWS::ApiGatewayV2::Api").values()
+        for path, methods in api["Body"]["paths"].items()
+        for method in methods
+    }
+    assert set(stage["RouteSettings"]) == routes
+    for limits in stage["RouteSettings"].values():
+        assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
+
+
+def test_concurrency_is_reserved_for_the_doors_by_parameter(
+    expanded: Template,
+) -> None:
+    reserving = {
+        name: made["ReservedConcurrentExecutions"]
+        for name, made in of_type(expanded, "AWS::Lambda::Function").items()
+        if "ReservedConcurrentExecutions" in made
+    }
+    assert set(reserving) == {"CohortWebhookFunction", "CurrentsReceiverFunction"}
+    for value in reserving.values():
+        condition, given, none = value["Fn::If"]
+        assert condition == "HasDoorConcurrency"
+        assert (given, none) == ({"Ref": "DoorConcurrency"}, {"Ref": "AWS::NoValue"})
+    assert expanded["Parameters"]["DoorConcurrency"]["Default"] == 0
 
 
 def test_outputs_say_where_to_point_the_vendors(template: Template) -> None:

@@ -1,5 +1,6 @@
 """What a page costs at AWS and Braze, by counting: docs/costs.md is made of this."""
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from bridge.aws import clients
 from bridge.aws.dynamodb import Table, Update, unpack
@@ -15,6 +17,7 @@ from bridge.cohorts.rules.model import checksum
 from functions.cohort_consumer import app
 from functions.cohort_webhook import app as webhook
 from sandbox.braze import BrazeStandIn
+from scripts import costs_page
 from tests.integration.stack import REST_KEY, Context, Stack, sample
 
 MEMBERS = 1_000
@@ -88,13 +91,7 @@ def test_the_webhook_makes_six_calls_a_page(
     counted.clear()
     accept("members", "s1", range(MEMBERS), page=2)
     assert counted.pop("written") == 5, "page and sync in one transaction, and sent"
-    assert counted == {
-        "PutObject": 1,
-        "BatchGetItem": 3,
-        "TransactWriteItems": 1,
-        "SendMessage": 1,
-        "UpdateItem": 1,
-    }
+    assert counted == costs_page.WEBHOOK_CALLS
 
 
 def test_a_page_of_new_members_takes_the_calls_that_batches_need_and_no_more(
@@ -183,6 +180,49 @@ def pretend_that_pages_came(stack: Stack, number: int) -> None:
 def item_size(item: Mapping[str, Any]) -> int:
     """Bytes as DynamoDB counts them, about: names, and values as they are written."""
     return sum(len(name) + len(str(value)) for name, value in item.items())
+
+
+def test_an_invocation_writes_no_more_to_its_log_than_the_page_reckons_with(
+    stack: Stack,
+    calls: tuple[Counter[str], BrazeStandIn],
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """START, END and REPORT of Lambda itself take some 400 bytes."""
+    accept("members", "s1", range(MEMBERS))
+    consume(stack)
+    written = len(logged.getvalue()) + len(capsys.readouterr().out)
+    assert written / 2 + 400 <= costs_page.LOG_BYTES
+
+
+def test_what_applying_a_page_writes_beside_its_members_is_reckoned_with(
+    stack: Stack, calls: tuple[Counter[str], BrazeStandIn]
+) -> None:
+    counted, _ = calls
+    accept("members", "s1", range(MEMBERS))
+    consume(stack)
+    accept("members", "s1", range(MEMBERS, MEMBERS + 10), page=2)
+    counted.clear()
+    accept("add_members", "s2", range(MEMBERS, MEMBERS + 20))
+    consume(stack)
+    assert counted["written"] <= 2 * 30 + 2 * costs_page.PAGE_WRITES
+
+
+def test_the_page_of_costs_names_extended_retention_and_every_service() -> None:
+    """A stream that keeps a week costs a second shard-hour, and more than the first."""
+    text = COSTS.read_text()
+    assert text == costs_page.page(text)
+    template = yaml_parse((COSTS.parents[1] / "template.yaml").read_text())
+    (small, *_, large) = (costs_page.Month(size, template) for size in costs_page.SIZES)
+    extended = small.items["Kinesis: extended retention"]
+    assert extended == pytest.approx(730 * 0.020)
+    assert extended > small.items["Kinesis: shard hours"]
+    assert (
+        template["Resources"]["CurrentsStream"]["Properties"]["RetentionPeriodHours"]
+        > 24
+    )
+    assert all(cost > 0 for cost in large.items.values())
+    assert large.total > small.total
 
 
 PRICE = 0.625 / 1_000_000

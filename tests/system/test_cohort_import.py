@@ -139,8 +139,10 @@ def test_a_wrong_key_is_answered_in_brazes_words_and_reaches_no_log(
     store(cloud, ["canary-partner-key"], ["canary-import-key"])
     wrong = Sender(cloud, "canary-partner-key", "canary-wrong-key")
     status, body = wrong.post("/users", cohort_changes=[])
-    assert status == 401
-    assert body["message"] in {"Invalid Partner API key", "Invalid client secret"}
+    # Until the secret was read since the key came, it may be a new one.
+    early = (503, "not accepted just now, try again")
+    refusals = ("Invalid Partner API key", "Invalid client secret")
+    assert (status, body["message"]) in {early, *((401, each) for each in refusals)}
     for log in Path(cloud.description["logs"]).glob("Cohort*.log"):
         text = log.read_text()
         assert "canary" not in text

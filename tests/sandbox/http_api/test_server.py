@@ -130,6 +130,16 @@ def test_beyond_the_throttle_requests_are_too_many() -> None:
     assert body == b'{"message":"Too Many Requests"}'
 
 
+def test_each_route_has_a_throttle_of_its_own() -> None:
+    """Amazon API Gateway Developer Guide, "Throttle requests to your HTTP APIs for
+    better throughput in API Gateway" (http-api-throttling)."""
+    limits = {"POST /pets": (0.001, 1)}
+    with serving(echo, rate=0.001, burst=2, limits=limits) as call:
+        assert [call("POST", "/pets")[0] for _ in range(2)] == [200, 429]
+        other = [call("GET", "/pets/7")[0] for _ in range(3)]
+    assert other == [200, 200, 429]
+
+
 def test_a_named_stage_is_the_first_part_of_the_path() -> None:
     """Amazon API Gateway Developer Guide, "Manage HTTP API stages"
     (http-api-stages)."""
