@@ -30,6 +30,10 @@ CEILINGS = {
 }
 """At most this share ends wrong, where what the sender says leaves it open."""
 
+IN_DOUBT = {"empty calls left out": 0.03}
+"""At most this share ends in doubt, and a fiftieth elsewhere. Of 5,000 histories of
+this sender 1.7 % do; of 250 it may be half as many again."""
+
 
 def rates_for(dialect: Dialect, rates: Rates = STRESS) -> Rates:
     """A sender that uses `add_members` for full syncs never says who left meanwhile."""
@@ -77,7 +81,7 @@ def test_no_history_without_a_lost_final_answer_ends_wrong(name: str) -> None:
     ends = share(outcomes)
     ceiling = CEILINGS.get(name, 0) * HISTORIES
     assert ends["wrong"] <= ceiling
-    assert ends["doubt"] <= max(ceiling, HISTORIES / 50)
+    assert ends["doubt"] <= max(ceiling, IN_DOUBT.get(name, 0.02) * HISTORIES)
     if not dialect.reuse_session:
         # A page of the failed run may yet be applied under a session id that returns.
         assert sum(outcome.needless for outcome in outcomes) == 0

@@ -32,11 +32,15 @@ class CohortAccount:
 
 
 def accounts(cloud: Cloud, cohorts: Iterable[CohortKey]) -> dict[str, CohortAccount]:
-    """What the ledger holds, by cohort id; registered pages with their members."""
+    """What the ledger holds, by cohort id; registered pages with their members.
+
+    A sync's counts must be those of its pages.
+    """
     names = {f"C#{quote(k.project)}#{quote(k.cohort)}": k for k in cohorts}
     bucket = cloud.description["resources"]["DataBucket"]
     store = S3PageStore(cloud.client("s3"), bucket)
     found: dict[str, CohortAccount] = defaultdict(CohortAccount)
+    counted: dict[tuple[str, str], tuple[int, int]] = {}
     for item in _items(cloud):
         key = names.get(item["pk"])
         kind, _, rest = item["sk"].partition("#")
@@ -44,18 +48,28 @@ def accounts(cloud: Cloud, cohorts: Iterable[CohortKey]) -> dict[str, CohortAcco
             continue
         account = found[key.cohort]
         if kind == "S":
-            for name, value in item.items():
-                what, _, action = name.partition("_")
-                if what in {"accepted", "processed"}:
-                    pages = {(rest, f"{action} {page}") for page in value}
-                    getattr(account, what).update(pages)
+            counted[key.cohort, rest] = (
+                sum(
+                    int(value)
+                    for name, value in item.items()
+                    if name.startswith("accepted_")
+                ),
+                int(item.get("processed", 0)),
+            )
         elif kind == "P":
-            _, action, page = rest.split("#")
+            seq, action, page = rest.split("#")
+            account.accepted.add((seq, f"{action} {page}"))
+            if item.get("processed"):
+                account.processed.add((seq, f"{action} {page}"))
             members = store.get(key, item["digest"])
             # Without page_info its name is of twelve hexadecimal digits.
             number = int(page) if len(page) < 12 else None
             ids = frozenset(member.distinct_id for member in members)
             account.registered.add(PageSent(action, number, ids))
+    for (cohort, seq), numbers in counted.items():
+        account = found[cohort]
+        pages = (account.accepted, account.processed)
+        assert numbers == tuple(sum(p[0] == seq for p in each) for each in pages)
     return found
 
 

@@ -1,7 +1,7 @@
 """S-canary: secrets and personal values, searched wherever the cohort flow writes.
 
 The queue is emptied by hand so that its messages can be read. Members' ids are allowed
-where they are needed (pages, ledger, the quarantine); nothing else of them anywhere.
+where they are needed (pages, ledger, reports, quarantine); nothing else of them anywhere.
 """
 
 import json
@@ -165,14 +165,18 @@ def search(
     rows = [json.dumps(item, default=str) for item in table["Items"]]
     assert len(logs) == 3
     assert any("message processed" in log for log in logs)
-    assert {key.split("/")[0] for key, _ in objects} == {"pages", "quarantine"}
+    assert {key.split("/")[0] for key, _ in objects} == {
+        "pages",
+        "quarantine",
+        "reports",
+    }
     assert rows
     assert not any("\nforged-canary-line" in log for log in logs)
     places = {
         "logs": hits(logs, [*secret, *IDS, "forged-canary-line"]),
         "queues": hits(messages, [*secret, *IDS]),
         "objects": hits([text for _, text in objects], keys)
-        + hits([t for key, t in objects if key.startswith("pages/")], secret),
+        + hits([t for key, t in objects if not key.startswith("quarantine/")], secret),
         "answers": hits(answers, [*secret, *IDS]),
         "table": hits(rows, secret),
     }
