@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.cohort_messages import ReleaseMessage, RescanMessage
 from bridge.cohorts.maintenance import is_silent
-from bridge.cohorts.messages import CohortKey, ReleaseMessage, RescanMessage
+from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.counts import IN, rejected_members, skipped_profiles
 from bridge.cohorts.rules.model import Cohort
 from cli.stack import RunningStack, StackError

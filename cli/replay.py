@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import answering
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.messages import read as read_message
+from bridge.cohorts.cohort_messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
 from bridge.currents.mapping.result import Filtered

@@ -14,7 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from bridge.aws.dynamodb import READ_ITEMS, WRITE_ITEMS
 from bridge.braze.users_track import OBJECTS_PER_CALL
-from bridge.cohorts.adapters.ledger_items import SHARDS
+from bridge.cohorts.adapters.member_items import SHARDS
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.currents.delivery.send import SECONDS_FOR_A_CALL
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL

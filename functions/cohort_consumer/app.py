@@ -25,7 +25,8 @@ from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.apply.context import Context, Policy
 from bridge.cohorts.apply.dispatch import consume
 from bridge.cohorts.apply.report import quarantine_message, report
-from bridge.cohorts.messages import Message, read, write
+from bridge.cohorts.cohort_messages import Message, read
+from bridge.cohorts.messages import write
 from bridge.cohorts.retry import GroupPauses, Receipt, log_deferred
 from bridge.cohorts.routes.choice import RouteChoice
 from bridge.errors import PermanentError, RetryableError

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from bridge.aws import clients, http_api
 from bridge.aws.dynamodb import Table
 from bridge.aws.http_api import Answer, Request
-from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.dynamodb_page_log import DynamoPageLog
 from bridge.cohorts.adapters.s3_pages import S3PageStore
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.intake import partner_import
@@ -60,8 +60,8 @@ class Webhook:
             return answer_import(call)
         return answer_webhook(call, self.sources)
 
-    def _ledger(self, request: Request) -> DynamoLedger:
-        return DynamoLedger(self.table, request.arrived_ms / 1000)
+    def _ledger(self, request: Request) -> DynamoPageLog:
+        return DynamoPageLog(self.table, request.arrived_ms / 1000)
 
 
 webhook = cache(Webhook)

@@ -5,16 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import override
 
-from bridge.cohorts.adapters.ledger_items import gaps_at
-from bridge.cohorts.messages import CohortKey, Message, PageMessage
+from bridge.cohorts.adapters.sync_items import gaps_at
+from bridge.cohorts.cohort_messages import Message
+from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.pages import Listed, read_page
-from bridge.cohorts.ports.ledger import (
-    IndexedCohort,
-    Ledger,
-    PageProgress,
-    Registration,
-    Tally,
-)
+from bridge.cohorts.ports.ledger import IndexedCohort, Ledger, PageProgress, Tally
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.ports.reports import Reports

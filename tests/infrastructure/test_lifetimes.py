@@ -7,7 +7,7 @@ import pytest
 
 from bridge.aws import clients
 from bridge.cohorts import backlog, maintenance
-from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
+from bridge.cohorts.adapters.sync_items import RETENTION_SECONDS
 from bridge.cohorts.apply import context
 from bridge.cohorts.retry import MAX_PAUSE
 from bridge.currents.delivery import send

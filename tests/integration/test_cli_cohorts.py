@@ -7,7 +7,7 @@ import boto3
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports.ledger import Registration
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.model import Page
 from bridge.cohorts.rules.placement import Placement
 from bridge.mixpanel.cohort_webhook import Action

@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from bridge.aws.dynamodb import Table
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
-from bridge.cohorts.adapters.ledger_items import called_update
+from bridge.cohorts.adapters.sync_items import called_update
 from bridge.cohorts.messages import CohortKey, PageMessage, write
 from bridge.cohorts.rules.commit import Resolution
 from bridge.quarantine import Quarantine, QuarantinedItem

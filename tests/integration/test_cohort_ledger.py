@@ -5,7 +5,8 @@ import pytest
 from bridge.aws.dynamodb import Table, Update
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import Registration, Tally
+from bridge.cohorts.ports.ledger import Tally
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.model import Cohort, Page
 from bridge.cohorts.rules.placement import Placement
 from bridge.mixpanel.cohort_webhook import Action

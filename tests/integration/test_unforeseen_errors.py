@@ -14,6 +14,7 @@ from typing import Any, Never
 import pytest
 
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.adapters.dynamodb_page_log import DynamoPageLog
 from bridge.errors import BridgeError, CredentialsRejected, RetryableError
 from functions.cohort_consumer import app as consumer
 from functions.cohort_maintenance import app as maintenance
@@ -81,7 +82,7 @@ def import_of_a_partner(
 def name_of_a_partner(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, fail: Raise
 ) -> str:
-    monkeypatch.setattr(DynamoLedger, "rename", fail)
+    monkeypatch.setattr(DynamoPageLog, "rename", fail)
     answer = webhook.handler(sample("cohort_webhook_partner_name"), Context())
     return answered(answer, {"message": DEFERRED})
 

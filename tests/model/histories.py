@@ -16,8 +16,8 @@ from operator import attrgetter
 from typing import Any
 
 from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.intake.webhook import accept
-from bridge.cohorts.messages import Message
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import Cohort, Dialect, PlannedCall, body_of, plan

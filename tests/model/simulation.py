@@ -11,8 +11,9 @@ from typing import Any
 
 from bridge.cohorts.apply.context import Context
 from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.intake.webhook import accept
-from bridge.cohorts.messages import Message, PageMessage
+from bridge.cohorts.messages import PageMessage
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Postback
 from sandbox.mixpanel.cohorts import (

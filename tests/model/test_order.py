@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from bridge.cohorts.cohort_messages import Message, RescanMessage
 from bridge.cohorts.maintenance import DAY_MS, PATIENCE_MS, run_maintenance
-from bridge.cohorts.messages import Message, RescanMessage
 from bridge.cohorts.rules.membership import Confirmed
 from tests.fakes.memory_ledger import MemoryQueue
 from tests.model.crashes import WRITES, Crash, CrashingPort

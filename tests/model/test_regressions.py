@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.adapters.ledger_items import shard_of
+from bridge.cohorts.adapters.member_items import shard_of
 from bridge.cohorts.apply.context import Policy
+from bridge.cohorts.cohort_messages import ReleaseMessage
 from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
-from bridge.cohorts.messages import ReleaseMessage
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.errors import RetryableError
 from tests.model.world import KEY, World, crowd

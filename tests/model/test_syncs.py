@@ -7,8 +7,9 @@ the two have to behave alike.
 import pytest
 
 from bridge.cohorts.apply.context import Policy
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage
 from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
-from bridge.cohorts.messages import MeasureRemovalMessage, PageMessage
+from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import PermanentError, RetryableError

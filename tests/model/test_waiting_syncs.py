@@ -2,8 +2,8 @@
 
 import pytest
 
+from bridge.cohorts.cohort_messages import ReleaseMessage, RetryRejectedMessage
 from bridge.cohorts.maintenance import DAY_MS, run_maintenance
-from bridge.cohorts.messages import ReleaseMessage, RetryRejectedMessage
 from tests.model.world import KEY, World, crowd
 
 PASSING, LASTING = "braze_rejected", "braze_blocked"

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from bridge.cohorts.adapters.s3_reports import COLUMNS, write_csv
+from bridge.cohorts.cohort_messages import RescanMessage
 from bridge.cohorts.maintenance import DAY_MS
-from bridge.cohorts.messages import RescanMessage
 from bridge.cohorts.rules.counts import IN, rejected_members, skipped_profiles
 from bridge.cohorts.rules.outcomes import Outcome, ReportRow
 from bridge.errors import RetryableError

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from bridge.cohorts.adapters.ledger_items import page_of
+from bridge.cohorts.adapters.sync_items import page_of
 from bridge.cohorts.apply.context import Applied, Context, Policy
 from bridge.cohorts.apply.dispatch import consume
+from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.intake.webhook import accept
-from bridge.cohorts.messages import CohortKey, Message, PageMessage
+from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports.ledger import Ledger
 from bridge.cohorts.ports.route import Change, Pushed
 from bridge.cohorts.rules.identifiers import parse_sources

@@ -1,7 +1,8 @@
 """S-canary: secrets and personal values, searched wherever the cohort flow writes.
 
-The queue is emptied by hand so that its messages can be read. Members' ids are allowed
-where they are needed (pages, ledger, reports, quarantine); nothing else of them anywhere.
+The queue is emptied by hand so that its messages can be read. Members' ids are
+allowed where they are needed (pages, ledger, reports, quarantine); nothing else of
+them anywhere.
 """
 
 import json

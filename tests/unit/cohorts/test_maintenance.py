@@ -3,6 +3,7 @@
 import pytest
 
 from bridge.cohorts.backlog import MAX_WAIT_MS
+from bridge.cohorts.cohort_messages import RescanMessage
 from bridge.cohorts.maintenance import (
     ALARM_MS,
     DAY_MS,
@@ -13,7 +14,6 @@ from bridge.cohorts.maintenance import (
     is_silent,
     run_maintenance,
 )
-from bridge.cohorts.messages import RescanMessage
 from bridge.cohorts.ports.ledger import IndexedCohort
 from tests.model.world import KEY, World
 

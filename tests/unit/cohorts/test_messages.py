@@ -5,13 +5,8 @@ from typing import Any
 
 import pytest
 
-from bridge.cohorts.messages import (
-    CohortKey,
-    PageMessage,
-    RescanMessage,
-    read,
-    write,
-)
+from bridge.cohorts.cohort_messages import RescanMessage, read
+from bridge.cohorts.messages import CohortKey, PageMessage, write
 from bridge.errors import MalformedInput
 from bridge.mixpanel.cohort_webhook import Action
 

@@ -7,7 +7,8 @@ Mixpanel did not repeat it; without this job its sync would never be processed.
 from dataclasses import dataclass
 
 from bridge.cohorts.backlog import oldest_wait
-from bridge.cohorts.messages import CohortKey, RescanMessage, message_of
+from bridge.cohorts.cohort_messages import RescanMessage
+from bridge.cohorts.messages import CohortKey, message_of
 from bridge.cohorts.ports.ledger import IndexedCohort, Ledger
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.model import Cohort

@@ -11,9 +11,10 @@ import pytest
 
 from bridge.aws.dynamodb import Table, unpack
 from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
-from bridge.cohorts.adapters.ledger_items import RETENTION_SECONDS
+from bridge.cohorts.adapters.sync_items import RETENTION_SECONDS
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import PageProgress, Registration, Tally
+from bridge.cohorts.ports.ledger import PageProgress, Tally
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.model import Cohort, Page, Sync, checksum
 from bridge.cohorts.rules.placement import Placement

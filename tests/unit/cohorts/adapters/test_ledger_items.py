@@ -6,21 +6,23 @@ cohort.
 
 import pytest
 
-from bridge.cohorts.adapters.ledger_items import (
+from bridge.cohorts.adapters.member_items import (
     SHARDS,
-    cohort_pk,
-    head_update,
     member_item,
     member_pk,
+    read_member,
+    shard_of,
+)
+from bridge.cohorts.adapters.sync_items import (
+    cohort_pk,
+    head_update,
     page_sk,
     read_cohort,
-    read_member,
     read_page,
-    shard_of,
     sync_sk,
 )
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports.ledger import Registration
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage
 from bridge.cohorts.rules.placement import Placement

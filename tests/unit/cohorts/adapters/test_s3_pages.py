@@ -5,9 +5,7 @@ import io
 import pytest
 
 from bridge.cohorts.adapters.s3_pages import S3PageStore
-from bridge.cohorts.messages import (
-    CohortKey,
-)
+from bridge.cohorts.messages import CohortKey
 from bridge.errors import PermanentError, RetryableError
 from tests.unit.scripted_aws import Refusal, ScriptedAws
 

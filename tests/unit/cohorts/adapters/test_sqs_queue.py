@@ -3,15 +3,13 @@
 import pytest
 
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.messages import (
-    CohortKey,
+from bridge.cohorts.cohort_messages import (
     MeasureRemovalMessage,
     Message,
-    PageMessage,
     ReleaseMessage,
     RescanMessage,
-    write,
 )
+from bridge.cohorts.messages import CohortKey, PageMessage, write
 from bridge.errors import RetryableError
 from bridge.mixpanel.cohort_webhook import Action
 from tests.unit.scripted_aws import Refusal, ScriptedAws

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.cohorts.apply.commit import COMMIT_TRIES, commit
-from bridge.cohorts.messages import MeasureRemovalMessage, RescanMessage
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage, RescanMessage
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import RetryableError

@@ -9,13 +9,13 @@ from bridge.cohorts.apply.crash_poison import (
     apply_in_shrinking_steps,
 )
 from bridge.cohorts.apply.page import apply_in_steps
-from bridge.cohorts.messages import (
+from bridge.cohorts.cohort_messages import (
     MeasureRemovalMessage,
     Message,
-    PageMessage,
     ReleaseMessage,
     RescanMessage,
 )
+from bridge.cohorts.messages import PageMessage
 from bridge.mixpanel.cohort_webhook import Action
 from tests.model.world import KEY, World
 

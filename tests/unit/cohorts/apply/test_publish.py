@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.cohorts.apply.publish import publish
-from bridge.cohorts.messages import RescanMessage
+from bridge.cohorts.cohort_messages import RescanMessage
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import Rejected
 from tests.model.world import KEY, World

@@ -2,7 +2,7 @@
 
 from bridge.cohorts.apply.context import Applied
 from bridge.cohorts.apply.removal_guard import measure_removal, release
-from bridge.cohorts.messages import MeasureRemovalMessage, ReleaseMessage
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage, ReleaseMessage
 from tests.model.world import KEY, World, crowd
 
 

@@ -6,7 +6,8 @@ from typing import override
 import pytest
 
 from bridge.cohorts.apply.rescan import must_continue_later, rescan, scan
-from bridge.cohorts.messages import CohortKey, RescanMessage
+from bridge.cohorts.cohort_messages import RescanMessage
+from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.membership import Confirmed, Member
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.model.world import KEY, World, crowd

@@ -1,4 +1,4 @@
-"""The ledger on DynamoDB: one table, on demand; `ledger_items` describes its items.
+"""The ledger on DynamoDB, in the table of the page log.
 
 Members are written without a condition: a cohort is one FIFO group, so there is one
 writer. What the webhook writes too is conditional.
@@ -8,67 +8,46 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import override
 
-from bridge.aws.dynamodb import Item, Table, Update
-from bridge.cohorts.adapters.ledger_items import (
-    COHORTS,
-    COUNT,
-    RETENTION_SECONDS,
+from bridge.aws.dynamodb import Update
+from bridge.cohorts.adapters.dynamodb_page_log import DynamoPageLog
+from bridge.cohorts.adapters.member_items import (
     SHARDS,
     add_counts,
-    called_update,
-    cohort_pk,
-    gaps_at,
-    head_update,
     index_item,
     index_pk,
     member_item,
     member_pk,
-    numbers,
+    progress_sk,
+    read_member,
+    read_place,
+    rejected_pk,
+    shard_of,
+    tally_counts,
+)
+from bridge.cohorts.adapters.sync_items import (
+    COHORTS,
+    COUNT,
+    REJECTED,
+    cohort_pk,
     only_as_read,
     page_of,
     page_sk,
-    page_update,
-    progress_sk,
     read_cohort,
-    read_member,
     read_page,
-    read_place,
-    read_sync,
-    rejected_pk,
-    shard_of,
     sync_sk,
-    sync_update,
-    tally_counts,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import (
-    IndexedCohort,
-    Ledger,
-    PageProgress,
-    Registration,
-    Tally,
-)
+from bridge.cohorts.ports.ledger import IndexedCohort, Ledger, PageProgress, Tally
 from bridge.cohorts.rules.commit import Resolution
-from bridge.cohorts.rules.counts import REJECTED, skipped_after
-from bridge.cohorts.rules.gaps import usual_gap
+from bridge.cohorts.rules.counts import skipped_after
 from bridge.cohorts.rules.membership import Member, Places
-from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
+from bridge.cohorts.rules.model import Cohort, RegisteredPage
 
 
-class DynamoLedger(Ledger):
-    """The ledger in one table; `now` is in epoch seconds, for expiry alone."""
+class DynamoLedger(DynamoPageLog, Ledger):
+    """The whole ledger."""
 
     shards = SHARDS
-
-    def __init__(self, table: Table, now: float) -> None:
-        self._table = table
-        self._expires_at = int(now) + RETENTION_SECONDS
-
-    @override
-    def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        sk = None if session is None else f"X#{session}"
-        head, item = self._head_and(key, sk)
-        return self._cohort(key, head, int(item["seq"]) if item else None)
 
     @override
     def cohort_and_page(
@@ -77,35 +56,6 @@ class DynamoLedger(Ledger):
         sk = page_sk(message.seq, message.action, message.page)
         head, item = self._head_and(message.key, sk)
         return self._cohort(message.key, head), read_page(item) if item else None
-
-    def _head_and(self, key: CohortKey, sk: str | None) -> tuple[Item, Item]:
-        """The cohort's item and one more, empty where there is none."""
-        wanted = [each for each in ("HEAD", sk) if each]
-        items = self._table.get((cohort_pk(key), each) for each in wanted)
-        found = {item["sk"]: item for item in items}
-        return found.get("HEAD", {}), found.get(sk, {}) if sk else {}
-
-    def _cohort(self, key: CohortKey, head: Item, also: int | None = None) -> Cohort:
-        """The cohort with its open syncs, and with sync `also`."""
-        seqs = numbers(head.get("open")) | ({also} if also else set())
-        items = self._table.get((cohort_pk(key), sync_sk(seq)) for seq in seqs)
-        syncs = sorted(map(read_sync, items), key=lambda sync: sync.seq)
-        return read_cohort(head, tuple(syncs))
-
-    @override
-    def sync(self, key: CohortKey, seq: int) -> Sync | None:
-        items = self._table.get([(cohort_pk(key), sync_sk(seq))])
-        return read_sync(items[0]) if items else None
-
-    @override
-    def digests(
-        self, key: CohortKey, page: Page, seqs: Iterable[int]
-    ) -> Mapping[int, str]:
-        pk = cohort_pk(key)
-        items = self._table.get(
-            (pk, page_sk(seq, page.action, page.name)) for seq in seqs
-        )
-        return {int(item["seq"]): item["digest"] for item in items}
 
     @override
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
@@ -159,27 +109,6 @@ class DynamoLedger(Ledger):
         return [read_member(item) for item in items]
 
     @override
-    def register(self, cohort: Cohort, registration: Registration) -> bool:
-        key, placement = registration.key, registration.placement
-        session_id = registration.page.session
-        known = {sync.seq: sync for sync in cohort.syncs}.get(placement.seq)
-        updates = [
-            page_update(registration, self._expires_at),
-            sync_update(registration, self._expires_at),
-        ]
-        if known is None or not known.has_session(session_id):
-            session = Update(cohort_pk(key), f"X#{session_id}")
-            session.assign("seq", placement.seq)
-            session.assign("expires_at", self._expires_at)
-            updates.append(session)
-        if head := head_update(cohort, registration, known):
-            updates.append(head)
-        if placement.opens:
-            gap_ms = usual_gap(gaps_at(cohort, placement.seq))
-            updates.append(called_update(key, registration.now_ms, gap_ms))
-        return self._table.transact(updates)
-
-    @override
     def cohorts(self) -> Iterator[IndexedCohort]:
         for item in self._table.query_all(COHORTS):
             key = CohortKey(project=item["project"], cohort=item["cohort"])
@@ -197,32 +126,6 @@ class DynamoLedger(Ledger):
         known.assign("day", day)
         known.only_if_exists(True)
         self._table.update(known)
-
-    @override
-    def rename(self, key: CohortKey, name: str) -> None:
-        head = Update(cohort_pk(key), "HEAD")
-        head.assign("name", name)
-        self._table.update(head)
-
-    @override
-    def registered(self, key: CohortKey, seq: int) -> list[RegisteredPage]:
-        items = self._table.query_all(cohort_pk(key), f"P#{seq:015d}#")
-        return [read_page(item) for item in items]
-
-    @override
-    def mark_sent(self, message: PageMessage, at: int) -> None:
-        page = page_of(message)
-        page.assign("sent", True)
-        page.assign("at", at)
-        page.only_if_exists(True)
-        self._table.update(page)
-
-    @override
-    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
-        sync = Update(cohort_pk(key), sync_sk(seq))
-        sync.assign("last_page_at", at)
-        sync.only_if_exists(True)
-        self._table.update(sync)
 
     @override
     def progress(self, message: PageMessage) -> PageProgress:

@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING, override
 
 from bridge.aws.clients import answering
-from bridge.cohorts.messages import Message, write
+from bridge.cohorts.messages import write
 from bridge.cohorts.ports.queue import Queue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from bridge.cohorts.cohort_messages import Message
 
 
 class SqsQueue(Queue):
@@ -18,7 +20,7 @@ class SqsQueue(Queue):
         self._url = url
 
     @override
-    def send(self, message: Message) -> None:
+    def send(self, message: "Message") -> None:
         with answering("queue"):
             self._sqs.send_message(
                 QueueUrl=self._url,

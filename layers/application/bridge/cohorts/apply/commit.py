@@ -3,12 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from bridge.cohorts.apply.context import Context
-from bridge.cohorts.messages import (
-    CohortKey,
-    MeasureRemovalMessage,
-    Message,
-    RescanMessage,
-)
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage, Message, RescanMessage
+from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.commit import MAX_ABORTS, Resolution, resolve
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import RetryableError

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bridge.cohorts.messages import Message
+from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.ports.ledger import Ledger
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue

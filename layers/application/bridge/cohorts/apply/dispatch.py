@@ -9,13 +9,13 @@ from bridge.cohorts.apply.page import apply_in_steps, apply_page
 from bridge.cohorts.apply.removal_guard import measure_removal, release
 from bridge.cohorts.apply.rescan import rescan
 from bridge.cohorts.apply.retry_rejected import retry_rejected
-from bridge.cohorts.messages import (
+from bridge.cohorts.cohort_messages import (
     MeasureRemovalMessage,
     Message,
-    PageMessage,
     RescanMessage,
     RetryRejectedMessage,
 )
+from bridge.cohorts.messages import PageMessage
 
 
 def consume(context: Context, message: Message, received: int = 1) -> Applied:

@@ -10,7 +10,8 @@ from bridge.cohorts.apply.commit import commit_pages
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.publish import publish
 from bridge.cohorts.apply.push import push
-from bridge.cohorts.messages import PageMessage, RetryRejectedMessage
+from bridge.cohorts.cohort_messages import RetryRejectedMessage
+from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.pages import Listed
 from bridge.cohorts.ports.ledger import Tally
 from bridge.cohorts.rules.completeness import repetition_counts

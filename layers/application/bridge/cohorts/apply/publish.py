@@ -3,7 +3,8 @@
 from collections import Counter
 
 from bridge.cohorts.apply.context import Context
-from bridge.cohorts.messages import CohortKey, RescanMessage
+from bridge.cohorts.cohort_messages import RescanMessage
+from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import Rejected
 

@@ -3,7 +3,7 @@
 from bridge.cohorts.apply.commit import commit
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.rescan import must_continue_later, scan
-from bridge.cohorts.messages import MeasureRemovalMessage, ReleaseMessage
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage, ReleaseMessage
 from bridge.cohorts.rules.commit import guard_removal
 from bridge.cohorts.rules.commit import release as release_sync
 

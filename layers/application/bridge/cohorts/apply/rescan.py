@@ -13,12 +13,8 @@ from typing import NamedTuple
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.publish import publish
 from bridge.cohorts.apply.push import differs, is_known_to_be_out, push
-from bridge.cohorts.messages import (
-    CohortKey,
-    MeasureRemovalMessage,
-    Message,
-    RescanMessage,
-)
+from bridge.cohorts.cohort_messages import MeasureRemovalMessage, Message, RescanMessage
+from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.counts import counted_as
 from bridge.cohorts.rules.membership import Confirmed, Member, prune
 from bridge.cohorts.rules.model import Cohort

@@ -2,7 +2,7 @@
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.apply.push import push
-from bridge.cohorts.messages import RetryRejectedMessage
+from bridge.cohorts.cohort_messages import RetryRejectedMessage
 from bridge.reasons import is_lasting
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from bridge.cohorts.messages import CohortKey, message_of
 from bridge.cohorts.pages import Listed, write_page
-from bridge.cohorts.ports.ledger import Ledger, Registration
+from bridge.cohorts.ports.page_log import PageLog, Registration
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.model import Page, RegisteredPage
@@ -55,7 +55,7 @@ class Arrival:
 
 
 def accept_page(
-    arrival: Arrival, now_ms: int, *, ledger: Ledger, pages: PageStore, queue: Queue
+    arrival: Arrival, now_ms: int, *, ledger: PageLog, pages: PageStore, queue: Queue
 ) -> Accepted:
     """Accept a page of either protocol; raises as `webhook.accept`."""
     key = arrival.key
@@ -93,7 +93,7 @@ class _Found:
     restarts: int
 
 
-def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Found:
+def _register(ledger: PageLog, arrival: Arrival, page: Page, now_ms: int) -> _Found:
     key = arrival.key
     for _ in range(REGISTER_TRIES):
         cohort = ledger.cohort(key, page.session)
@@ -126,7 +126,7 @@ def _register(ledger: Ledger, arrival: Arrival, page: Page, now_ms: int) -> _Fou
 
 
 def _inherit(
-    ledger: Ledger, arrival: Arrival, found: _Found, now_ms: int
+    ledger: PageLog, arrival: Arrival, found: _Found, now_ms: int
 ) -> list[RegisteredPage]:
     """Register the unchanged pages of a restarted sync; see `placement.inherited`.
 

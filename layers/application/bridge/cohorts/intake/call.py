@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bridge.aws.http_api import Request
 from bridge.cohorts.intake.accept import Accepted
-from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_log import PageLog
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.credentials import Secret, WebhookCredentials
@@ -19,7 +19,7 @@ class Call:
 
     request: Request
     secret: Secret[WebhookCredentials]
-    ledger: Ledger
+    ledger: PageLog
     pages: PageStore
     queue: Queue
     quarantine: Quarantine

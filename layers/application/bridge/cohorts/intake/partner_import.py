@@ -19,7 +19,7 @@ from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import Listed
-from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_log import PageLog
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.identifiers import Identifier, Kind, identify
@@ -136,7 +136,7 @@ def _accept(call: Call, data: dict[str, Any]) -> None:
         report(accepted)
 
 
-def accept_naming(partner: str, naming: Naming, *, ledger: Ledger) -> None:
+def accept_naming(partner: str, naming: Naming, *, ledger: PageLog) -> None:
     """Store the cohort's name; raises `RetryableError` when that fails."""
     ledger.rename(CohortKey(project=partner, cohort=naming.cohort_id), naming.name)
 
@@ -147,7 +147,7 @@ def accept_changes(
     request_id: str,
     now_ms: int,
     *,
-    ledger: Ledger,
+    ledger: PageLog,
     pages: PageStore,
     queue: Queue,
 ) -> list[Accepted]:

@@ -17,7 +17,7 @@ from bridge.cohorts.intake.accept import Accepted, Arrival, accept_page
 from bridge.cohorts.intake.call import Call, report
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.pages import Listed
-from bridge.cohorts.ports.ledger import Ledger
+from bridge.cohorts.ports.page_log import PageLog
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.rules.identifiers import Matched, Skipped, Source, match_member
@@ -78,7 +78,7 @@ def accept(
     *,
     sender: str = "",
     sources: tuple[Source, ...],
-    ledger: Ledger,
+    ledger: PageLog,
     pages: PageStore,
     queue: Queue,
 ) -> Accepted:

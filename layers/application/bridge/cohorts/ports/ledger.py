@@ -1,7 +1,8 @@
 """The ledger, split by who reads it.
 
-The sync log (both sides of the queue), the members (the consumer), the index of cohorts
-(maintenance, the operator) and the progress of pages that crash the process.
+The page log (both sides of the queue, `page_log.py`), the sync log and the members (the
+consumer), the index of cohorts (maintenance, the operator) and the progress of pages
+that crash the process.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,27 +10,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.cohorts.messages import CohortKey, PageMessage
+from bridge.cohorts.ports.page_log import PageLog
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.membership import Member, Places
-from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage, Sync
-from bridge.cohorts.rules.placement import Placement
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A page that arrived at `now_ms`, and where it was placed.
-
-    `name` is the cohort's, empty where the call gives none. `skipped` counts members by
-    reason. `since` (ms) goes with a placement that restarts a sync.
-    """
-
-    key: CohortKey
-    page: Page
-    placement: Placement
-    now_ms: int
-    name: str = ""
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    since: int = 0
+from bridge.cohorts.rules.model import Cohort, RegisteredPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +54,13 @@ class Tally:
     is_suspect: bool = False
 
 
-class SyncLog(Protocol):
-    """Cohorts, their syncs and the pages of these."""
-
-    def cohort(self, key: CohortKey, session: str | None = None) -> Cohort:
-        """The cohort with its open syncs and, if given, that session's sync."""
+class SyncLog(PageLog, Protocol):
+    """What becomes of syncs and pages."""
 
     def cohort_and_page(
         self, message: PageMessage
     ) -> tuple[Cohort, RegisteredPage | None]:
         """The cohort with its open syncs, and the page if it was ever registered."""
-
-    def sync(self, key: CohortKey, seq: int) -> Sync | None:
-        """One sync, open or not; None when it is unknown or has expired."""
-
-    def digests(
-        self, key: CohortKey, page: Page, seqs: Iterable[int]
-    ) -> Mapping[int, str]:
-        """The content that is registered for this page, by sync."""
-
-    def register(self, cohort: Cohort, registration: Registration) -> bool:
-        """Write page and sync together; False if another writer was faster."""
-
-    def registered(self, key: CohortKey, seq: int) -> Sequence[RegisteredPage]:
-        """All pages of a sync."""
-
-    def mark_sent(self, message: PageMessage, at: int) -> None:
-        """Record that the message of a page, which arrived at `at` ms, is queued."""
-
-    def mark_called(self, key: CohortKey, seq: int, at: int) -> None:
-        """Record that a known page of the sync arrived once more, at `at` ms."""
 
     def mark_repeats(self, key: CohortKey, repeats: Iterable[tuple[int, int]]) -> None:
         """Record pairs (later, earlier) of syncs: the later repeats a change."""
@@ -180,9 +141,6 @@ class CohortIndex(Protocol):
 
     def cohorts(self) -> Iterable[IndexedCohort]:
         """All cohorts that ever had a sync."""
-
-    def rename(self, key: CohortKey, name: str) -> None:
-        """Record the cohort's name; the cohort may be new."""
 
     def begin_day(self, key: CohortKey, day: int) -> None:
         """Record that what is done daily has been done on that day."""

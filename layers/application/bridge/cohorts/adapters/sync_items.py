@@ -12,16 +12,12 @@ I#project#cohort#shard      distinct id             identifiers a profile stands
 J#project#cohort            identifier              why and when Braze rejected a member
 """
 
-import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from bridge.aws.dynamodb import Item, Update
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import Registration, Tally
-from bridge.cohorts.rules.counts import REJECTED
+from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.gaps import with_gap
-from bridge.cohorts.rules.membership import Confirmed, Member, Place
 from bridge.cohorts.rules.model import Cohort, Pages, RegisteredPage, Sync, checksum
 from bridge.cohorts.rules.placement import (
     shows_empty_calls,
@@ -32,9 +28,6 @@ from bridge.mixpanel.cohort_webhook import Action
 COHORTS = "COHORTS"
 """Partition of the index of cohorts; a project has sixty at most."""
 
-SHARDS = 16
-"""Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
-
 SENDER = "sender_"
 """Begins the attributes of a cohort that hold the newest sync of each connection."""
 
@@ -43,6 +36,9 @@ COUNT = "count_"
 
 RETENTION_SECONDS = 30 * 86_400
 """How long syncs, pages, and members who are confirmed out are kept."""
+
+REJECTED = "rejected_"
+"""Begins the attributes of a sync that count whom Braze rejected, by reason."""
 
 
 def page_update(registration: Registration, expires_at: int) -> Update:
@@ -76,31 +72,13 @@ def sync_update(registration: Registration, expires_at: int) -> Update:
     update.add(f"sessions_{page.action}", {page.session})
     update.add(f"accepted_{page.action}", 1)
     update.add(f"checksum_{page.action}", checksum(page.name))
-    tally = Tally(registration.skipped)
-    for attribute, number in tally_counts(page.action, tally).items():
-        update.add(attribute, number)
+    for reason, number in registration.skipped.items():
+        update.add(f"{skipped_by(page.action)}{reason}", number)
     if placement.restarts:
         update.assign("restarts", placement.restarts)
         update.assign("since", registration.since)
     update.only_if_exists(not placement.opens)
     return update
-
-
-def tally_counts(action: Action, tally: Tally) -> dict[str, int]:
-    """The attributes of a sync in which a page's tally is added up."""
-    counts = {f"{_skipped(action)}{reason}": n for reason, n in tally.skipped.items()}
-    counts |= {f"{REJECTED}{reason}": n for reason, n in tally.rejected.items()}
-    counts |= {"listed": tally.listed, "already_in": tally.already_in}
-    return {attribute: number for attribute, number in counts.items() if number}
-
-
-def add_counts(head: Update, change: Mapping[str, int]) -> None:
-    """Add to the counts of a cohort; `counted` tells that somebody did."""
-    changed = {name: number for name, number in change.items() if number}
-    for name, number in changed.items():
-        head.add(f"{COUNT}{name}", number)
-    if changed:
-        head.add("counted", 1)
 
 
 def called_update(key: CohortKey, now_ms: int, gap_ms: int) -> Update:
@@ -112,45 +90,6 @@ def called_update(key: CohortKey, now_ms: int, gap_ms: int) -> Update:
     called.assign("gap", gap_ms)
     called.add("syncs", 1)
     return called
-
-
-def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
-    """A whole member; one who is confirmed out expires."""
-    item: Item = {
-        "pk": member_pk(key, shard_of(member.key)),
-        "sk": member.key,
-        "profiles": {
-            distinct_id: {str(seq): said for seq, said in versions.items()}
-            for distinct_id, versions in member.profiles.items()
-        },
-        "confirmed": member.confirmed.value,
-        "destination": member.destination,
-        "pushed_at": member.pushed_at,
-    }
-    if member.rejected:
-        item["rejected"] = member.rejected
-    if member.braze_id:
-        item["braze_id"] = member.braze_id
-    if member.counted:
-        item["counted"] = member.counted
-    if member.confirmed is Confirmed.OUT and not member.rejected:
-        item["expires_at"] = expires_at
-    return item
-
-
-def index_item(key: CohortKey, distinct_id: str, place: Place) -> Item:
-    """A profile in the index; DynamoDB takes no empty set."""
-    return {
-        "pk": index_pk(key, distinct_id),
-        "sk": distinct_id,
-        "keys": place.keys or {""},
-        "entry": place.entry,
-    }
-
-
-def read_place(item: Item) -> Place:
-    """Where a profile stands, from its item in the index."""
-    return Place(frozenset(item["keys"]) - {""}, int(item["entry"]))
 
 
 def head_update(
@@ -211,26 +150,6 @@ def cohort_pk(key: CohortKey) -> str:
     return f"C#{key.place}"
 
 
-def member_pk(key: CohortKey, shard: int) -> str:
-    """Partition of one shard of its members."""
-    return f"M#{cohort_pk(key)[2:]}#{shard:02d}"
-
-
-def index_pk(key: CohortKey, distinct_id: str) -> str:
-    """Partition of one shard of the index of profiles."""
-    return f"I#{cohort_pk(key)[2:]}#{shard_of(distinct_id):02d}"
-
-
-def rejected_pk(key: CohortKey) -> str:
-    """Partition of its list of rejected members."""
-    return f"J#{cohort_pk(key)[2:]}"
-
-
-def shard_of(member: str) -> int:
-    """The shard of a member."""
-    return hashlib.sha256(member.encode()).digest()[0] % SHARDS
-
-
 def sync_sk(seq: int) -> str:
     """Sort key of a sync."""
     return f"S#{seq:015d}"
@@ -239,11 +158,6 @@ def sync_sk(seq: int) -> str:
 def page_sk(seq: int, action: Action, page: str) -> str:
     """Sort key of a page."""
     return f"P#{seq:015d}#{action}#{page}"
-
-
-def progress_sk(message: PageMessage) -> str:
-    """Sort key of a page's progress: not every message has a page item."""
-    return f"A{page_sk(message.seq, message.action, message.page)[1:]}"
 
 
 def numbers(values: Any) -> frozenset[int]:
@@ -271,7 +185,7 @@ def read_sync(item: Item) -> Sync:
             if f"accepted_{action}" in item
         },
         processed=int(item.get("processed", 0)),
-        skipped={action: _numbers_of(item, _skipped(action)) for action in Action},
+        skipped={action: _numbers_of(item, skipped_by(action)) for action in Action},
         rejected=_numbers_of(item, REJECTED),
         listed=int(item.get("listed", 0)),
         already_in=int(item.get("already_in", 0)),
@@ -285,7 +199,8 @@ def read_sync(item: Item) -> Sync:
     )
 
 
-def _skipped(action: Action) -> str:
+def skipped_by(action: Action) -> str:
+    """Begins the attributes of a sync that count who was skipped, by reason."""
     return f"skipped_{action}_"
 
 
@@ -296,23 +211,6 @@ def _numbers_of(item: Item, prefix: str) -> dict[str, int]:
         for name, value in item.items()
         if name.startswith(prefix)
     }
-
-
-def read_member(item: Item) -> Member:
-    """A member from its item."""
-    return Member(
-        key=item["sk"],
-        profiles={
-            distinct_id: {int(seq): said for seq, said in versions.items()}
-            for distinct_id, versions in item["profiles"].items()
-        },
-        confirmed=Confirmed(item["confirmed"]),
-        destination=item["destination"],
-        pushed_at=int(item["pushed_at"]),
-        rejected=item.get("rejected", ""),
-        braze_id=item.get("braze_id", ""),
-        counted=item.get("counted", ""),
-    )
 
 
 def read_page(item: Item) -> RegisteredPage:
