@@ -19,12 +19,13 @@ from bridge.aws.clients import answering
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
 from bridge.cohorts.cohort_messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
+from bridge.currents.decode.record import read
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
 from bridge.currents.mapping.result import Filtered
 from bridge.currents.mapping.transform import Mapper
 from bridge.currents.rules_source import RulesFile, hashing_key
 from bridge.currents.stream.arrival import partition_key
-from bridge.currents.stream.pack import pack
+from bridge.currents.stream.pack import MAX_RECORD, pack
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
 from bridge.quarantine import Key, QuarantinedItem, from_lines
@@ -108,10 +109,15 @@ def replay_events(
             if problem:
                 replayed.counts[f"left: {problem}"] += 1
                 continue
-            # Of a whole record, or a body, what can be read now.
-            events += [
-                each.raw for each in events_of(item.original) if not each.problem
-            ]
+            if isinstance(read(item.original).event, dict):
+                events.append(item.original)
+            elif len(item.original) <= MAX_RECORD:
+                # A whole record, which could not be read at the time.
+                put(arrived, item.original)
+            else:
+                # The body of a call, which fits into no record.
+                found = events_of(item.original)
+                events += [each.raw for each in found if not each.problem]
             replayed.counts["replayed"] += 1
         for data in pack(events):
             put(arrived, data)

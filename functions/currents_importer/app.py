@@ -5,6 +5,7 @@ position as its checkpoint, so naming more would say nothing more.
 """
 
 import binascii
+import gc
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,9 @@ class Importer:
 
 
 importer = cache(Importer)
+
+# What the imports made lives as long as the process: no collection need look at it.
+gc.freeze()
 
 
 def _record(kinesis: dict[str, Any], shard: str) -> StreamRecord:

@@ -1,6 +1,8 @@
 """`bridge replay` fails midway and is run again: nothing is lost or doubled."""
 
+import gzip
 import json
+import random
 import time
 from collections import Counter
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.cohorts.messages import CohortKey, PageMessage, write
+from bridge.currents.decode.record import decode
 from bridge.quarantine import Quarantine, QuarantinedItem
 from sandbox.braze.currents import CurrentsSource
 from tests.integration.operator import (
@@ -71,6 +74,25 @@ def test_the_original_of_a_reshaped_event_is_left_alone(
     assert status == 0
     assert "1  events left: reshaped" in said
     assert "1  events replayed" in said
+
+
+def test_a_body_that_was_too_large_for_the_receiver_comes_back(
+    operator: Operator, aws: Aws
+) -> None:
+    """It fits into no record, but its events do."""
+    source = CurrentsSource(["someone"], int(DAY.timestamp()) - 60)
+    events = [source.event("users.messages.email.Click") for _ in range(40)]
+    for event in events:
+        event["properties"]["url"] = random.Random(event["id"]).randbytes(50_000).hex()
+    body = gzip.compress(json.dumps({"events": events}).encode())
+    assert len(body) > 1_100_000
+    item = QuarantinedItem(body, "too_large", arrived=DAY.timestamp())
+    Quarantine(operator.s3, "data", "currents").put("body", DAY, [item])
+    status, _ = operator.run("replay")
+    assert status == 0
+    records = [data for _, data in streamed(operator)]
+    found = [each.event for data in records for each in decode(data)]
+    assert sorted(each["id"] for each in found) == sorted(e["id"] for e in events)
 
 
 def streamed(operator: Operator) -> Counter[tuple[str, bytes]]:

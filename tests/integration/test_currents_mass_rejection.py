@@ -123,3 +123,34 @@ def test_a_rejected_type_in_avro_files_is_quarantined_and_does_not_stop_the_stre
     assert app.handler(batch(*files), Context()) == NONE_FAILED
     assert len(quarantined_events(stack)) == 60
     assert len(mixpanel.visible()) == 12 * len(beside)
+
+
+def test_the_runbooks_steps_lead_to_a_moving_stream(
+    stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting, then the samples, then a rule that leaves the rejected types out."""
+    monkeypatch.setenv("RULES_KEY", "rules/currents.json")
+    stack.s3.put_object(Bucket="data", Key="rules/currents.json", Body=b"{}")
+    app.importer.cache_clear()
+    event = mass(monkeypatch)
+    assert failed(app.handler(event, Context())) == ["1000"]
+    kinds = sorted({item.kind for item in quarantined_events(stack)})
+    assert kinds == [CUSTOM, CLICK]
+    body = json.dumps({"exclude": kinds}).encode()
+    stack.s3.put_object(Bucket="data", Key="rules/currents.json", Body=body)
+    app.importer().mapper._read_at = float("-inf")  # three minutes later
+    assert app.handler(event, Context()) == NONE_FAILED
+    assert {key[0] for key in mixpanel.visible()} == {"Email Open"}
+
+
+def test_or_the_rejected_events_go_to_the_quarantine_and_the_others_move(
+    stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = mass(monkeypatch)
+    assert failed(app.handler(event, Context())) == ["1000"]
+    monkeypatch.setenv("MASS_REJECTION", "quarantine")
+    app.importer.cache_clear()
+    assert app.handler(event, Context()) == NONE_FAILED
+    reasons = [item.reason for item in quarantined_events(stack)]
+    assert reasons.count("rejected") == 18
+    assert len(mixpanel.visible()) == 6

@@ -188,8 +188,12 @@ def test_a_connection_is_kept_from_call_to_call() -> None:
 
     def answering(connection: socket.socket) -> None:
         connections.append(connection)
-        while connection.recv(65_536):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        received = b""
+        while part := connection.recv(65_536):
+            received += part
+            if received.endswith(b"\r\n\r\nx"):
+                received = b""
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
     with served(answering) as url:
         transport = Transport("mixpanel", url)

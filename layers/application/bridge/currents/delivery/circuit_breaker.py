@@ -42,6 +42,9 @@ class _Record(NamedTuple):
         return _Record(self.attempted - left_out, rest)
 
 
+_SOUND = _Record(1, {})
+
+
 class CircuitBreaker:
     """The latest records of a process, across its invocations.
 
@@ -60,7 +63,8 @@ class CircuitBreaker:
         `rejected` says how many of these were rejected, by event type.
         """
         self._records.pop(position, None)
-        self._records[position] = _Record(attempted, rejected)
+        record = _Record(attempted, rejected) if rejected else _SOUND
+        self._records[position] = record
         if len(self._records) > WINDOW_RECORDS:
             self._records.popitem(last=False)
 
