@@ -182,17 +182,16 @@ def _answer_object(
     Amazon S3 API Reference, "GetObject": without `s3:ListBucket` it answers 403.
     """
     listing = Ask("s3:ListBucket", ask.resource.partition("/")[0])
-    hidden = False
+    begun: list[Any] = []
 
-    def unless_missing(status: str, headers: Any, *rest: Any) -> Any:
-        nonlocal hidden
-        hidden = status.startswith("404") and bool(permissions.denied(key, [listing]))
-        status = "403 Forbidden" if hidden else status
-        return start_response(status, headers, *rest)
+    def hold(*status_and_headers: Any) -> Any:
+        begun[:] = status_and_headers
+        return None
 
-    content = list(application(environ, unless_missing))
-    if hidden:
-        return [b"".join(content).replace(b"NoSuchKey", b"AccessDenied")]
+    content = list(application(environ, hold))
+    if begun[0].startswith("404") and permissions.denied(key, [listing]):
+        return _denial(listing, start_response)
+    start_response(*begun)
     return content
 
 
