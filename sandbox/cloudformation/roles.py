@@ -13,7 +13,7 @@ def grants(template: Template) -> dict[str, list[tuple[str, str]]]:
     must exist already: a secret's ARN is known only then.
     """
     roles = template.of_type("AWS::IAM::Role")
-    beside = template.of_type("AWS::IAM::RolePolicy").values()
+    beside = template.of_type("AWS::IAM::Policy").values()
     allowed: dict[str, list[tuple[str, str]]] = {}
     for function, properties in template.of_type("AWS::Serverless::Function").items():
         for name, role in roles.items():
@@ -22,7 +22,7 @@ def grants(template: Template) -> dict[str, list[tuple[str, str]]]:
                 continue
             policies = [
                 *role.get("Policies", ()),
-                *(each for each in beside if each["RoleName"] == identity.ref),
+                *(each for each in beside if identity.ref in each["Roles"]),
             ]
             if policies:
                 allowed[function] = [
