@@ -10,7 +10,7 @@ PYTHON_SOURCES := layers functions cli sandbox scripts tests bench
 MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 # sam needs a region even where it only reads a file. A deployment asks for the user's own.
-ifeq ($(filter deploy,$(MAKECMDGOALS)),)
+ifeq ($(filter deploy rehearse,$(MAKECMDGOALS)),)
 export AWS_DEFAULT_REGION ?= us-east-1
 endif
 export SAM_CLI_TELEMETRY := 0
@@ -64,6 +64,10 @@ deploy: override export SET := $(value SET)
 deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=brand-b, SET="NAME=VALUE …", ASK=1)
 	@scripts/deploy
 
+.PHONY: rehearse
+rehearse: .venv/ready .venv-sam/ready .venv-ministack/ready ## deploy into an emulator, update, test and remove
+	@$(BIN)/python -m scripts.rehearsal
+
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/events_page.py
@@ -93,6 +97,12 @@ INSTALL_COMMAND := $(BIN)/python -m pip install -q --disable-pip-version-check \
 	@echo "setting up .venv-sam"; \
 	rm -rf .venv-sam; $(BIN)/python -m venv .venv-sam; \
 	scripts/install .venv-sam requirements-sam.txt; \
+	touch $@
+
+.venv-ministack/ready: .venv/ready requirements-ministack.txt
+	@echo "setting up .venv-ministack"; \
+	rm -rf .venv-ministack; $(BIN)/python -m venv .venv-ministack; \
+	scripts/install .venv-ministack requirements-ministack.txt; \
 	touch $@
 
 BUILT_FROM := $(shell find layers functions -type f -not -path '*/__pycache__/*' 2>/dev/null)

@@ -20,9 +20,11 @@ from sandbox.aws_server.process import (
     REGION,
     SECRET_ACCESS_KEY,
     AwsServer,
+    key_of,
 )
 from sandbox.cloudformation import resources
 from sandbox.cloudformation.intrinsics import TemplateError
+from sandbox.cloudformation.roles import grants
 from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
 from sandbox.description import describe
@@ -93,6 +95,7 @@ class Cloud:
         self._aws = AwsServer(aws_port)
         self._functions: dict[str, LambdaFunction] = {}
         self._pollers: list[Poller] = []
+        self._grants: dict[str, list[tuple[str, str]]] = {}
         self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -164,7 +167,7 @@ class Cloud:
             raise TemplateError(f"nothing in {self._build_dir}: run `make build` first")
         children = ChildGroup()
         opened.callback(children.close)
-        self._aws.start(children, logs / "aws.log")
+        self._aws.start(children, logs / "aws.log", scratch / "permissions")
         opened.callback(self._aws.stop)
         template = Template(
             self._build_dir,
@@ -174,6 +177,8 @@ class Cloud:
         )
         resources.create(template, self.client, self.accounts.secret_values())
         stack = Stack(template)
+        self._grants = grants(template)
+        self._aws.grant(self._grants)
         self._start_stand_ins(opened)
         runtime = link_runtime(scratch / "runtime")
         self._start_functions(stack, runtime, logs, children, opened)
@@ -206,7 +211,6 @@ class Cloud:
         opened: contextlib.ExitStack,
     ) -> None:
         overrides = {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_ENDPOINT_URL": self._aws.url,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "BRAZE_REST_ENDPOINT": str(self._braze_url),
@@ -214,13 +218,28 @@ class Cloud:
             **self._overrides,
         }
         for logical_id, settings in stack.functions.items():
-            variables = lambda_environment(settings, runtime, REGION, overrides)
+            signed = {"AWS_ACCESS_KEY_ID": self._key_of(logical_id), **overrides}
+            variables = lambda_environment(settings, runtime, REGION, signed)
             log = logs / f"{logical_id}.log"
             function = LambdaFunction(
                 settings, variables, children, log, self._concurrency
             )
             opened.callback(function.close)
             self._functions[logical_id] = function
+
+    def _key_of(self, function: str) -> str:
+        """Its own, where its role is in the template; else one that may do anything."""
+        return key_of(function) if function in self._grants else ACCESS_KEY_ID
+
+    def unused_permissions(self) -> set[tuple[str, str, str]]:
+        """What roles allow and nothing has used so far: function, action, resource."""
+        used = self._aws.used()
+        return {
+            (function, action, resource)
+            for function, allowed in self._grants.items()
+            for action, resource in allowed
+            if (key_of(function), action, resource) not in used
+        }
 
     def _start_apis(
         self, stack: Stack, opened: contextlib.ExitStack
@@ -245,6 +264,7 @@ class Cloud:
             stack,
             self._functions,
             self.client,
+            lambda function, service: self._aws.client(service, self._key_of(function)),
             Tempo(self._concurrency, self._retry_waits, self._redelivery, self._pace),
         )
         opened.callback(self._stop_pollers)

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from moto.moto_server.werkzeug_app import (
@@ -32,6 +33,7 @@ from moto.sqs.models import _filter_message_attributes as keep_attributes
 from werkzeug.serving import make_server
 
 from sandbox.aws_server import tables
+from sandbox.aws_server.permissions import Permissions, authorizing
 
 # Amazon SQS Developer Guide, "Using the message deduplication ID in Amazon SQS".
 DEDUPLICATION_SECONDS = 300
@@ -229,11 +231,17 @@ def one_at_a_time(application: _Application) -> _Application:
 
 
 def main() -> None:
-    """Serve on the port of the first argument and print the port; 0 takes any."""
+    """Serve on the port of the first argument and print the port; 0 takes any.
+
+    The second argument names the file of `Permissions`, if there is one.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sqs_backends.backend = Queues
     tables.replace_moto()
-    application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    permissions = Permissions(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    application = one_at_a_time(
+        authorizing(DomainDispatcherApplication(create_backend_app), permissions)
+    )
     server = make_server(
         "127.0.0.1",
         int(sys.argv[1]),

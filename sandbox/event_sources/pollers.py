@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sandbox.cloudformation.stack import Stack
@@ -39,16 +40,21 @@ def make_pollers(
     stack: Stack,
     functions: Mapping[str, LambdaFunction],
     client: Callable[[str], Any],
+    client_of: Callable[[str, str], Any],
     tempo: Tempo,
 ) -> list[Poller]:
-    """None of them started; `functions` are by logical id."""
-    destinations = Destinations(client)
+    """None of them started; `functions` are by logical id.
+
+    Lambda polls and delivers in the name of the function's role: `client_of` a function
+    and a service signs with the function's key. `client` is the sandbox's own.
+    """
+    destinations = {name: Destinations(partial(client_of, name)) for name in functions}
     invokers = {
         name: AsyncInvoker(
             function.settings,
             stack.asynchronous[name],
             function.invoke,
-            destinations,
+            destinations[name],
             concurrency=tempo.concurrency,
             retry_waits=tempo.retry_waits,
         )
@@ -62,7 +68,7 @@ def make_pollers(
         pollers.append(
             SqsMapping(
                 queue,
-                client("sqs"),
+                client_of(queue.function, "sqs"),
                 function.invoke,
                 places,
                 redelivery=tempo.redelivery,
@@ -73,10 +79,10 @@ def make_pollers(
         pollers.append(
             KinesisMapping(
                 stream,
-                client("kinesis"),
+                client_of(stream.function, "kinesis"),
                 function.invoke,
                 function.settings.arn,
-                destinations,
+                destinations[stream.function],
                 tempo.pace,
             )
         )

@@ -142,6 +142,8 @@ class Deployment:
             self.built,
             "--cache-dir",
             f".aws-sam/cache-{self.architecture}",
+            "--parameter-overrides",
+            f"{OURS}={self.architecture}",
         )
 
     def deploy(self, present: Present) -> None:

@@ -38,8 +38,8 @@ def statements(template: Template, role: str) -> Iterator[dict[str, Any]]:
     policies = list(of_type(template, "AWS::IAM::Role")[role].get("Policies", ()))
     policies += [
         policy
-        for policy in of_type(template, "AWS::IAM::RolePolicy").values()
-        if policy["RoleName"] == {"Ref": role}
+        for policy in of_type(template, "AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Roles"]
     ]
     for policy in policies:
         yield from policy["PolicyDocument"]["Statement"]
