@@ -169,6 +169,7 @@ QUIET = {
     Metric.CALLS_RECEIVED,
     Metric.FILES_LOADED,
     Metric.FILES_GONE,
+    Metric.FILES_IGNORED,
     Metric.EVENTS_RECEIVED,
     Metric.EVENTS_DELIVERED,
     Metric.EVENTS_FILTERED,

@@ -1,5 +1,6 @@
 """The function currents_loader on moto: Avro files of Currents into the stream."""
 
+import io
 import json
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -64,8 +65,6 @@ def test_old_and_odd_layouts_are_read(stack: Stack, key: str) -> None:
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
 def test_every_codec_of_avro_is_read(stack: Stack, codec: str) -> None:
-    import io
-
     import fastavro
 
     records = fastavro.reader(io.BytesIO(FILE))
@@ -256,3 +255,25 @@ def test_of_a_file_with_a_damaged_block_the_others_are_loaded_and_it_is_counted(
     assert '"BlocksDamaged":[1.0]' in capsys.readouterr().out
     (kept,) = stack.objects("quarantine/currents/")
     assert len(kept) == whole
+
+
+@pytest.mark.parametrize("key", ["currents/users", "x/event_type=a.b/file.AVRO.tmp"])
+def test_an_avro_file_is_loaded_whatever_its_name(stack: Stack, key: str) -> None:
+    put(stack, FILE, key)
+    app.handler(announced(key), Context(600))
+    assert len(stored(stack)) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"Obj", b"{}", b"not an Avro file"])
+def test_a_file_that_is_no_avro_is_counted_and_named(
+    stack: Stack,
+    content: bytes,
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(stack, content, "currents/_SUCCESS")
+    app.handler(announced("currents/_SUCCESS"), Context(600))
+    assert stored(stack) == []
+    assert stack.objects("quarantine/currents/") == []
+    assert '"FilesIgnored":[1.0]' in capsys.readouterr().out
+    assert "currents/_SUCCESS" in logged.getvalue()

@@ -49,6 +49,7 @@ class Metric(StrEnum):
     CALLS_DEFERRED = "CallsDeferred"
     FILES_LOADED = "FilesLoaded"
     FILES_GONE = "FilesGone"
+    FILES_IGNORED = "FilesIgnored"
     BLOCKS_DAMAGED = "BlocksDamaged"
     FILES_DEFERRED = "FilesDeferred"
     EVENTS_RECEIVED = "EventsReceived"
