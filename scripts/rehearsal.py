@@ -22,7 +22,8 @@ import boto3
 from botocore.config import Config
 
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.messages import CohortKey, RescanMessage, read
+from bridge.cohorts.cohort_messages import RescanMessage, read
+from bridge.cohorts.messages import CohortKey
 from scripts.deployment.answers import Answers, SamConfig
 
 ROOT = Path(__file__).parents[1]

@@ -19,9 +19,6 @@ from bridge.observability import Metric, count, log_fault, logger, observed
 from bridge.quarantine import Quarantine
 from bridge.settings import CurrentsLoaderSettings
 
-ENDING = ".avro"
-"""Of Currents' files; whatever else is put into the bucket is counted and left."""
-
 SECONDS_FOR_CHUNK = 60
 """Left when a chunk begins: time to store it, retries included, and a checkpoint."""
 
@@ -58,12 +55,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
     for record in event.get("Records", ()):
         try:
-            file = _file(record)
-            if not file.key.lower().endswith(ENDING):
-                count(Metric.FILES_IGNORED)
-                logger.warning("file ignored", bucket=file.bucket, key=file.key)
-                continue
-            loader().load(file, is_late)
+            loader().load(_file(record), is_late)
         except BridgeError as error:
             logger.error("file not loaded", reason=error.reason, why=str(error))
             reason = error.reason

@@ -47,7 +47,7 @@ def test_the_stream_is_encrypted(expanded: Template) -> None:
     assert stream["StreamEncryption"]["EncryptionType"] == "KMS"
 
 
-def test_every_new_object_of_the_currents_bucket_is_notified_whatever_its_name(
+def test_every_new_file_of_currents_is_notified_whatever_its_name(
     expanded: Template,
 ) -> None:
     bucket = of_type(expanded, "AWS::S3::Bucket")["CurrentsBucket"]

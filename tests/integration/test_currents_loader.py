@@ -96,17 +96,6 @@ def test_a_file_that_is_damaged_is_quarantined_byte_for_byte(
     assert stack.objects("quarantine/currents/") == [content]
 
 
-@pytest.mark.parametrize("key", ["a.avro.gz", "a", "a.json", "avro", "folder/"])
-def test_what_is_no_avro_by_its_name_is_counted_and_said_and_left(
-    stack: Stack, logged: io.StringIO, capsys: pytest.CaptureFixture[str], key: str
-) -> None:
-    put(stack, FILE, key)
-    app.handler(announced(key), Context(600))
-    assert (stored(stack), stack.objects("quarantine/")) == ([], [])
-    assert '"FilesIgnored":[1.0]' in capsys.readouterr().out
-    assert json.loads(logged.getvalue())["key"] == key
-
-
 def test_the_ending_may_be_in_capitals(stack: Stack) -> None:
     put(stack, FILE, "A.AVRO")
     app.handler(announced("A.AVRO"), Context(600))
@@ -272,3 +261,25 @@ def test_of_a_file_with_a_damaged_block_the_others_are_loaded_and_it_is_counted(
     assert '"BlocksDamaged":[1.0]' in capsys.readouterr().out
     (kept,) = stack.objects("quarantine/currents/")
     assert len(kept) == whole
+
+
+@pytest.mark.parametrize("key", ["currents/users", "x/event_type=a.b/file.AVRO.tmp"])
+def test_an_avro_file_is_loaded_whatever_its_name(stack: Stack, key: str) -> None:
+    put(stack, FILE, key)
+    app.handler(announced(key), Context(600))
+    assert len(stored(stack)) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"Obj", b"{}", b"not an Avro file"])
+def test_a_file_that_is_no_avro_is_counted_and_named(
+    stack: Stack,
+    content: bytes,
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(stack, content, "currents/_SUCCESS")
+    app.handler(announced("currents/_SUCCESS"), Context(600))
+    assert stored(stack) == []
+    assert stack.objects("quarantine/currents/") == []
+    assert '"FilesIgnored":[1.0]' in capsys.readouterr().out
+    assert "currents/_SUCCESS" in logged.getvalue()

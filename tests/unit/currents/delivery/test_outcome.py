@@ -47,3 +47,17 @@ def test_items_from_the_first_deferred_record_on_are_deferred_too() -> None:
     assert outcome.accounts.deferred == 3
     assert outcome.accounts.closed
     assert counts(outcome) == {"quarantined": 1, "deferred": 3}
+
+
+def test_the_original_of_a_reshaped_event_counts_as_nothing_beside_its_delivery() -> (
+    None
+):
+    outcome = Outcome()
+    outcome.accounts.received = 1
+    outcome.deliver(Counter({OPEN: 1}))
+    outcome.keep_original(2, QuarantinedItem(b"{}", "reshaped", kind=OPEN))
+    assert outcome.reshaped == {OPEN: 1}
+    assert outcome.accounts.closed
+    outcome.defer(1, UNAVAILABLE)
+    assert outcome.accounts.closed, "it is delivered, and comes again with its record"
+    assert not outcome.quarantined

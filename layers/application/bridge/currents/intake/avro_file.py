@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from bridge.aws.clients import answering
 from bridge.aws.objects import open_object
-from bridge.currents.decode.avro import DamagedBlocks, read_events, to_json
+from bridge.currents.decode.avro import MAGIC, DamagedBlocks, read_events, to_json
 from bridge.currents.intake.checkpoint import Checkpoint
 from bridge.currents.stream.kinesis import Stream
 from bridge.currents.stream.pack import chunks, records_of, too_large
@@ -101,8 +101,13 @@ class FileLoader:
         """Load one file, from its checkpoint if it has one.
 
         Raises `RetryableError` when the file is unfinished and has to be resumed, and
-        whatever stopped the loading. A file that no longer exists is skipped.
+        whatever stopped the loading. A file that no longer exists is skipped, and so is
+        one that is no Avro by its name and its content.
         """
+        if not file.key.endswith(".avro") and not self._is_avro(file):
+            count(Metric.FILES_IGNORED)
+            logger.warning("file ignored", key=file.key)
+            return
         with answering("currents_bucket"):
             found = open_object(self._s3, file.bucket, file.key)
         if found is None:
@@ -126,6 +131,12 @@ class FileLoader:
         checkpoint.forget()
         count(Metric.FILES_LOADED)
         logger.info("file loaded", key=file.key, events=loaded.position)
+
+    def _is_avro(self, file: AnnouncedFile) -> bool:
+        """Whether a file whose name does not say so holds Avro."""
+        with answering("currents_bucket"):
+            found = open_object(self._s3, file.bucket, file.key)
+            return found is None or found["Body"].read(len(MAGIC)) == MAGIC
 
     def _write_quarantine(self, file: AnnouncedFile, loaded: Loaded) -> None:
         name = hashlib.sha256(file.path.encode()).hexdigest()[:32]
