@@ -57,3 +57,9 @@ class KeepAliveHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Log no requests."""
+
+    def handle_expect_100(self) -> bool:
+        """Answer at once: S3's client waits a second for it before it sends a body."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
