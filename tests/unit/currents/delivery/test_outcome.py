@@ -60,4 +60,6 @@ def test_the_original_of_a_reshaped_event_counts_as_nothing_beside_its_delivery(
     assert outcome.accounts.closed
     outcome.defer(1, UNAVAILABLE)
     assert outcome.accounts.closed, "it is delivered, and comes again with its record"
+    assert outcome.accounts.deferred == 0
+    assert counts(outcome) == {"delivered": 1}
     assert not outcome.quarantined
