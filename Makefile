@@ -68,6 +68,10 @@ deploy: .venv/ready .venv-sam/ready ## build for Lambda and deploy (CONFIG_ENV=b
 rehearse: .venv/ready .venv-sam/ready .venv-ministack/ready ## deploy into an emulator, update, test and remove
 	@$(BIN)/python -m scripts.rehearsal
 
+.PHONY: samlocal
+samlocal: build ## every sample event through sam local, against the local cloud (needs Docker)
+	@$(BIN)/python -m scripts.samlocal
+
 .PHONY: docs
 docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/events_page.py

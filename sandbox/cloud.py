@@ -126,6 +126,22 @@ class Cloud:
         """Invoke a function by hand, synchronously, with any JSON value."""
         return self._functions[logical_id].invoke(json.dumps(event).encode())
 
+    def variables(self, logical_id: str) -> dict[str, str]:
+        """A function's variables as the template sets them, pointed at this cloud.
+
+        For running the function elsewhere, such as in a container; without those that
+        Lambda itself sets.
+        """
+        settings = self._functions[logical_id].settings
+        return {**settings.environment, **self._pointed()}
+
+    def _pointed(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self._aws.url,
+            "BRAZE_REST_ENDPOINT": str(self._braze_url),
+            "MIXPANEL_URL": str(self._mixpanel_url),
+        }
+
     def kill(self, logical_id: str) -> None:
         """Send SIGKILL to a process of a function, to one at work if there is one."""
         self._functions[logical_id].kill()
@@ -211,10 +227,8 @@ class Cloud:
         opened: contextlib.ExitStack,
     ) -> None:
         overrides = {
-            "AWS_ENDPOINT_URL": self._aws.url,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-            "BRAZE_REST_ENDPOINT": str(self._braze_url),
-            "MIXPANEL_URL": str(self._mixpanel_url),
+            **self._pointed(),
             **self._overrides,
         }
         for logical_id, settings in stack.functions.items():

@@ -1,0 +1,1 @@
+"""`make samlocal`: the sample events through real `sam local`, on the local cloud."""
