@@ -14,7 +14,7 @@ from sandbox.braze.currents import CurrentsSource
 from tests.integration.stack import template
 
 PROGRAM = """
-import resource, sys
+import sys
 from datetime import UTC, datetime
 from functions.currents_receiver import app
 from bridge.aws.http_api import Request
@@ -44,7 +44,9 @@ answer = answer_call(
     request, secret=Secret(), stream=Stream(Kinesis(), "s"),
     quarantine=Quarantine(S3(), "b", "currents"),
 )
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Of this program alone: getrusage counts what the process was before it, a test worker.
+(high,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+peak = int(high.split()[1]) * 1024
 print(peak, answer.status, answer.body["events"], answer.body["quarantined"])
 """
 
@@ -86,6 +88,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_body_takes_no_more_than_its_share_of_the_memory(
     kind: str, tmp_path: Path
