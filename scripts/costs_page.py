@@ -43,6 +43,9 @@ LAMBDA_CALL, LAMBDA_GB_SECOND = 0.20 / 1e6, 0.0000133334
 """The second for arm64."""
 API_CALL = 1.00 / 1e6
 SQS_CALL = 0.50 / 1e6
+PAGE_PUTS = 2
+"""The page itself, and its report."""
+
 S3_PUT, S3_GET = 0.005 / 1e3, 0.0004 / 1e3
 SHARD_HOUR, EXTENDED_HOUR, PUT_UNIT = 0.015, 0.020, 0.014 / 1e6
 """Extended retention, from a day to seven, costs more than the shard itself."""
@@ -136,7 +139,7 @@ class Month:
             + sum(memory[n] * each for n, each in seconds.items()) * LAMBDA_GB_SECOND,
             "HTTP API": (self.pages + self.calls) * API_CALL,
             "SQS": (POLLS + 3 * self.pages) * SQS_CALL,
-            "S3": self.pages * (S3_PUT + S3_GET),
+            "S3": self.pages * (PAGE_PUTS * S3_PUT + S3_GET),
             "Logs": logged / 1e9 * LOG_GB,
             "Metrics": PUBLISHED * METRIC,
             "Alarms": alarms * ALARM,

@@ -136,7 +136,7 @@ def test_a_first_sync_of_a_thousand_takes_2_016_write_units_and_14_calls(
     assert stack.messages() == []
     assert counted["written"] == 2_016
     assert sum(braze.workspace.calls.values()) == 14
-    assert counted["PutObject"] == 2, "the page and its report"
+    assert counted["PutObject"] == costs_page.PAGE_PUTS == 2
 
 
 def test_the_ten_thousandth_page_costs_what_the_first_costs(
