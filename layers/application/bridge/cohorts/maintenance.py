@@ -4,9 +4,10 @@ A page has no message if the webhook died between registering and sending it and
 Mixpanel did not repeat it; without this job its sync would never be processed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bridge.cohorts.backlog import oldest_wait
+from bridge.cohorts.backlog import Unprocessed, oldest_wait
 from bridge.cohorts.cohort_messages import RescanMessage
 from bridge.cohorts.messages import CohortKey, message_of
 from bridge.cohorts.ports.ledger import IndexedCohort, Ledger
@@ -60,15 +61,15 @@ def run_maintenance(
     run = MaintenanceRun()
     for cohort in ledger.cohorts():
         known = ledger.cohort(cohort.key)
-        run.resent += _resend(ledger, queue, cohort.key, known, now_ms)
-        waits = oldest_wait(ledger, cohort.key, known, now_ms, PATIENCE_MS)
-        run.oldest_wait = max(run.oldest_wait, waits)
+        unprocessed = _unprocessed(ledger, cohort.key, known, now_ms)
+        run.resent += _resend(ledger, queue, cohort.key, unprocessed, now_ms)
+        run.oldest_wait = max(run.oldest_wait, oldest_wait(unprocessed, now_ms))
         run.two_senders += len(known.feeding(now_ms)) > 1
         run.silent += is_newly_silent(cohort, now_ms)
         day = now_ms // DAY_MS
         if cohort.day == day:
             continue
-        run.waiting += bool(known.held_removal or known.mislabelled)
+        run.waiting += bool(known.waiting)
         has_ended = day - cohort.called_at // DAY_MS > forget_silent_days
         if reassert_days and not has_ended:
             queue.send(RescanMessage(key=cohort.key, day=day, days=reassert_days))
@@ -77,15 +78,30 @@ def run_maintenance(
     return run
 
 
+def _unprocessed(
+    ledger: Ledger, key: CohortKey, cohort: Cohort, now_ms: int
+) -> list[Unprocessed]:
+    """The syncs of a cohort that could have been processed by now, with their pages."""
+    return [
+        (sync, ledger.registered(key, sync.seq))
+        for sync in cohort.syncs
+        if not sync.is_processed and now_ms - sync.seq >= PATIENCE_MS
+    ]
+
+
 def _resend(
-    ledger: Ledger, queue: Queue, key: CohortKey, cohort: Cohort, now_ms: int
+    ledger: Ledger,
+    queue: Queue,
+    key: CohortKey,
+    unprocessed: Iterable[Unprocessed],
+    now_ms: int,
 ) -> int:
-    """Send the accepted pages of a cohort that have no message."""
+    """Send the accepted pages that have no message."""
     sent = 0
-    for sync in cohort.syncs:
-        if sync.is_processed or now_ms - sync.last_page_at < PATIENCE_MS:
+    for sync, pages in unprocessed:
+        if now_ms - sync.last_page_at < PATIENCE_MS:
             continue
-        for page in ledger.registered(key, sync.seq):
+        for page in pages:
             if not page.sent:
                 message = message_of(key, sync.seq, page)
                 queue.send(message)
