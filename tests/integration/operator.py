@@ -177,6 +177,16 @@ class Operator:
     def run(self, command: str) -> tuple[int, str]:
         return run(self.capsys, f"--stack {NAME} --region {REGION} {command}")
 
+    def stream_records(self) -> list[dict[str, Any]]:
+        """All records of the stream, as Kinesis gives them."""
+        iterator = self.kinesis.get_shard_iterator(
+            StreamName="currents",
+            ShardId="shardId-000000000000",
+            ShardIteratorType="TRIM_HORIZON",
+        )["ShardIterator"]
+        records: Any = self.kinesis.get_records(ShardIterator=iterator)["Records"]
+        return list(records)
+
     def put_rules(self, content: bytes) -> None:
         self.s3.put_object(Bucket="data", Key=RULES, Body=content)
 

@@ -96,12 +96,7 @@ def test_a_body_that_was_too_large_for_the_receiver_comes_back(
 
 
 def streamed(operator: Operator) -> Counter[tuple[str, bytes]]:
-    iterator = operator.kinesis.get_shard_iterator(
-        StreamName="currents",
-        ShardId="shardId-000000000000",
-        ShardIteratorType="TRIM_HORIZON",
-    )["ShardIterator"]
-    records = operator.kinesis.get_records(ShardIterator=iterator)["Records"]
+    records = operator.stream_records()
     return Counter((record["PartitionKey"], record["Data"]) for record in records)
 
 

@@ -30,12 +30,7 @@ def events(count: int) -> list[dict[str, Any]]:
 
 def streamed(operator: Operator) -> list[tuple[float, dict[str, Any]]]:
     """Arrival and event of all that is in the stream."""
-    iterator = operator.kinesis.get_shard_iterator(
-        StreamName="currents",
-        ShardId="shardId-000000000000",
-        ShardIteratorType="TRIM_HORIZON",
-    )["ShardIterator"]
-    records = operator.kinesis.get_records(ShardIterator=iterator)["Records"]
+    records = operator.stream_records()
     return [
         (first_arrival(record["PartitionKey"], float("inf")), decoded.event)
         for record in records
