@@ -12,7 +12,6 @@ from bridge.cohorts.cohort_messages import ReleaseMessage, RescanMessage
 from bridge.cohorts.maintenance import is_silent
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.rules.counts import IN, rejected_members, skipped_profiles
-from bridge.cohorts.rules.model import Cohort
 from cli.stack import RunningStack, StackError
 
 
@@ -65,7 +64,7 @@ def release(stack: RunningStack, cohort_id: str) -> int:
     messages = [
         ReleaseMessage(key=key, seq=seq)
         for key in _keys(ledger, cohort_id)
-        if (seq := _waiting(ledger.cohort(key)))
+        if (seq := ledger.cohort(key).waiting)
     ]
     for message in messages:
         queue.send(message)
@@ -83,11 +82,6 @@ def reassert(stack: RunningStack, cohort_id: str) -> int:
         # All members in one round; the hour sets it apart from an earlier request.
         queue.send(RescanMessage(key=key, day=int(time.time() // 3600), days=1))
     return len(keys)
-
-
-def _waiting(cohort: Cohort) -> int:
-    """The newest sync that waits for an operator, 0 if none does."""
-    return max(cohort.held_removal, cohort.mislabelled)
 
 
 def _keys(ledger: DynamoLedger, cohort_id: str) -> list[CohortKey]:

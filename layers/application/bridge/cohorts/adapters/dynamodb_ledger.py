@@ -70,9 +70,7 @@ class DynamoLedger(DynamoPageLog, Ledger):
     @override
     def save_places(self, key: CohortKey, places: Places, *, is_first: bool) -> None:
         if is_first:
-            head = Update(cohort_pk(key), "HEAD")
-            head.assign("has_index", True)
-            self._table.update(head)
+            self._assign(key, has_index=True)
         self._table.put_all(
             index_item(key, distinct_id, place) for distinct_id, place in places.items()
         )
@@ -97,9 +95,7 @@ class DynamoLedger(DynamoPageLog, Ledger):
 
     @override
     def set_rejected_in(self, key: CohortKey, seq: int) -> None:
-        head = Update(cohort_pk(key), "HEAD")
-        head.assign("rejected_in", seq)
-        self._table.update(head)
+        self._assign(key, rejected_in=seq)
 
     @override
     def scan(
@@ -246,7 +242,4 @@ class DynamoLedger(DynamoPageLog, Ledger):
 
     @override
     def publish(self, key: CohortKey, destination: str, name: str) -> None:
-        head = Update(cohort_pk(key), "HEAD")
-        head.assign("destination", destination)
-        head.assign("published_name", name)
-        self._table.update(head)
+        self._assign(key, destination=destination, published_name=name)

@@ -114,6 +114,11 @@ class DynamoPageLog(PageLog):
 
     @override
     def rename(self, key: CohortKey, name: str) -> None:
+        self._assign(key, name=name)
+
+    def _assign(self, key: CohortKey, **attributes: object) -> None:
+        """Set attributes of the cohort's own item; the cohort may be new."""
         head = Update(cohort_pk(key), "HEAD")
-        head.assign("name", name)
+        for attribute, value in attributes.items():
+            head.assign(attribute, value)
         self._table.update(head)

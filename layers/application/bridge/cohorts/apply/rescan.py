@@ -114,7 +114,7 @@ def _after(found: Mapping[str, int], applied: Applied) -> dict[str, int]:
 
 def _counted(message: RescanMessage, applied: Applied) -> int:
     """How often the cohort's counts have been changed, if by this rescan alone."""
-    return (message.counted or 0) + bool(+applied.counts or -applied.counts)
+    return (message.counted or 0) + any(applied.counts.values())
 
 
 def _report(

@@ -180,6 +180,11 @@ class Cohort:
         """
         return len(self.feeding(self.newest)) > 1
 
+    @property
+    def waiting(self) -> int:
+        """The newest sync that waits for an operator, 0 if none does."""
+        return max(self.held_removal, self.mislabelled)
+
     def newest_of(self, sender: str) -> int:
         """The newest sync of a connection, or of all if it no longer feeds."""
         is_feeding = sender in self.feeding(self.newest)
