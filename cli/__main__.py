@@ -3,12 +3,13 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import error_code
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, RetryableError
 from cli.app import anywhere_first, app, is_local
 from cli.commands import (
     backfill,
@@ -46,27 +47,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Output(as_json="--json" in given)
     try:
         result = app(given, prog_name="bridge", standalone_mode=False)
-    except typer.Exit as stopped:
-        return stopped.exit_code
     except typer.TyperException as error:
-        error.show()
+        usage: Any = error
+        usage.show()
         return Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):
-        out.errors.print("stopped  before the end; the command can be run again")
-        return Exit.INTERRUPTED
+        result = Exit.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - see above
         out.wrong(_problem(error, is_local=is_local(given)))
         return Exit.WRONG
+    if result == Exit.INTERRUPTED:
+        # Typer itself turns Ctrl-C into this status.
+        out.errors.print("stopped  before the end; the command can be run again")
     return int(result or 0)
 
 
 def _problem(error: Exception, *, is_local: bool) -> str:
+    hint = ": is `make run KEEP=1` running?" if is_local else ""
+    if isinstance(error, RetryableError) and error.reason.endswith("_unavailable"):
+        return f"{error}{hint}"
     if isinstance(error, (StackError, BridgeError)):
         return str(error)
     if isinstance(error, ClientError):
         return f"AWS denied {error.operation_name}: {error_code(error)}"
     if isinstance(error, BotoCoreError):
-        hint = ": is `make run KEEP=1` running?" if is_local else ""
         return f"AWS cannot be reached ({type(error).__name__}){hint}"
     at = traceback.extract_tb(error.__traceback__)[-1]
     kind = type(error).__name__

@@ -90,9 +90,7 @@ def state_of(member: Member, cohort: Cohort) -> tuple[State, str]:
     return State.WAITING, f"to be {'added' if present else 'removed'}"
 
 
-def members(
-    ledger: DynamoLedger, key: CohortKey
-) -> Iterator[tuple[Member, Cohort]]:
+def members(ledger: DynamoLedger, key: CohortKey) -> Iterator[tuple[Member, Cohort]]:
     """All members of the ledger, shard by shard."""
     cohort = ledger.cohort(key)
     for shard in range(ledger.shards):
@@ -197,9 +195,9 @@ def answers(
     if found:
         return
     last: tuple[int, dict[str, str]] | None = None
-    for seq, _, row in report_rows(stack, key):
-        if user in {row["distinct_id"], row["identifier"]}:
-            last = seq, row
+    for seq, _, line in report_rows(stack, key):
+        if user in {line["distinct_id"], line["identifier"]}:
+            last = seq, line
     if last and last[1]["outcome"] == Outcome.SKIPPED:
         reason = last[1]["reason"]
         at = datetime.fromtimestamp(last[0] / 1000, UTC)
@@ -242,8 +240,10 @@ def _why(row: MemberRow) -> str:
                 "what the queue waits for."
             )
         case State.IN:
-            return "Braze took the member; a user whom Braze does not know it ignores: "\
+            return (
+                "Braze took the member; a user whom Braze does not know it ignores: "
                 "`audit` asks Braze itself."
+            )
         case _:
             return "The newest sync that counts says out."
 

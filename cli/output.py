@@ -140,7 +140,7 @@ class Output:
             *columns, console=self.errors, transient=True, disable=hidden
         ) as bar:
             task = bar.add_task(printable(what), total=total)
-            yield lambda number=1: bar.advance(task, number)
+            yield lambda number: bar.advance(task, number)
 
 
 def _labelled(text: str, label: str, color: str) -> Text:

@@ -126,9 +126,7 @@ class Pace:
         self._free_at = max(self._free_at, self._clock()) + number / self._per_second
 
 
-def replay_events(
-    replay: Replay, items: Iterable[QuarantinedItem]
-) -> Counter[str]:
+def replay_events(replay: Replay, items: Iterable[QuarantinedItem]) -> Counter[str]:
     """Put the events that can be mapped now back into the stream; how many.
 
     A record keeps the time of its first arrival, which bounds an event's time and so is
@@ -209,9 +207,7 @@ def _why_left(
     return problem
 
 
-def replay_pages(
-    replay: Replay, items: Iterable[QuarantinedItem]
-) -> Counter[str]:
+def replay_pages(replay: Replay, items: Iterable[QuarantinedItem]) -> Counter[str]:
     """Put pages back into the queue; how many were replayed, how many left.
 
     Only what the consumer quarantined becomes a message again. A body that one of our

@@ -82,6 +82,7 @@ def gather(
 
     `known` are Mixpanel's counts, if they need not be asked again.
     """
+    queues = _queues(stack)
     listed = list(overviews(stack))
     counted, problem = (dict(known), "") if known is not None else sizes(stack)
     return Status(
@@ -90,7 +91,7 @@ def gather(
         listed,
         counted,
         problem,
-        _queues(stack),
+        queues,
         _events(stack),
         _quarantined(stack, day),
         kept_objects(stack),

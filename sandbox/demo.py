@@ -25,8 +25,8 @@ from bridge.quarantine import from_lines
 from sandbox.braze.currents import BATCH, CurrentsSource, avro_file, avro_key
 from sandbox.cloud import Cloud
 from sandbox.cloudformation.intrinsics import TemplateError
-from sandbox.description import DESCRIPTION, shown_to_the_command
 from sandbox.demo_report import CohortRow, Flow, show, show_hints
+from sandbox.description import DESCRIPTION, shown_to_the_command
 from sandbox.mixpanel import Cohort, CohortSync
 
 PEOPLE = 2_500

@@ -16,7 +16,6 @@ from sandbox.aws_server.process import (
 from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
 
-
 DESCRIPTION = Path(".sandbox/description.json")
 """Where the operator's command looks for a running sandbox."""
 

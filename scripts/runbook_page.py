@@ -11,7 +11,6 @@ from pathlib import Path
 from cli.explain import Consequence, explanations
 from scripts.pages import write_or_check
 
-
 PAGE = Path(__file__).parents[1] / "docs" / "runbook.md"
 
 _TABLE = re.compile(

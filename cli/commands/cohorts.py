@@ -18,7 +18,9 @@ PANEL = "Cohorts, Mixpanel to Braze"
 COLORS = {State.IN: "green", State.REJECTED: "red", State.SKIPPED: "yellow"}
 
 
-@app.command(rich_help_panel=PANEL, epilog=examples("bridge cohorts", "bridge cohorts --json"))
+@app.command(
+    rich_help_panel=PANEL, epilog=examples("bridge cohorts", "bridge cohorts --json")
+)
 def cohorts(context: typer.Context) -> None:
     """List the cohorts: who is in, who is not and why, and the last sync."""
     now = session(context)
@@ -95,7 +97,9 @@ def list_members(
     cohort_id: CohortId,
     user: Annotated[
         str | None,
-        typer.Option(help="One person, by any identifier or distinct id: why (not) in?"),
+        typer.Option(
+            help="One person, by any identifier or distinct id: why (not) in?"
+        ),
     ] = None,
     only_in: Annotated[bool, typer.Option("--in", help="Those who are in.")] = False,
     out: Annotated[bool, typer.Option("--out", help="Those who have left.")] = False,
@@ -134,7 +138,9 @@ def list_members(
     return Exit.DONE
 
 
-def _rows(stack: RunningStack, cohort_id: str, wanted: set[State]) -> Iterator[MemberRow]:
+def _rows(
+    stack: RunningStack, cohort_id: str, wanted: set[State]
+) -> Iterator[MemberRow]:
     ledger = ask.ledger_of(stack)
     for key in ask.keys_of(ledger, cohort_id):
         if wanted != {State.SKIPPED}:
@@ -223,9 +229,7 @@ def reason(
 ) -> int:
     """Say what a reason means, and what to do about it."""
     now = session(context)
-    said = {
-        each: text for each in Consequence if (text := explain(name, each))
-    }
+    said = {each: text for each in Consequence if (text := explain(name, each))}
     if not said:
         now.out.wrong(f"no reason is called {name}")
         return Exit.WRONG

@@ -63,7 +63,9 @@ def _answer(read: Callable[[str], str]) -> Callable[[str], str]:
     return ask
 
 
-@app.command(rich_help_panel=PANEL, epilog=examples("bridge check", "bridge check --json"))
+@app.command(
+    rich_help_panel=PANEL, epilog=examples("bridge check", "bridge check --json")
+)
 def check(context: typer.Context) -> int:
     """Check every secret and rule, and the vendors' answers to the credentials.
 
@@ -106,7 +108,11 @@ def remove(
     lost = waiting_messages(stack)
     for each in kept:
         out.say(f"{each.logical_id}: {each.why} ({each.physical_id})", "stays", "green")
-    out.say("functions, queues, alarms, roles and the API with its addresses", "goes ", "red")
+    out.say(
+        "functions, queues, alarms, roles and the API with its addresses",
+        "goes ",
+        "red",
+    )
     if lost:
         out.say(f"{lost} messages that wait in the queues go with them", "goes ", "red")
     removed = confirm == now.name

@@ -41,7 +41,9 @@ def _flow(value: str) -> str:
 Flow = Annotated[
     str, typer.Option(callback=_flow, help="cohorts or currents; both if not given.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="This reason; * is any text.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="This reason; * is any text.")
+]
 KindOption = Annotated[
     str, typer.Option("--type", help="This event type; * is any text.")
 ]
@@ -286,7 +288,9 @@ def _replay(now: Session, work: Replay, wanted: Filter) -> dict[str, Counter[str
         files = Counter[str]()
         only = Filter("currents", wanted.reason, wanted.kind, wanted.day, wanted.field)
         with _counting(now, only, "replaying events") as items:
-            events = _without_files(items, lambda each: files.update(replay_file(work, each)))
+            events = _without_files(
+                items, lambda each: files.update(replay_file(work, each))
+            )
             counts["events"] = replay_events(work, events)
         counts["of quarantined files:"] = files
     if "cohorts" in wanted.flows:

@@ -19,7 +19,9 @@ ASK_MIXPANEL = 120.0
 
 @app.command(
     epilog=examples(
-        "bridge status", "bridge status --watch", "bridge status --day 2026-11-30 --json"
+        "bridge status",
+        "bridge status --watch",
+        "bridge status --day 2026-11-30 --json",
     )
 )
 def status(
@@ -115,7 +117,7 @@ def _events(seen: Status) -> list[RenderableType]:
     for reason, number in sorted(events.quarantined.items()):
         lines.append(_count(number, f"quarantined: {reason}"))
     lag = "unknown" if events.lag is None else duration(events.lag)
-    return [*lines, _line("", f"the stream's lag: {lag}", "")]
+    return [*lines, _line("", f"lag: {lag}", "")]
 
 
 def _waits(seen: Status) -> list[RenderableType]:
@@ -124,7 +126,9 @@ def _waits(seen: Status) -> list[RenderableType]:
     ]
     if seen.oldest_page:
         lines.append(
-            _line("waits", f"the oldest page, for {duration(seen.oldest_page)}", "yellow")
+            _line(
+                "waits", f"the oldest page, for {duration(seen.oldest_page)}", "yellow"
+            )
         )
     for each in seen.cohorts:
         if each.two_senders:
