@@ -40,7 +40,7 @@ WORDS = {kind: word for word, kind in KINDS.items()}
 
 
 class State(StrEnum):
-    """Where a member stands; `waiting` says that Braze is yet to be told."""
+    """Where a member stands; `waiting` is for a push that is to come."""
 
     IN = "in"
     OUT = "out"
@@ -236,7 +236,7 @@ def _why(row: MemberRow) -> str:
             return explain(row.reason, Consequence.MEMBER_REJECTED)
         case State.WAITING:
             return (
-                f"Braze is yet to be told: the member is {row.reason}. `status` says "
+                f"The push is yet to come: the member is {row.reason}. `status` says "
                 "what the queue waits for."
             )
         case State.IN:

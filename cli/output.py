@@ -6,9 +6,11 @@ none of it may steer a terminal.
 """
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
@@ -26,6 +28,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+PIPED_WIDTH = 100
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -78,7 +81,14 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        # What is piped has no width of its own.
+        piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+        self.console = Console(
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+            width=PIPED_WIDTH if piped else None,
+        )
         self.errors = Console(
             stderr=True, highlight=False, markup=False, soft_wrap=True
         )
@@ -171,7 +181,9 @@ def cells(*values: object) -> list[Text]:
 def plain(result: object) -> Any:
     """A result as JSON has it."""
     if is_dataclass(result) and not isinstance(result, type):
-        return plain(asdict(result))
+        # Not `asdict`, which takes a Counter for a sequence of pairs.
+        named = {each.name: getattr(result, each.name) for each in fields(result)}
+        return plain(named)
     if isinstance(result, datetime):
         return result.isoformat()
     if isinstance(result, bytes):

@@ -29,7 +29,7 @@ from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.ports.reports import Reports
-from bridge.cohorts.ports.route import Route
+from bridge.cohorts.ports.route import Change, Pushed, Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
@@ -146,7 +146,9 @@ def _plan(stack: RunningStack, door: "_Door", message: PageMessage) -> CohortPla
         ledger=door.ledger,
         pages=door.pages,
         queue=queue,
-        route=_route(stack, transport),
+        route=_AsRecorded(
+            _route(stack, transport), door.ledger.cohort(message.key).destination
+        ),
         reports=reports,
         time_left=lambda: 3600.0,
         quarantine=lambda *_: None,
@@ -197,6 +199,36 @@ def _route(stack: RunningStack, transport: Transport) -> Route:
         form=stack.form,
         value=stack.value,
     )
+
+
+class _AsRecorded(Route):
+    """A route that leads where the ledger says members are pushed to.
+
+    That place is named by the key, which a plan does without.
+    """
+
+    def __init__(self, route: Route, destination: str) -> None:
+        self._route = route
+        self._destination = destination
+
+    @property
+    @override
+    def step(self) -> int:
+        return self._route.step
+
+    @override
+    def destination(self) -> str:
+        return self._destination or "planned"
+
+    @override
+    def name(self, cohort: str, name: str) -> None:
+        self._route.name(cohort, name)
+
+    @override
+    def push(
+        self, cohort: str, name: str, changes: Sequence[Change]
+    ) -> Sequence[Pushed]:
+        return self._route.push(cohort, name, changes)
 
 
 class _Keys:

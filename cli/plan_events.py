@@ -104,7 +104,7 @@ def _kind(decoded: Decoded) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """Events of one type that new rules change, with what becomes of them before and now."""
+    """Events of one type that new rules change, and what becomes of them."""
 
     kind: str
     before: str
@@ -115,7 +115,7 @@ class Difference:
 def difference(
     stack: RunningStack, rules: Rules | None, files: Sequence[tuple[str, bytes]]
 ) -> tuple[int, list[Difference]]:
-    """How many events the files hold, and what other rules than the current would change.
+    """How many events the files hold, and what other rules would change.
 
     Raises `RulesUnusable` if either cannot be used.
     """
@@ -133,14 +133,14 @@ def difference(
         for before, after in both:
             total += 1
             if before != after:
-                changes[before.kind, *_told(before, after)] += 1
+                changes[before.kind, *_in_both(before, after)] += 1
     return total, [
         Difference(kind, before, after, number)
         for (kind, before, after), number in changes.most_common()
     ]
 
 
-def _told(before: Fate, after: Fate) -> tuple[str, str]:
+def _in_both(before: Fate, after: Fate) -> tuple[str, str]:
     if before.event is None or after.event is None:
         return _in_words(before), _in_words(after)
     old, new = before.event["properties"], after.event["properties"]

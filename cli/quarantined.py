@@ -77,7 +77,7 @@ def prefix_of(flow: str, day: str | None) -> str:
 
 
 def found(stack: RunningStack, wanted: Filter) -> Iterator[Found]:
-    """All items that are meant, in the order of their arrival; files come without bytes.
+    """All items that are meant, in order of arrival; files come without bytes.
 
     Raises `MalformedInput` with the name of an object that cannot be read.
     """

@@ -69,7 +69,7 @@ class ChangedKey:
 class Replay:
     """What is replayed, or with `dry_run` would be, and how fast.
 
-    `noticed` is told of each event whose key has changed: Mixpanel shows it a second
+    `noticed` gets each event whose key has changed: Mixpanel shows it a second
     time if it has it under the old key already. `paced` waits for a number of bytes.
     """
 
@@ -157,7 +157,7 @@ def replay_events(replay: Replay, items: Iterable[QuarantinedItem]) -> Counter[s
 
 
 def mappers_of(
-    stack: RunningStack, rules: Rules | None | EllipsisType = ...
+    stack: RunningStack, rules: Rules | EllipsisType | None = ...
 ) -> dict[AnonymousUsers, Mapper]:
     """The importer's mapping under these rules, or the current ones.
 

@@ -184,9 +184,7 @@ def _waiting(stack: RunningStack) -> list[Waiting]:
 
 def _age(timestamp: str) -> float:
     """Seconds since a log line was written; 0 if that cannot be read."""
-    for form in ("%Y-%m-%d %H:%M:%S,%f%z", "%Y-%m-%dT%H:%M:%S.%f%z"):
-        try:
-            return time.time() - datetime.strptime(timestamp, form).timestamp()
-        except ValueError:
-            continue
-    return 0.0
+    try:
+        return time.time() - datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0

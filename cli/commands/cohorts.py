@@ -110,17 +110,18 @@ def list_members(
         bool, typer.Option("--rejected", help="Those whom Braze rejects.")
     ] = False,
     waiting: Annotated[
-        bool, typer.Option("--waiting", help="Those of whom Braze is yet to be told.")
+        bool, typer.Option("--waiting", help="Those whose push is yet to come.")
     ] = False,
-) -> int:
+) -> None:
     """List the members of a cohort, a line each; or say why somebody is (not) in.
 
     A line has the identifier in Braze, its kind, the Mixpanel profiles behind it, the
-    state, the reason, and when Braze was last told.
+    state, the reason, and the time of the last push to Braze.
     """
     now = session(context)
     if user is not None:
-        return _why(now.stack, now.out, cohort_id, user)
+        _why(now.stack, now.out, cohort_id, user)
+        return
     chosen = {
         State.IN: only_in,
         State.OUT: out,
@@ -135,7 +136,6 @@ def list_members(
         now.out.row(row, _line(row))
     if not number:
         now.out.note("nobody")
-    return Exit.DONE
 
 
 def _rows(
@@ -163,15 +163,12 @@ def _line(row: MemberRow) -> Text:
     )
 
 
-def _why(stack: RunningStack, out: Output, cohort_id: str, user: str) -> int:
+def _why(stack: RunningStack, out: Output, cohort_id: str, user: str) -> None:
     ledger = ask.ledger_of(stack)
-    is_in = False
     for key in ask.keys_of(ledger, cohort_id):
         for answer in answers(stack, ledger, key, user):
-            is_in |= answer.state == State.IN
             out.document(answer)
             _say(out, answer)
-    return Exit.DONE if is_in else Exit.DIFFERS
 
 
 def _say(out: Output, answer: Answer) -> None:
@@ -190,7 +187,7 @@ def _say(out: Output, answer: Answer) -> None:
     if row := answer.member:
         profiles = ", ".join(row.distinct_ids)
         out.say(f"       {row.kind} {row.identifier}, Mixpanel profiles: {profiles}")
-        out.say(f"       Braze was last told {moment(row.at)} UTC")
+        out.say(f"       last push to Braze: {moment(row.at)} UTC")
     for said in answer.statements:
         counts = "counts" if said.counts else "does not count"
         note = f", {said.note}" if said.note else ""

@@ -94,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 
 def _body_of(content: bytes) -> bytes:
-    """The body in a saved event of the HTTP API or of Kinesis, or the content itself."""
+    """The body in a saved event of the HTTP API, or the content itself."""
     if content.startswith(MAGIC):
         return content
     try:
@@ -254,7 +254,8 @@ def put(
     stack, out = now.stack, now.out
     if not stack.rules_key:
         raise StackError(
-            "the stack has no EventRules: make deploy SET=EventRules=rules/currents.json"
+            "the stack has no EventRules: "
+            "make deploy SET=EventRules=rules/currents.json"
         )
     rules = _parsed(file)
     for each in rules.unknown_names():

@@ -34,7 +34,7 @@ def status(
         float, typer.Option(min=1, help="Seconds between two looks of --watch.")
     ] = 5.0,
 ) -> None:
-    """Show both flows on one screen: what came, what waits and why, what was set apart."""
+    """Show both flows on one screen: what came, what waits and why, what is kept."""
     now = session(context)
     seen = gather(now.stack, day)
     if not watch:

@@ -37,6 +37,13 @@ OPERATIONS = {
     "check": (),
     "status": ("GetQueueAttributes", "ListObjectsV2", "GetObject", *LEDGER),
     "cohorts": LEDGER,
+    f"cohort {HELD.cohort}": LEDGER,
+    f"members {HELD.cohort}": (*LEDGER, "ListObjectsV2"),
+    f"members {HELD.cohort} --user u7": (*LEDGER, "ListObjectsV2"),
+    "quarantine list": ("ListObjectsV2", "GetObject"),
+    "quarantine export": ("ListObjectsV2", "GetObject"),
+    "forget u7": (*LEDGER, "ListObjectsV2", "GetObject"),
+    f"forget-cohort {FREE.cohort} --yes": (*LEDGER, "BatchWriteItem"),
     f"release {HELD.cohort}": (*LEDGER, "SendMessage"),
     f"reassert {HELD.cohort}": ("Query", "SendMessage"),
     "replay": (

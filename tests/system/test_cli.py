@@ -41,7 +41,7 @@ def test_check_says_which_key_is_rejected(
         assert main(["--description", description, "check"]) == 1
     finally:
         braze.keys = keys
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "Braze rejects the REST key" in said
     assert cloud.description["braze_rest_api_key"] not in said
 
