@@ -12,7 +12,6 @@ from bridge.aws.clients import error_code
 from bridge.errors import BridgeError, RetryableError
 from cli.app import anywhere_first, app, is_local
 from cli.commands import (
-    backfill,
     cohorts,
     compare,
     forget,
@@ -31,7 +30,6 @@ GROUPS = (
     forget,
     quarantine,
     rules,
-    backfill,
     installation,
 )
 """The modules of commands, in the order of `--help`; each has added its own to `app`.

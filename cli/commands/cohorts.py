@@ -159,7 +159,7 @@ def _line(row: MemberRow) -> Text:
     return Text.assemble(
         *cells(f"{who} "),
         (f"{row.state:<8}", COLORS.get(row.state, "")),
-        *cells(f" {row.reason or '-':<16} {at}"),
+        *cells(f" {at} {row.reason}"),
     )
 
 
