@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from cli.__main__ import app
-from cli.app import ANYWHERE
+import cli.__main__  # noqa: F401 - it gives the command its commands
+from cli.app import ANYWHERE, app
 from sandbox.cloud import Cloud
 from scripts.operate_page import PAGE, commands, runner, written
 from tests.system import scene
