@@ -154,7 +154,11 @@ class Month:
 
 
 def _count(resources: dict[str, Any], kind: str) -> int:
-    return sum(made["Type"] == kind for made in resources.values())
+    """How many there are of a kind, without those of a backfill."""
+    return sum(
+        made["Type"] == kind and made.get("Condition") != "HasBackfill"
+        for made in resources.values()
+    )
 
 
 def table(template: dict[str, Any]) -> str:
