@@ -13,6 +13,7 @@ BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = ("ApplicationLayer", "DependenciesLayer")
 REQUIREMENTS = [
     "layers/dependencies/requirements.txt",
+    "requirements-browser.txt",
     "requirements-dev.txt",
     "requirements-ministack.txt",
     "requirements-sam.txt",

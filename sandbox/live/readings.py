@@ -1,0 +1,156 @@
+"""What the page knows, read of the stand-ins, the ledger, the queues and the logs.
+
+Nothing is computed here: `state` does that, from one `Readings`.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.ports.page_log import PageLog
+from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.quarantine import SAMPLES, QuarantinedItem, from_lines
+from sandbox.cloud import Cloud
+from sandbox.live.currents import Sent
+from sandbox.live.metrics import LogReader, Metrics
+from sandbox.mixpanel.events import Event, Key
+
+ATTRIBUTE = "mixpanel_cohorts"
+SYNCS_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Messages of the cohort queue, and those in its dead-letter queue."""
+
+    waiting: int
+    in_flight: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrazeReading:
+    """The users in the cohort by external id, and what the workspace counts."""
+
+    members: frozenset[str]
+    data_points: int
+    noop_writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MixpanelReading:
+    """The events that a query shows, by key, and the number of copies."""
+
+    visible: Mapping[Key, Event]
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReading:
+    """The cohort in the ledger and its newest syncs, oldest first."""
+
+    cohort: Cohort
+    syncs: Sequence[Sync]
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One look at everything; `quiet` says that nothing is at work or waits for it."""
+
+    quiet: bool
+    braze: BrazeReading
+    mixpanel: MixpanelReading
+    ledger: LedgerReading
+    queue: QueueDepth
+    metrics: Metrics
+    quarantine: Sequence[QuarantinedItem]
+    sent: Mapping[str, Sent]
+
+
+class Reader:
+    """Reads a running cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        resources = cloud.description["resources"]
+        self._cloud = cloud
+        self._sqs = cloud.client("sqs")
+        self._s3 = cloud.client("s3")
+        self._queues = resources["CohortQueue"], resources["CohortDeadLetterQueue"]
+        self._bucket = resources["DataBucket"]
+        self._table = Table(cloud.client("dynamodb"), resources["LedgerTable"])
+        self._logs = LogReader(Path(cloud.description["logs"]))
+        self._objects: dict[tuple[str, str], list[QuarantinedItem]] = {}
+        self._seen: dict[CohortKey, set[int]] = {}
+
+    def read(self, key: CohortKey, sent: Mapping[str, Sent]) -> Readings:
+        """Read all of it; `key` is the cohort that the page shows."""
+        return Readings(
+            not self._cloud.busy(),
+            self._braze(key),
+            self._mixpanel(),
+            self._ledger(key),
+            self._queue(),
+            self._logs.read(),
+            self._quarantine(),
+            sent,
+        )
+
+    def _braze(self, key: CohortKey) -> BrazeReading:
+        workspace = self._cloud.braze.workspace  # type: ignore[union-attr]
+        members = workspace.cohort_members(ATTRIBUTE, f"mixpanel_{key.cohort}")
+        return BrazeReading(
+            frozenset(members), workspace.data_points, workspace.noop_writes
+        )
+
+    def _mixpanel(self) -> MixpanelReading:
+        mixpanel: Any = self._cloud.mixpanel
+        return MixpanelReading(mixpanel.visible(), len(mixpanel.events))
+
+    def _ledger(self, key: CohortKey) -> LedgerReading:
+        ledger: PageLog = DynamoLedger(self._table, time.time())
+        cohort = ledger.cohort(key)
+        open_syncs = {sync.seq: sync for sync in cohort.syncs}
+        seen = self._seen.setdefault(key, set())
+        seen |= {*open_syncs, *cohort.aborted, cohort.newest, cohort.baseline} - {0}
+        newest = sorted(seen)[-SYNCS_SHOWN:]
+        found = (open_syncs.get(seq) or ledger.sync(key, seq) for seq in newest)
+        return LedgerReading(cohort, [sync for sync in found if sync])
+
+    def _queue(self) -> QueueDepth:
+        queue, dead_letters = (
+            self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            for url in self._queues
+        )
+        waiting = "ApproximateNumberOfMessages"
+        return QueueDepth(
+            int(queue["Attributes"][waiting]),
+            int(queue["Attributes"][f"{waiting}NotVisible"]),
+            int(dead_letters["Attributes"][waiting]),
+        )
+
+    def _quarantine(self) -> list[QuarantinedItem]:
+        """The events in quarantine; an object is read once, as long as it is equal."""
+        listed = self._s3.list_objects_v2(
+            Bucket=self._bucket, Prefix="quarantine/currents/"
+        )
+        items: list[QuarantinedItem] = []
+        for entry in listed.get("Contents", ()):
+            version = entry["Key"], entry["ETag"]
+            if entry["Key"].endswith(f"{SAMPLES}.ndjson"):
+                continue
+            if version not in self._objects:
+                content = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])
+                self._objects[version] = list(from_lines(content["Body"].read()))
+            items += self._objects[version]
+        return items
+
+
+def reasons(items: Sequence[QuarantinedItem]) -> Counter[str]:
+    """How many items there are, by reason."""
+    return Counter(str(item.reason) for item in items)
