@@ -122,7 +122,7 @@ class People:
         changed = self._rng.sample(members, min(number, len(members)))
         for person in changed:
             person.moves += 1
-            person.user = f"person-{person.number:03}.{person.moves + 1}"
+            person.user = f"user-{person.number:03}.{person.moves + 1}"
             person.properties = {"$braze_external_id": person.user}
             self._workspace.add_user(external_id=person.user)
             cohort.members[person.distinct_id] = dict(person.properties)
@@ -135,6 +135,6 @@ class People:
 
 
 def _person(number: int) -> Person:
-    user = f"person-{number:03}"
+    user = f"user-{number:03}"
     anonymous = number > PEOPLE - ANONYMOUS
     return Person(number, user, f"{DEVICE_PREFIX}{number:032x}" if anonymous else user)

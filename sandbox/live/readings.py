@@ -3,9 +3,10 @@
 Nothing is computed here: `state` does that, from one `Readings`.
 """
 
+import csv
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,11 @@ class LedgerReading:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One look at everything; `quiet` says that nothing is at work or waits for it."""
+    """One look at everything.
+
+    `quiet` says that nothing is at work, or waits for it; `outcomes` counts the rows of
+    all sync reports, by outcome.
+    """
 
     quiet: bool
     braze: BrazeReading
@@ -70,6 +75,7 @@ class Readings:
     queue: QueueDepth
     metrics: Metrics
     quarantine: Sequence[QuarantinedItem]
+    outcomes: Mapping[str, int]
     sent: Mapping[str, Sent]
 
 
@@ -85,7 +91,7 @@ class Reader:
         self._bucket = resources["DataBucket"]
         self._table = Table(cloud.client("dynamodb"), resources["LedgerTable"])
         self._logs = LogReader(Path(cloud.description["logs"]))
-        self._objects: dict[tuple[str, str], list[QuarantinedItem]] = {}
+        self._objects: dict[tuple[str, str], bytes] = {}
         self._seen: dict[CohortKey, set[int]] = {}
 
     def read(self, key: CohortKey, sent: Mapping[str, Sent]) -> Readings:
@@ -98,6 +104,7 @@ class Reader:
             self._queue(),
             self._logs.read(),
             self._quarantine(),
+            self._outcomes(),
             sent,
         )
 
@@ -135,20 +142,32 @@ class Reader:
         )
 
     def _quarantine(self) -> list[QuarantinedItem]:
-        """The events in quarantine; an object is read once, as long as it is equal."""
-        listed = self._s3.list_objects_v2(
-            Bucket=self._bucket, Prefix="quarantine/currents/"
+        """The events in quarantine."""
+        return [
+            item
+            for name, content in self._content("quarantine/currents/")
+            if not name.endswith(f"{SAMPLES}.ndjson")
+            for item in from_lines(content)
+        ]
+
+    def _outcomes(self) -> Counter[str]:
+        """What became of the members of all pages, from the reports."""
+        return Counter(
+            row["outcome"]
+            for _, content in self._content("reports/")
+            for row in csv.DictReader(content.decode().splitlines())
         )
-        items: list[QuarantinedItem] = []
-        for entry in listed.get("Contents", ()):
-            version = entry["Key"], entry["ETag"]
-            if entry["Key"].endswith(f"{SAMPLES}.ndjson"):
-                continue
-            if version not in self._objects:
-                content = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])
-                self._objects[version] = list(from_lines(content["Body"].read()))
-            items += self._objects[version]
-        return items
+
+    def _content(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """The objects of a folder; each is read once, as long as it is the same."""
+        pages = self._s3.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                name = entry["Key"]
+                if (name, entry["ETag"]) not in self._objects:
+                    found = self._s3.get_object(Bucket=self._bucket, Key=name)
+                    self._objects[name, entry["ETag"]] = found["Body"].read()
+                yield name, self._objects[name, entry["ETag"]]
 
 
 def reasons(items: Sequence[QuarantinedItem]) -> Counter[str]:

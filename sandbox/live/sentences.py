@@ -16,7 +16,9 @@ WELCOME = (
     "Everything here runs on this machine: press “Sync now” to send Mixpanel's cohort "
     "to Braze, or take the tour."
 )
-SYNCING = "Mixpanel sends its pages; each is stored and registered before it is answered 200."
+SYNCING = (
+    "Mixpanel sends its pages; each is stored and registered before it is answered 200."
+)
 EVENTS = "Braze's events are in the stream; the importer gathers them for five seconds, then sends them in one call."
 EVENTS_DONE = "Every event is in Mixpanel, or filtered by a named rule: those here have no external id."
 POISON = "Among forty events one has no time, one has three hundred properties too many, and one is too large."
@@ -42,6 +44,7 @@ _NOBODY = {
 
 
 def moved(what: str, number: int) -> str:
+    """After so many people moved."""
     return _MOVED[what].format(n=number) if number else _NOBODY[what]
 
 
@@ -53,6 +56,7 @@ def accepted(calls: int, switches: Mapping[str, bool]) -> str:
 
 
 def failed(calls: int) -> str:
+    """A sync that was given up after so many pages."""
     return f"Mixpanel gave up after {calls} pages and will forget this sync; the bridge keeps it open, and rolls it back once the next sync proves that it failed."
 
 
@@ -68,7 +72,10 @@ def synced(difference: int, fates: Set[str]) -> tuple[str, str]:
         because = "lost pages came again, and "
     elif "repeated" in fates:
         because = "repeated pages changed nothing, and "
-    return f"Braze has exactly Mixpanel's cohort: {because}only what differed was written.", "good"
+    return (
+        f"Braze has exactly Mixpanel's cohort: {because}only what differed was written.",
+        "good",
+    )
 
 
 def replayed(counts: Mapping[str, int]) -> str:

@@ -1,9 +1,9 @@
 """The page over HTTP on 127.0.0.1: its files, its state, and what is clicked.
 
-    GET  /        and the other files of `page/`
-    GET  /state   everything on the page, as JSON
-    POST /do      {"action": "join"}, {"action": "braze_outage", "value": true},
-                  {"action": "tour"}, {"action": "stop"}
+GET  /        and the other files of `page/`
+GET  /state   everything on the page, as JSON
+POST /do      {"action": "join"}, {"action": "braze_outage", "value": true},
+              {"action": "tour"}, {"action": "stop"}
 """
 
 import threading

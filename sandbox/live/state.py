@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.cohorts.rules.completeness import is_complete
 from bridge.cohorts.rules.counts import IN
 from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.cohorts.rules.outcomes import Outcome
 from bridge.observability import Metric
 from bridge.quarantine import QuarantinedItem
 from bridge.reasons import Reason
@@ -125,15 +126,11 @@ def sync_state(sync: Sync, cohort: Cohort) -> str:
 def write_figures(readings: Readings) -> dict[str, Any]:
     """Writes that were made, and those that a receiver without a memory would add.
 
-    It would write every member of every page that it accepts.
+    It would write every member of every page; the reports call these a no-op.
     """
-    listed = readings.metrics.of(Metric.MEMBERS_RECEIVED)
-    skipped = readings.metrics.of(Metric.MEMBERS_SKIPPED)
-    pushed = readings.metrics.of(Metric.MEMBERS_PUSHED)
     return {
-        "listed": listed,
         "made": readings.braze.data_points,
-        "spared": max(0, listed - skipped - pushed),
+        "spared": readings.outcomes.get(Outcome.NO_OP, 0),
         "without_effect": readings.braze.noop_writes,
     }
 
@@ -214,12 +211,12 @@ def _event_id(original: bytes) -> str:
 
 def _lag(readings: Readings) -> float:
     """Seconds from Braze's call to Mixpanel's import, of the event imported last."""
-    newest: Mapping[str, Any] | None = max(
-        (event["properties"] for event in readings.mixpanel.visible.values()),
-        key=lambda properties: properties["mp_processing_time_ms"],
-        default=None,
+    imported, id_ = max(
+        (
+            (event["properties"]["mp_processing_time_ms"] / 1000, key[3])
+            for key, event in readings.mixpanel.visible.items()
+        ),
+        default=(0.0, ""),
     )
-    sent = readings.sent.get(newest["$insert_id"]) if newest else None
-    if newest is None or sent is None:
-        return 0.0
-    return round(max(0.0, newest["mp_processing_time_ms"] / 1000 - sent.at), 1)
+    sent = readings.sent.get(id_)
+    return round(max(0.0, imported - sent.at), 1) if sent else 0.0

@@ -96,6 +96,7 @@ class Tour:
 
 
 def lost_page(tour: Tour) -> None:
+    """A request and an answer get lost, and the page comes again."""
     world = tour.world
     tour.say(
         "Twenty-four people leave and twelve join; Mixpanel sends them in pages of "
@@ -118,6 +119,7 @@ def lost_page(tour: Tour) -> None:
 
 
 def rolled_back_diff(tour: Tour) -> None:
+    """A sync is given up half-way, and what it stated is taken back."""
     world = tour.world
     tour.say(
         "Twelve people join, but Mixpanel gives the sync up after its first page and "
@@ -148,6 +150,7 @@ def rolled_back_diff(tour: Tour) -> None:
 
 
 def outage(tour: Tour) -> None:
+    """Braze is down, and the queue waits."""
     world = tour.world
     tour.say("Braze is down, and twenty-four people join.")
     world.switch("braze_outage", on=True)
@@ -166,6 +169,7 @@ def outage(tour: Tour) -> None:
 
 
 def poison_event(tour: Tour) -> None:
+    """Three odd events among good ones."""
     world = tour.world
     tour.say(
         "Braze sends forty events; one has no time, one has three hundred properties, "
@@ -180,6 +184,7 @@ def poison_event(tour: Tour) -> None:
 
 
 def replay(tour: Tour) -> None:
+    """The cause is fixed, and the quarantine is replayed; then a call is repeated."""
     world = tour.world
     tour.say(
         "A rules file now drops the property that made one event too large, and an "
@@ -201,6 +206,7 @@ def replay(tour: Tour) -> None:
 
 
 def rotation(tour: Tour) -> None:
+    """Braze's key is deleted before the bridge has the new one."""
     world = tour.world
     tour.say(
         "Somebody deletes the bridge's key in Braze before the bridge has the new one, "
@@ -215,9 +221,7 @@ def rotation(tour: Tour) -> None:
     )
     tour.look()
     world.rotate_key()
-    tour.say(
-        "The new key is in the secret now; the bridge reads it with its next try."
-    )
+    tour.say("The new key is in the secret now; the bridge reads it with its next try.")
     world.wait()
     tour.say("The pages are applied, under the new key.", tone="good")
 

@@ -30,7 +30,6 @@ class PageSent:
     total: int
     members: int
     fate: Fate = "under way"
-    status: int = 0
 
 
 @dataclass
@@ -62,18 +61,17 @@ class Wire:
     def __call__(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
         """Send one page of a sync, as `CohortSync` asks for it."""
         place, attempt = self._place(body)
-        # A page in three, by its place in the sync, on its first attempt.
-        hit = place % EVERY == 1 and attempt == 1
-        if self.abort and place >= 1:
+        if self.abort and place > 0:
             return self._lose(body)
-        if self.lost_request and hit:
+        # A page that loses both its request and its answer loses the request first.
+        hit = place % EVERY == 1
+        if hit and self.lost_request and attempt == 1:
             return self._lose(body)
-        answer = self._send(body)
+        sent, answer = self._send(body)
         if self.duplicate and place % EVERY == 0 and attempt == 1:
-            self._send(body, repeated=True)
-        late = place % EVERY == (1 if not self.lost_request else 2)
-        if self.lost_answer and late and attempt == 1:
-            self.pages[-1].fate = "answer lost"
+            self._send(body, "repeated")
+        if hit and self.lost_answer and attempt == 1 + self.lost_request:
+            sent.fate = "answer lost"
             return None
         return answer
 
@@ -109,15 +107,15 @@ class Wire:
         time.sleep(self.seconds)
         return sent
 
-    def _lose(self, body: dict[str, Any]) -> None:
+    def _lose(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
         self._show(body).fate = "request lost"
+        return None
 
     def _send(
-        self, body: dict[str, Any], *, repeated: bool = False
-    ) -> tuple[int, dict[str, Any]] | None:
+        self, body: dict[str, Any], fate: Fate = "accepted"
+    ) -> tuple[PageSent, tuple[int, dict[str, Any]] | None]:
+        """Send the call; `fate` is what is shown if it is answered 200."""
         sent = self._show(body)
         answer = self.post(body)
-        sent.status = answer[0] if answer else 0
-        accepted: Fate = "repeated" if repeated else "accepted"
-        sent.fate = accepted if sent.status == 200 else "not taken"
-        return answer
+        sent.fate = fate if answer and answer[0] == 200 else "not taken"
+        return sent, answer

@@ -61,12 +61,14 @@ class World:
         tempo: float = 1.0,
         earlier: Mapping[str, str] = {},
     ) -> None:
+        if cloud.braze is None or cloud.mixpanel is None:
+            raise ValueError("the page needs both stand-ins")
         described = cloud.description
         self.cloud = cloud
         self.kills = kills
         self.tempo = tempo
-        self.braze: Any = cloud.braze
-        self.mixpanel: Any = cloud.mixpanel
+        self.braze = cloud.braze
+        self.mixpanel = cloud.mixpanel
         self.people = People(self.braze.workspace)
         self.reader = Reader(cloud)
         self.sentence = Sentence(sentences.WELCOME)
@@ -114,9 +116,7 @@ class World:
     def figures(self) -> dict[str, Any]:
         """What has to be read of the cloud, as JSON."""
         with self._lock:
-            cohort = Cohort(
-                self.cohort.id, self.cohort.name, dict(self.cohort.members)
-            )
+            cohort = Cohort(self.cohort.id, self.cohort.name, dict(self.cohort.members))
             people = self.people.by_user()
             readings = self.reader.read(self.key, self.sender.sent_by_now())
         return state.figures(readings, cohort, people)
@@ -199,7 +199,7 @@ class World:
         return people
 
     def sync(self) -> bool:
-        """Run one sync and wait until the bridge is done; whether Mixpanel counts it."""
+        """Run one sync, wait until it is processed; whether Mixpanel counts it."""
         taken = self.send_sync()
         if taken and self.wait():
             difference = self.figures()["cohort"]["difference"]
@@ -218,6 +218,8 @@ class World:
             self.say(sentences.accepted(result.calls, self.switches))
         else:
             self.say(sentences.failed(result.calls), "warn")
+        # So that the sync is listed, whether or not a window is open.
+        self.figures()
         return result.success
 
     def full_sync(self) -> bool:
@@ -282,9 +284,7 @@ class World:
         """The operator puts the new key into the bridge's secret."""
         self.cloud.description["braze_rest_api_key"] = self._new_key
         client, secret = self._secret()
-        content = json.loads(
-            client.get_secret_value(SecretId=secret)["SecretString"]
-        )
+        content = json.loads(client.get_secret_value(SecretId=secret)["SecretString"])
         content["rest_api_key"] = self._new_key
         client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
 
@@ -349,7 +349,7 @@ class World:
     # The sender
 
     def speak(self, dialect: str) -> None:
-        """Another sender: a cohort of its own, of which the bridge knows nothing yet."""
+        """Another sender, with a cohort of which the bridge knows nothing yet."""
         self.dialect = dialect
         with self._lock:
             self._begin_cohort(self.cohort.members)

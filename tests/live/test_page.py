@@ -1,6 +1,7 @@
 """The live page in a real browser: each button, each switch, and how it looks."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from sandbox.live.server import FILES, LivePage
 from sandbox.live.world import ACTIONS, World
 from tests.live.conftest import SIZE
 from tests.live.windows import figure, idle, press, sentence, turn, wait_for_figure
+
+CONTRASTS = Path(__file__).with_name("contrasts.js")
 
 EFFECTS: dict[str, Callable[[World], object]] = {
     "lost_request": lambda world: world.wire.lost_request,
@@ -184,7 +187,7 @@ def test_it_fits_one_screen_and_every_text_has_contrast(
         "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     )
     assert size == [SIZE["width"], SIZE["height"]]
-    assert window.evaluate(CONTRASTS) == []
+    assert window.evaluate(CONTRASTS.read_text()) == []
 
 
 def test_light_and_dark_differ(window: Any) -> None:
@@ -258,44 +261,3 @@ def test_another_site_can_do_nothing(
 ) -> None:
     answer = requests.post(f"{live.url}/do", data=b"{}", headers=headers, timeout=10)
     assert answer.status_code == status
-
-
-CONTRASTS = """() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const mix = (over, under) => {
-    const alpha = over[3] === undefined ? 1 : over[3];
-    return [0, 1, 2].map((i) => over[i] * alpha + under[i] * (1 - alpha));
-  };
-  const light = (rgb) => rgb.map((c) => c / 255)
-    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const colour = (style) => {
-    // A gradient counts by its last colour, a colour function as a canvas reads it.
-    const found = style.backgroundImage.match(/rgba?\\([^)]*\\)/g);
-    return parse(found ? found[found.length - 1] : rgb(style.backgroundColor));
-  };
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgb = (text) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = text;
-    canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-    return `rgba(${r}, ${g}, ${b}, ${a / 255})`;
-  };
-  const ground = (element) => {
-    if (!element) return [255, 255, 255];
-    return mix(colour(getComputedStyle(element)), ground(element.parentElement));
-  };
-  const bad = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const seen = element.checkVisibility() && !element.closest(".hidden, :disabled, noscript, option");
-    if (!walker.currentNode.textContent.trim() || !seen) continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [light(mix(parse(rgb(style.color)), ground(element))), light(ground(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) bad.push(`${walker.currentNode.textContent.trim()}: ${ratio.toFixed(2)}`);
-  }
-  return bad;
-}"""
