@@ -57,6 +57,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/python scripts/scaling_page.py --check
 	@$(BIN)/python scripts/runbook_page.py --check
 	@$(BIN)/python scripts/costs_page.py --check
+	@$(BIN)/python scripts/architecture_picture.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -86,9 +87,10 @@ docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/scaling_page.py
 	@$(BIN)/python scripts/runbook_page.py
 	@$(BIN)/python scripts/costs_page.py
+	@$(BIN)/python scripts/architecture_picture.py
 
 .PHONY: pictures
-pictures: build .venv-browser/ready ## photograph the live page for the README
+pictures: build .venv-browser/ready ## photograph the live page for the README (needs Chromium)
 	@$(WITH_BROWSER) $(BIN)/python -m scripts.live_picture
 
 .PHONY: lock

@@ -40,7 +40,14 @@ BOXES = (
     Box("Mixpanel", "cohorts, events", "mixpanel", 20, 20, 124, 396),
     Box("Braze", "users, Currents", "braze", 956, 20, 124, 396),
     # Cohorts, from left to right
-    Box("cohort_maintenance", "every ten minutes, from the ledger", "function", 518, 20, 208),
+    Box(
+        "cohort_maintenance",
+        "every ten minutes, from the ledger",
+        "function",
+        518,
+        20,
+        208,
+    ),
     Box("HTTP API", "/cohorts, /partners", "door", 212, 104, 132),
     Box("cohort_webhook", "accepts pages", "function", 376, 104, 140),
     Box("CohortQueue", "SQS, FIFO by cohort", "store", 548, 104, 148),

@@ -13,8 +13,8 @@ BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = ("ApplicationLayer", "DependenciesLayer")
 REQUIREMENTS = [
     "layers/dependencies/requirements.txt",
-    "requirements-browser.txt",
     "requirements-dev.txt",
+    "requirements-browser.txt",
     "requirements-ministack.txt",
     "requirements-sam.txt",
     "requirements-uv.txt",
