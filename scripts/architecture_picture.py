@@ -1,4 +1,4 @@
-"""Write docs/architecture.svg, the picture of both flows; `--check` fails where it is stale.
+"""Write docs/architecture.svg, both flows; `--check` fails where it is stale.
 
 What stands where is declared here, in the units of the picture. Run by `make docs` and
 `make check`; a test holds the boxes to be the functions and the stores of the template.
@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from scripts.pages import write_or_check
 
 PICTURE = Path(__file__).parents[1] / "docs" / "architecture.svg"
+NAMESPACE = "http://www.w3.org/2000/svg"
 WIDTH, HEIGHT = 1100, 436
 
 type Kind = Literal["mixpanel", "braze", "function", "store", "door"]
@@ -89,7 +90,11 @@ LINES = (
 )
 
 STYLE = """
-    text { font: 13px "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif; fill: #1b1f26; }
+    text {
+      fill: #1b1f26;
+      font: 13px "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial,
+        sans-serif;
+    }
     .what, .label { font-size: 11px; fill: #5d636e; }
     .name { font-weight: 600; }
     .flow { font-size: 13px; font-weight: 600; fill: #5d636e; }
@@ -114,18 +119,21 @@ STYLE = """
     }
 """
 
+HEAD = (
+    '  <marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+    'markerHeight="7" orient="auto"><path d="M0 0.6 8 4 0 7.4Z"/></marker>'
+)
+
 
 def picture() -> str:
     """The whole drawing."""
     return "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-            'role="img" aria-labelledby="title description">',
-            "  <title id='title'>The two flows of the bridge</title>",
-            f"  <desc id='description'>{escape(description())}</desc>",
+            f'<svg xmlns="{NAMESPACE}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+            "  <title>The two flows of the bridge</title>",
+            f"  <desc>{escape(description())}</desc>",
             f"  <style>{STYLE}  </style>",
-            '  <marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            'markerHeight="7" orient="auto"><path d="M0 0.6 8 4 0 7.4Z"/></marker>',
+            HEAD,
             f'  <rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="14"/>',
             *map(_arrow, ARROWS),
             *map(_box, BOXES),
@@ -146,8 +154,8 @@ def description() -> str:
         "pages in S3, registers them in the ledger and enqueues them; cohort_consumer "
         "applies them and writes to Braze; cohort_maintenance resends what has no "
         "message. Events: Braze Currents comes over HTTP to currents_receiver or as "
-        "Avro files through S3 to currents_loader; both write to the stream, from which "
-        "currents_importer delivers to Mixpanel and puts the rest into quarantine."
+        "Avro files through S3 to currents_loader; both write to the stream, from "
+        "which currents_importer delivers to Mixpanel and fills the quarantine."
     )
 
 

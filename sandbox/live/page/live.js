@@ -140,7 +140,7 @@ function showStatus(state) {
   setText($("status"), text);
   $("status").className = `status ${tone}`;
   setText($("difference"), differ ? `${differ} ${differ === 1 ? "person differs" : "people differ"} from Mixpanel` : "The same people as in Mixpanel");
-  $("difference").className = differ ? "verdict warn" : "verdict";
+  $("difference").className = differ ? "comparison warn" : "comparison";
 }
 
 function showTour(tour) {
