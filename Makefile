@@ -36,7 +36,7 @@ test: build ## all tests but the long ones
 
 .PHONY: browser
 browser: build .venv-browser/ready ## the tests of the live page, in the system's Chromium
-	@$(WITH_BROWSER) $(BIN)/python -m pytest -m live tests/live -rs -n 3 --dist loadfile --durations=14
+	@$(WITH_BROWSER) $(BIN)/python -m pytest -m live tests/live -rs -n 3 --dist loadfile
 
 .PHONY: soak
 soak: build ## the long tests

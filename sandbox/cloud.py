@@ -161,14 +161,13 @@ class Cloud:
         quiet = 0
         # Twice in a row, as one part may hand over to another that was seen idle.
         while quiet < 2:
-            busy = self.busy()
+            busy = self._busy()
             quiet = 0 if busy else quiet + 1
             if busy and time.monotonic() >= until:
                 raise TimeoutError(f"still busy: {', '.join(busy)}")
             time.sleep(0.05)
 
-    def busy(self) -> list[str]:
-        """The functions at work, or else the pollers that have something to deliver."""
+    def _busy(self) -> list[str]:
         names = [name for name, f in self._functions.items() if f.under_way]
         # Asked last: to count a long queue is slow.
         return names or [

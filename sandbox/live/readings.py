@@ -62,13 +62,8 @@ class LedgerReading:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One look at everything.
+    """One look at everything; `outcomes` counts the rows of all sync reports."""
 
-    `quiet` says that nothing is at work, or waits for it; `outcomes` counts the rows of
-    all sync reports, by outcome.
-    """
-
-    quiet: bool
     braze: BrazeReading
     mixpanel: MixpanelReading
     ledger: LedgerReading
@@ -97,7 +92,6 @@ class Reader:
     def read(self, key: CohortKey, sent: Mapping[str, Sent]) -> Readings:
         """Read all of it; `key` is the cohort that the page shows."""
         return Readings(
-            not self._cloud.busy(),
             self._braze(key),
             self._mixpanel(),
             self._ledger(key),

@@ -46,7 +46,7 @@ def figures(
     members = cohort_figures(readings, cohort, people)
     events = event_figures(readings)
     queue = readings.queue
-    waits = not readings.quiet or queue.dead_letters or events["on_the_way"]
+    waits = queue.waiting + queue.in_flight + queue.dead_letters + events["on_the_way"]
     return {
         "cohort": members,
         "queue": {

@@ -35,7 +35,6 @@ def event(id_: str, at_ms: int = 2_000) -> tuple[tuple[str, str, int, str], Any]
 
 def readings(**changes: Any) -> Readings:
     calm = Readings(
-        quiet=True,
         braze=BrazeReading(frozenset({"u-0", "u-1"}), 2, 0),
         mixpanel=MixpanelReading({}, 0),
         ledger=LedgerReading(Cohort(counts={"in": 2}), ()),
@@ -63,7 +62,8 @@ def test_both_sides_are_equal_when_nothing_differs_and_nothing_waits() -> None:
         {"braze": BrazeReading(frozenset({"u-0", "u-1", "u-2"}), 2, 0)},
         {"braze": BrazeReading(frozenset({"u-0", "u-1", "stranger"}), 2, 0)},
         {"queue": QueueDepth(0, 0, 1)},
-        {"quiet": False},
+        {"queue": QueueDepth(1, 0, 0)},
+        {"queue": QueueDepth(0, 1, 0)},
         {"sent": {"a": Sent(EMAIL, 1.0)}},
     ],
 )
