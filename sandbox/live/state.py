@@ -156,7 +156,7 @@ def event_figures(readings: Readings) -> dict[str, Any]:
         "sent": len(sent),
         "delivered": len(mixpanel.visible),
         "copies": mixpanel.copies,
-        "filtered": metrics.filtered.total(),
+        "filtered": sum(row["filtered"] for row in rows),
         "filtered_reasons": dict(metrics.filtered.most_common()),
         "reshaped": reshaped,
         "quarantined": len(quarantined),

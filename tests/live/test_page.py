@@ -174,6 +174,29 @@ def test_another_dialect_is_another_sender(window: Any, live: LivePage) -> None:
     everybody_is_equal(live.world, window)
 
 
+def test_every_figure_is_the_servers(window: Any, live: LivePage) -> None:
+    press(window, "sync")
+    window.wait_for_timeout(1_000)
+    state = live.state()
+    shown = window.eval_on_selector_all(
+        "[data-figure]", "all => all.map(each => [each.dataset.figure, each.innerText])"
+    )
+    assert len(shown) == 18
+    for path, text in shown:
+        group, name = path.split(".")
+        assert text == f"{state[group][name]:,}", path
+    assert window.locator("#mixpanel-dots .in").count() == state["cohort"]["mixpanel"]
+    assert window.locator("#braze-dots .in").count() == state["cohort"]["braze"]
+    assert window.locator("#syncs tr").count() == len(state["syncs"])
+    counts = window.eval_on_selector_all(
+        "#channels li", "all => all.map(each => each.lastChild.innerText)"
+    )
+    assert counts == [
+        f"{channel['delivered']:,} of {channel['sent']:,}"
+        for channel in state["events"]["channels"]
+    ]
+
+
 # How it looks, and for whom
 
 
@@ -198,6 +221,8 @@ def test_light_and_dark_differ(window: Any) -> None:
 
 
 def test_a_narrow_window_has_no_sideways_scrolling(window: Any) -> None:
+    press(window, "full_sync")
+    press(window, "full_sync")
     window.set_viewport_size({"width": 390, "height": 800})
     assert window.evaluate("document.documentElement.scrollWidth") == 390
 
