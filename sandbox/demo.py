@@ -26,6 +26,7 @@ from sandbox.braze.currents import BATCH, CurrentsSource, avro_file, avro_key
 from sandbox.cloud import Cloud
 from sandbox.cloudformation.intrinsics import TemplateError
 from sandbox.demo_report import CohortRow, Flow, show, show_hints
+from sandbox.description import DESCRIPTION, shown_to_the_command
 from sandbox.mixpanel import Cohort, CohortSync
 
 PEOPLE = 2_500
@@ -40,7 +41,6 @@ ATTRIBUTE, VALUE = "mixpanel_cohorts", "mixpanel_8120045"
 DRAIN_SECONDS = 120
 
 LOGS = Path(".sandbox/logs")
-DESCRIPTION = Path(".sandbox/description.json")
 
 console = Console(highlight=False)
 
@@ -252,8 +252,8 @@ def _run_and_keep(build_dir: Path, began: float) -> int:
         cloud, kills = opened.enter_context(live_cloud(build_dir, LOGS))
         demo = Demo(cloud)
         right = _run(demo, began)
-        DESCRIPTION.write_text(json.dumps(cloud.description, indent=2) + "\n")
-        world = World(cloud, kills, DESCRIPTION, earlier=demo.types)
+        opened.enter_context(shown_to_the_command(cloud.description))
+        world = World(cloud, kills, earlier=demo.types)
         page = opened.enter_context(LivePage(world))
         show_hints(console, cloud.description, DESCRIPTION, page.url)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -30,13 +30,14 @@ def main() -> int:
     if chromium is None:
         sys.stderr.write("no Chromium: `apt-get install chromium` brings it\n")
         return 1
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        with live_cloud(ROOT / ".aws-sam" / "build", folder / "logs") as (cloud, kills):
-            world = World(cloud, kills, folder / "description.json", tempo=0.1)
-            with LivePage(world, port=0) as page:
-                _prepare(world)
-                _photograph(chromium, page.url)
+    build = ROOT / ".aws-sam" / "build"
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        live_cloud(build, Path(logs)) as (cloud, kills),
+        LivePage(World(cloud, kills, tempo=0.1), port=0) as page,
+    ):
+        _prepare(page.world)
+        _photograph(chromium, page.url)
     return 0 if PICTURE.stat().st_size < MAX_BYTES else 1
 
 

@@ -1,19 +1,18 @@
 """`make live`: the local cloud, and the page beside it, until Ctrl-C."""
 
 import argparse
-import json
 import shutil
 import signal
 import sys
 from pathlib import Path
 
 from sandbox.cloudformation.intrinsics import TemplateError
+from sandbox.description import shown_to_the_command
 from sandbox.live.cloud import live_cloud
 from sandbox.live.server import PORT, LivePage
 from sandbox.live.world import World
 
 LOGS = Path(".sandbox/logs")
-DESCRIPTION = Path(".sandbox/description.json")
 
 
 def main() -> int:
@@ -29,9 +28,9 @@ def main() -> int:
     shutil.rmtree(LOGS, ignore_errors=True)
     try:
         with live_cloud(options.build_dir, LOGS) as (cloud, kills):
-            world = World(cloud, kills, DESCRIPTION, tempo=options.tempo)
-            DESCRIPTION.write_text(json.dumps(cloud.description, indent=2) + "\n")
-            with LivePage(world, options.port) as page:
+            world = World(cloud, kills, tempo=options.tempo)
+            shown = shown_to_the_command(cloud.description)
+            with shown, LivePage(world, options.port) as page:
                 sys.stdout.write(f"The page is at {page.url}; Ctrl-C stops it.\n")
                 sys.stdout.flush()
                 signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -48,7 +48,6 @@ def live_cloud(build_dir: Path, logs: Path) -> Iterator[tuple[Cloud, Kills]]:
         with cloud:
             braze.upstream = cloud.description["braze_url"]
             mixpanel.upstream = cloud.description["mixpanel_url"]
-            cloud.description["rules_key"] = RULES_KEY
             cloud.client("s3").put_object(
                 Bucket=cloud.description["resources"]["DataBucket"],
                 Key=RULES_KEY,

@@ -7,6 +7,7 @@ says what the bridge does about it.
 import json
 import random
 import secrets
+import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.cohorts.messages import CohortKey
-from cli.replay import quarantined_items, replay_events
+from cli.quarantined import Filter, found
+from cli.replay import Replay, replay_events
 from cli.stack import RunningStack
 from sandbox.cloud import Cloud
 from sandbox.live import sentences, state
@@ -48,15 +50,13 @@ MIXPANEL_FAULTS = {"mixpanel_429": ("429", 0.4), "mixpanel_outage": ("503", 1.0)
 class World:
     """One page's world; `tempo` scales the pauses that are there for the eye.
 
-    `earlier` are events that were sent before, id → type; `description` is the file
-    with the cloud's description.
+    `earlier` are events that were sent before, id → type.
     """
 
     def __init__(
         self,
         cloud: Cloud,
         kills: Kills,
-        description: Path,
         *,
         tempo: float = 1.0,
         earlier: Mapping[str, str] = {},
@@ -91,7 +91,6 @@ class World:
             [person.user for person in self.people.all if not person.anonymous],
             earlier,
         )
-        self._description = description
         self._worker = ThreadPoolExecutor(1, "live")
         self._queued: deque[str] = deque()
         self._cohorts = 0
@@ -266,14 +265,18 @@ class World:
 
     def replay(self) -> Counter[str]:
         """Replay what is in the events' quarantine, as the operator's command does."""
-        self._description.parent.mkdir(parents=True, exist_ok=True)
-        self._description.write_text(json.dumps(self.cloud.description, indent=2))
-        stack = RunningStack.local(self._description)
-        items = list(quarantined_items(stack, "currents", None))
-        counts = replay_events(stack, items).counts
+        stack = self._as_the_command_sees_it()
+        items = [each.item for each in found(stack, Filter(flow="currents"))]
+        counts = replay_events(Replay(stack), items)
         self.say(sentences.replayed(counts))
         self.wait()
         return counts
+
+    def _as_the_command_sees_it(self) -> RunningStack:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "description.json"
+            file.write_text(json.dumps(self.cloud.description))
+            return RunningStack.local(file)
 
     def revoke_key(self) -> None:
         """Braze deletes the bridge's key, and nobody has given it another yet."""

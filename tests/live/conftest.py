@@ -32,9 +32,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePage]:
     """A cloud and its page; one for the tests of a file."""
     if not (BUILD / "template.yaml").exists():
         pytest.fail("run `make build` first, or `make browser`")
-    folder = tmp_path_factory.mktemp("live")
-    with live_cloud(BUILD, folder / "logs") as (cloud, kills):
-        world = World(cloud, kills, folder / "description.json", tempo=TEMPO)
+    with live_cloud(BUILD, tmp_path_factory.mktemp("logs")) as (cloud, kills):
+        world = World(cloud, kills, tempo=TEMPO)
         with LivePage(world, port=0) as page:
             yield page
 

@@ -181,7 +181,7 @@ def test_every_figure_is_the_servers(window: Any, live: LivePage) -> None:
     shown = window.eval_on_selector_all(
         "[data-figure]", "all => all.map(each => [each.dataset.figure, each.innerText])"
     )
-    assert len(shown) == 18
+    assert len(shown) == 19
     for path, text in shown:
         group, name = path.split(".")
         assert text == f"{state[group][name]:,}", path
