@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cohorts, cold_start, importer, loader, memory
+from bench import cohorts, cold_start, importer, loader, memory, operate
 
 PARTS: Mapping[str, Callable[..., Iterable[Table]]] = {
     "importer": importer.run,
@@ -19,6 +19,7 @@ PARTS: Mapping[str, Callable[..., Iterable[Table]]] = {
     "cohorts": cohorts.run,
     "cold_start": cold_start.run,
     "memory": memory.run,
+    "operate": operate.run,
 }
 LIBRARIES = ("orjson", "msgspec", "isal", "fastavro", "boto3", "aws-lambda-powertools")
 
