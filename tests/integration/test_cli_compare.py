@@ -13,7 +13,7 @@ from bridge.cohorts.messages import CohortKey
 from cli.mixpanel_list import Pacer, connect, opened, seconds_for
 from cli.stack import RunningStack
 from sandbox.mixpanel import Cohort
-from tests.integration.operator import Aws, Operator, complaint
+from tests.integration.operator import CANARY, Aws, Operator, complaint
 from tests.integration.stack import REGION
 from tests.integration.test_cli_cohorts import open_syncs
 
@@ -144,9 +144,7 @@ def test_braze_that_rejects_the_key_ends_an_audit(
     seq = ledger.cohort(KEY).newest
     member = Member("e:u1", {"d1": {seq: True}}, Confirmed.IN, "d", 1)
     ledger.save(KEY, [member])
-    operator.set_secret(
-        "BrazeSecret", '{"rest_api_key": "canary-of-a-foreign-message"}'
-    )
+    operator.set_secret("BrazeSecret", json.dumps({"rest_api_key": CANARY}))
     status, said = operator.run(f"audit {COHORT}")
     assert status == 1
     assert "Braze rejects the REST key" in complaint(said)
