@@ -119,7 +119,7 @@ def test_nor_does_any_other() -> None:
 def test_a_history_would_notice_a_device_that_is_not_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As it was before rule 14: no user was touched by a device."""
+    """As it was before rule 14: no user was looked for by a device."""
     history = History([(AS_DEVICE, OUT), (OUT, OUT), (OUT, OUT)], KINDS, (1, 3), NEW)
     assert not fault(history)
     monkeypatch.setattr(
