@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from bridge.cohorts.routes import attribute
-from tests.model.visitors import DEVICE, VisitorWorld, needless, wrong
+from tests.model.visitors import DEVICE, ProfiledBraze, VisitorWorld, needless, wrong
 from tests.system.claims import record_claim
 
 OUT, AS_DEVICE, AS_USER = "out", "device", "user"
@@ -68,7 +68,7 @@ def fault(history: History) -> str:
         f"{DEVICE}d{person}": braze.workspace.add_user(devices=[f"d{person}"]).braze_id
         for person in (0, 1)
     }
-    before, known = set[str](), set[str]()
+    before, known, written = set[str](), set[str](), set[str]()
     for number, membership in enumerate(history.memberships):
         for person in (0, 1):
             if history.log_ins[person] == number:
@@ -78,7 +78,7 @@ def fault(history: History) -> str:
             for person, state in enumerate(membership)
             if state != OUT
         }
-        held, written = braze.holders, len(braze.writes)
+        held, since = braze.holders, len(braze.writes)
         session = f"s{number}"
         if not number or history.kinds[number - 1] == "full":
             world.full(*sorted(listed), session=session)
@@ -86,12 +86,28 @@ def fault(history: History) -> str:
             joined, left = sorted(listed - before), sorted(before - listed)
             world.diff(joined, left, session=session)
         known |= listed
-        if ends_wrong := wrong(braze, before, listed, held, visitors):
+        # Written while its visitor is anonymous; no more once a user is named out.
+        written = {
+            each
+            for each in listed & visitors.keys()
+            if each in written or is_anonymous(braze, each)
+        }
+        carried = {
+            profile.braze_id: written
+            for profile in braze.workspace.profiles
+            if profile.braze_id in held and profile.external_id not in before
+        }
+        if ends_wrong := wrong(braze, listed, visitors, carried):
             return f"sync {number}: {sorted(ends_wrong)} wrong"
-        if moved := needless(braze, braze.writes[written:], known):
+        if moved := needless(braze, braze.writes[since:], known):
             return f"sync {number}: needless {moved}"
         before = listed
     return ""
+
+
+def is_anonymous(braze: ProfiledBraze, device: str) -> bool:
+    profile = braze.workspace.find("device", device.removeprefix(DEVICE))
+    return profile is not None and not profile.external_id
 
 
 def check(every: int) -> None:
@@ -109,6 +125,23 @@ def check(every: int) -> None:
 
 def test_no_history_of_visitors_ends_wrong_or_moves_anybody_in_vain() -> None:
     check(every=97)
+
+
+BOTH, NOBODY = (AS_DEVICE, AS_DEVICE), (OUT, OUT)
+FIRST, SECOND = (AS_DEVICE, OUT), (OUT, AS_DEVICE)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        History([SECOND, FIRST, NOBODY], ("full", "full"), (1, 1), SAME),
+        History([SECOND, FIRST, NOBODY], ("diff", "full"), (1, 2), SAME),
+        History([BOTH, FIRST, SECOND], ("full", "diff"), (2, 2), SAME),
+    ],
+)
+def test_a_device_that_was_not_written_keeps_nobody_in(history: History) -> None:
+    """The user of two devices leaves with the one that made a member of the visitor."""
+    assert fault(history) == ""
 
 
 @pytest.mark.soak

@@ -101,8 +101,7 @@ class Visitors(Simulation):
     def wrong(self) -> set[str]:
         """Whose membership differs from what Mixpanel lists."""
         listed = frozenset(self.cohort.members)
-        held = self.profiled.holders
-        return wrong(self.profiled, frozenset(), listed, held, self.visitors)
+        return wrong(self.profiled, listed, self.visitors)
 
 
 def ended(name: str, seed: int, rates: Rates | None = None) -> Visitors:

@@ -100,27 +100,28 @@ class VisitorWorld(World):
 
 def wrong(
     braze: ProfiledBraze,
-    before: Set[str],
     listed: Set[str],
-    held: Set[str],
     visitors: Mapping[str, str],
+    carried: Mapping[str, Set[str]] | None = None,
 ) -> set[str]:
     """The names of profiles that are members and should not be, or the reverse.
 
-    `before` and `listed` are the distinct ids in Mixpanel's cohort before the sync and
-    after it, `held` the Braze ids of the members before it, `visitors` those that each
-    distinct id of a device meant first. A user is a member if listed, a visitor if the
-    device is. Where only the device of a user is listed, the user is not added
-    (requirement R6), and taken out by the user's own name alone.
+    `listed` are the distinct ids in Mixpanel's cohort, `visitors` the Braze ids that
+    those of devices meant first. A user is a member if listed, a visitor if the device
+    is. A user whose device alone is listed is not added (requirement R6), but may have
+    been a member as a visitor: `carried` says by which devices which profiles still
+    are; where that is not known, either is right.
     """
-    meant = {visitors[each] for each in listed & visitors.keys()}
     found = set()
     for profile in braze.workspace.profiles:
-        by_device = not listed.isdisjoint(f"{DEVICE}{each}" for each in profile.devices)
+        devices = {f"{DEVICE}{each}" for each in profile.devices}
+        devices |= {d for d, first in visitors.items() if first == profile.braze_id}
         expected = profile.external_id in listed
-        if not expected and (by_device or profile.braze_id in meant):
-            stays = profile.braze_id in held and profile.external_id not in before
-            expected = stays or not profile.external_id
+        if not expected and listed & devices:
+            if profile.external_id and carried is None:
+                continue
+            by_device = listed & devices & (carried or {}).get(profile.braze_id, set())
+            expected = not profile.external_id or bool(by_device)
         if braze.holds(profile) != expected:
             found.add(profile.name)
     return found
