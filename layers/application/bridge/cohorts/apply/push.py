@@ -164,7 +164,7 @@ def differs(member: Member, present: bool, destination: str) -> bool:
 
 
 def is_never_written(member: Member) -> bool:
-    """Whether it is a device that Braze was never told of, because of its user."""
+    """Whether it is a device that was not written, because its user is identified."""
     is_device = Identifier.from_key(member.key).kind is Kind.DEVICE
     return is_device and bool(member.rejected) and not member.braze_id
 
