@@ -29,7 +29,7 @@ HEADERS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
-FRESH_SECONDS = 0.25
+FRESH_SECONDS = 0.35
 """However many windows are open, the cloud is read so often at most."""
 
 
