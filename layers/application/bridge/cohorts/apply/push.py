@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports.route import Change, Pushed, PushInterrupted
+from bridge.cohorts.ports.route import Change, Members, Pushed, PushInterrupted
 from bridge.cohorts.rules.counts import count_change, counted_as, is_rejected
-from bridge.cohorts.rules.identifiers import Identifier
+from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
 from bridge.cohorts.rules.outcomes import outcome_of
@@ -72,10 +72,15 @@ def push(
     if not changes:
         return
 
-    def has_member(identifiers: Sequence[Identifier]) -> bool:
+    def members_of(identifiers: Sequence[Identifier]) -> Members:
         keys = [identifier.key for identifier in identifiers]
         found = context.ledger.members(key, keys).values()
-        return any(each.is_in(cohort.baseline, cohort.aborted) for each in found)
+        return [
+            (Identifier.from_key(each.key), each.braze_id)
+            for each in found
+            if each.is_in(cohort.baseline, cohort.aborted)
+            and not is_never_written(each)
+        ]
 
     def conclude(results: Sequence[Pushed]) -> None:
         concluded = [
@@ -105,7 +110,7 @@ def push(
                     Identifier.from_key(member.key),
                     present,
                     member.braze_id,
-                    has_member,
+                    members_of,
                 )
                 for member, present in changes
             ],
@@ -158,6 +163,12 @@ def differs(member: Member, present: bool, destination: str) -> bool:
     )
 
 
+def is_never_written(member: Member) -> bool:
+    """Whether it is a device that was not written, because its user is identified."""
+    is_device = Identifier.from_key(member.key).kind is Kind.DEVICE
+    return is_device and bool(member.rejected) and not member.braze_id
+
+
 def is_known_to_be_out(member: Member, present: bool, destination: str) -> bool:
     """Whether a member is out, there as here; then no rejection matters any more."""
     return not present and member.confirmed_at(destination) is Confirmed.OUT
@@ -165,9 +176,12 @@ def is_known_to_be_out(member: Member, present: bool, destination: str) -> bool:
 
 def _concluded(intent: Member, before: Member, present: bool, result: Pushed) -> Member:
     """The member after its call: a rejection leaves Braze with what it held before."""
-    intent = replace(intent, braze_id=result.braze_id or intent.braze_id, counted="")
+    intent = replace(intent, counted="")
     if result.reason is None:
-        return replace(intent, confirmed=Confirmed.of(present))
+        # Who has left is taken back wherever it was: no profile is known any more.
+        return replace(
+            intent, confirmed=Confirmed.of(present), braze_id=result.braze_id
+        )
     return replace(
         intent,
         confirmed=before.confirmed_at(intent.destination),
