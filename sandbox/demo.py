@@ -90,6 +90,9 @@ class Demo:
             f"person-{number}": {} for number in range(PEOPLE)
         }
         cohort = Cohort("8120045", "Trial, day 10", members)
+        mixpanel: Any = self.cloud.mixpanel
+        # So that the operator's command can ask Mixpanel for it.
+        mixpanel.cohorts[cohort.id] = cohort
         sync = CohortSync(
             cohort,
             description["webhook_url"],
