@@ -1,7 +1,8 @@
 """Several calls at a time, none of which outlives the caller."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 
 def run_all(tasks: Sequence[Callable[[], None]], at_a_time: int) -> None:
@@ -14,10 +15,18 @@ def run_all(tasks: Sequence[Callable[[], None]], at_a_time: int) -> None:
         for task in tasks:
             task()
         return
+    failed = Event()
+
+    def run(task: Callable[[], None]) -> None:
+        if failed.is_set():
+            return
+        try:
+            task()
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(min(len(tasks), at_a_time)) as threads:
-        begun = [threads.submit(task) for task in tasks]
-        wait(begun, return_when=FIRST_EXCEPTION)
-        threads.shutdown(cancel_futures=True)
+        begun = [threads.submit(run, task) for task in tasks]
     for each in begun:
-        if not each.cancelled():
-            each.result()
+        each.result()

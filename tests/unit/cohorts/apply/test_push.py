@@ -90,7 +90,8 @@ def test_only_those_become_unknown_whom_an_open_push_has_not_concluded() -> None
     """Not even where all of it happens within one millisecond."""
     world = World()
     people = [Member(f"e:u{n}", {"u": {5: True}}) for n in range(3)]
-    world.ledger.save(KEY, [replace(IN, key="e:u2", pushed_at=world.now)])
+    people[2] = replace(people[2], pushed_at=world.now)
+    world.ledger.save(KEY, people[2:])
 
     class Half:
         """Writes the first change, and crashes at the second."""
