@@ -11,6 +11,7 @@ M#project#cohort#shard      identifier              a member's versions, confirm
 I#project#cohort#shard      distinct id             identifiers a profile stands under
 O#project#cohort            time#part               whom an open push names
 J#project#cohort            identifier              why and when Braze rejected a member
+BRAKE                       path                    until when Braze must not be called
 """
 
 from typing import Any

@@ -26,6 +26,11 @@ def consume(context: Context, message: Message, received: int = 1) -> Applied:
     never be carried out.
     """
     recover(context, message.key)
+    return carry_out(context, message, received)
+
+
+def carry_out(context: Context, message: Message, received: int = 1) -> Applied:
+    """As `consume`, once the cohort has been recovered."""
     if isinstance(message, PageMessage):
         is_suspect = received >= SUSPECT_RECEIPTS
         steps = apply_in_shrinking_steps if is_suspect else apply_in_steps
