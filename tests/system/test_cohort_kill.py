@@ -47,6 +47,7 @@ class World:
         self.switch = switch
         self.ids = count(1)
         self.seen: list[str] = []
+        self.missed = 0
 
     def run(self, case: Case) -> list[str]:
         """Sync one cohort with one kill; the calls up to it."""
@@ -120,8 +121,12 @@ class World:
             case.at, lambda: self.cloud.kill(case.function), after=case.after
         )
         result = act()
-        assert self.switch.killed == (case.at is not None)
         self.seen = list(self.switch.calls)
+        # How often the shared brake is read depends on the time, so a run may make
+        # one call less than that in which they were counted.
+        is_missed = case.at is not None and case.at >= len(self.seen)
+        assert self.switch.killed == (case.at is not None and not is_missed)
+        self.missed += is_missed
         self.switch.arm(None, lambda: None, after=False)
         return result
 
@@ -186,6 +191,7 @@ def check(world: World, every: int) -> None:
         result=f"{len(wrong)} wrong or lost",
     )
     assert wrong == []
+    assert world.missed <= len(chosen) / 20, "nearly all of them meet their call"
     assert {call for made in calls.values() for call in made} >= {
         f"PUT {world.cloud.description['resources']['DataBucket']}",
         "TransactWriteItems",
