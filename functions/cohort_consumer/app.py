@@ -24,7 +24,7 @@ from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
 from bridge.cohorts.adapters.s3_pages import S3PageStore
 from bridge.cohorts.adapters.s3_reports import S3Reports
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
-from bridge.cohorts.apply.batch import Batch, Job
+from bridge.cohorts.apply.batch import PAGES_AT_A_TIME, Batch, Job
 from bridge.cohorts.apply.context import Context, Policy
 from bridge.cohorts.apply.report import quarantine_message, report
 from bridge.cohorts.cohort_messages import Message, read
@@ -33,6 +33,7 @@ from bridge.cohorts.retry import GroupPauses, Receipt, log_deferred
 from bridge.cohorts.routes.choice import RouteChoice
 from bridge.errors import PermanentError, RetryableError
 from bridge.observability import Metric, count, observed
+from bridge.parallel import threads
 from bridge.quarantine import Quarantine
 from bridge.reasons import Reason
 from bridge.settings import CohortConsumerSettings
@@ -48,8 +49,10 @@ class Consumer:
         self.queue_url = settings.cohort_queue_url
         # What the ledger asks is made by its own code: to check the arguments of each
         # call takes a quarter of a page's CPU.
+        # Half of them wait for Braze, the others for the ledger.
+        self.threads = 2 * settings.calls_at_a_time
         config = Config(
-            max_pool_connections=4 * settings.calls_at_a_time,
+            max_pool_connections=self.threads + PAGES_AT_A_TIME,
             parameter_validation=False,
         )
         dynamodb = clients.create("dynamodb", clients.CONFIG.merge(config))
@@ -129,7 +132,10 @@ def handler(
             # A foreign exception may quote members; it goes no further than here.
             raise RetryableError(Reason.MESSAGE_DEFERRED) from None
 
-    with Batch([job(record) for record in records]) as batch:
+    with (
+        threads(app.threads),
+        Batch([job(record) for record in records]) as batch,
+    ):
         answer = process_partial_response(event, handle, app.processor, context)
     failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
     pauses.apply(_receipt(r) for r in records if r.message_id in failed)

@@ -8,6 +8,7 @@ import pytest
 from bridge.braze.users_track import TrackReply
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.errors import Rejected, RetryableError, TooMany
+from bridge.parallel import threads
 
 
 class Braze:
@@ -28,14 +29,14 @@ class Braze:
         raise Rejected("whole_call")
 
 
-def reasons_of(braze: Braze, items: str, calls_at_a_time: int = 1) -> Reasons:
+def reasons_of(braze: Braze, items: str) -> Reasons:
     found: dict[str, str | None] = {}
 
     def sent(batch: Sequence[str], reasons: Reasons) -> None:
         assert not found.keys() & set(batch)
         found.update(zip(batch, reasons, strict=True))
 
-    send_in_calls([*items], CallSize(75), braze, sent, calls_at_a_time)
+    send_in_calls([*items], CallSize(75), braze, sent)
     return [found[item] for item in items]
 
 
@@ -81,7 +82,7 @@ def test_an_outage_is_raised() -> None:
         raise RetryableError("test")
 
     with pytest.raises(RetryableError):
-        send_in_calls(["a", "b"], CallSize(75), fail, ignored, 1)
+        send_in_calls(["a", "b"], CallSize(75), fail, ignored)
 
 
 def test_the_first_call_goes_alone_and_the_others_at_a_time() -> None:
@@ -99,7 +100,8 @@ def test_the_first_call_goes_alone_and_the_others_at_a_time() -> None:
 
     items = range(250)
     # 75 are refused, 50 and 25 taken; then four calls of 50, which wait for each other.
-    send_in_calls([*items], CallSize(75), send, ignored, 4)
+    with threads(4):
+        send_in_calls([*items], CallSize(75), send, ignored)
     assert sizes[:3] == [75, 50, 25]
     assert sorted(sizes[3:]) == [25, 50, 50, 50]
 
@@ -119,10 +121,10 @@ def test_when_a_call_fails_no_other_begins_and_what_is_known_is_told() -> None:
     def sent(batch: Sequence[int], reasons: Reasons) -> None:
         told.extend(batch)
 
-    threads, size = active_count(), CallSize(1)
+    before, size = active_count(), CallSize(1)
     size.taken(1)
-    with pytest.raises(RetryableError):
-        send_in_calls([*range(1, 50)], size, send, sent, 2)
+    with threads(2), pytest.raises(RetryableError):
+        send_in_calls([*range(1, 50)], size, send, sent)
     assert told[0] == 1, "it was under way"
     assert len(told) < 10
-    assert active_count() == threads, "none is left"
+    assert active_count() == before, "none is left"

@@ -63,7 +63,6 @@ class AttributeRoute(Route):
     workspace: str = ""
     since: float = 0.0
     size: CallSize = field(default_factory=lambda: CallSize(OBJECTS_PER_CALL))
-    calls_at_a_time: int = 1
 
     step: ClassVar = 14 * OBJECTS_PER_CALL
 
@@ -113,7 +112,7 @@ class AttributeRoute(Route):
             return self.braze.track([write.written for write in batch])
 
         for once in _each_user_once(objects):
-            send_in_calls(once, self.size, send, ended.sent, self.calls_at_a_time)
+            send_in_calls(once, self.size, send, ended.sent)
         if failed:
             raise failed
 
@@ -140,7 +139,7 @@ class AttributeRoute(Route):
                 found[position] = error.reason
 
         try:
-            run_all([partial(look_up, *each) for each in devices], self.calls_at_a_time)
+            run_all([partial(look_up, *each) for each in devices])
         except CredentialsRejected:
             raise
         except RetryableError as error:

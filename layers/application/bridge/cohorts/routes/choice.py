@@ -52,5 +52,4 @@ class RouteChoice:
             workspace=settings.braze_workspace,
             since=sent_at,
             size=self._track_size,
-            calls_at_a_time=settings.calls_at_a_time,
         )

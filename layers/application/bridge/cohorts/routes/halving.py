@@ -48,7 +48,6 @@ def send_in_calls[T](
     size: CallSize,
     send: Callable[[Sequence[T]], TrackReply],
     sent: Callable[[Sequence[T], Reasons], None],
-    calls_at_a_time: int,
 ) -> None:
     """Send items; `sent` is called, in any thread, with those of each call that ended.
 
@@ -64,7 +63,7 @@ def send_in_calls[T](
         first, items = items[: size.current], items[size.current :]
         send_batch(first)
     batches = by_count(items, size.current)
-    run_all([partial(send_batch, batch) for batch in batches], calls_at_a_time)
+    run_all([partial(send_batch, batch) for batch in batches])
 
 
 def _reasons[T](

@@ -66,8 +66,7 @@ class PartnerRoute(Route):
                 sendable.append((position, each))
         if rejected:
             conclude(rejected)
-        # To a second call for the same cohort Braze answers 423.
-        send_in_calls(sendable, self.size, send, sent, calls_at_a_time=1)
+        send_in_calls(sendable, self.size, send, sent)
 
 
 def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object]:
