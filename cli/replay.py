@@ -7,57 +7,52 @@ effect changes nothing. The objects of the quarantine stay until they expire.
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
+from types import EllipsisType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import answering
 from bridge.cohorts.adapters.sqs_queue import SqsQueue
+from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.cohort_messages import read as read_message
 from bridge.credentials import MixpanelCredentials, Secret
 from bridge.currents.decode.record import read
 from bridge.currents.delivery.prepare import events_of, key_of, prepare
 from bridge.currents.mapping.result import Filtered
+from bridge.currents.mapping.rules import Rules
 from bridge.currents.mapping.transform import Mapper
 from bridge.currents.rules_source import RulesFile, hashing_key
 from bridge.currents.stream.arrival import partition_key
 from bridge.currents.stream.pack import MAX_RECORD, pack
 from bridge.errors import MalformedInput
 from bridge.mixpanel.distinct_ids import DEVICE_PREFIX
-from bridge.quarantine import Key, QuarantinedItem, from_lines
+from bridge.quarantine import Key, QuarantinedItem
 from bridge.reasons import Reason
 from bridge.settings import AnonymousUsers
+from cli.cohorts import queue_of
 from cli.stack import RunningStack
 
 NOT_REPLAYABLE = "left: not a page"
+REFUSED = "left: refused at the door"
+OF_THE_CONSUMER = frozenset(
+    {
+        Reason.CRASH_POISON,
+        Reason.MESSAGE,
+        Reason.SYNC_UNKNOWN,
+        Reason.PAGE_EXPIRED,
+        Reason.PAGE_UNREADABLE,
+    }
+)
+"""Reasons that the consumer of the queue states, and none of our doors."""
+
 DELIVERED = frozenset({Reason.RESHAPED, Reason.MASS_REJECTION})
 """Reasons of events that Mixpanel has, or will get without a replay."""
-
-
-def quarantined_items(
-    stack: RunningStack, flow: str, date: str | None
-) -> Iterator[QuarantinedItem]:
-    """The items of one flow, of one day (YYYY-MM-DD) or of all days.
-
-    Raises `MalformedInput` with the name of an object that cannot be read.
-    """
-    s3 = stack.client("s3")
-    bucket = stack.resources["DataBucket"]
-    prefix = f"quarantine/{flow}/" + (f"date={date}/" if date else "")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
-        for entry in page.get("Contents", ()):
-            if entry["Key"].endswith(".ndjson"):
-                content = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-                try:
-                    yield from from_lines(content)
-                except MalformedInput as error:
-                    text = f"s3://{bucket}/{entry['Key']} is damaged in {error}"
-                    raise MalformedInput(error.reason, text) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,65 +65,108 @@ class ChangedKey:
     now: Key
 
 
-@dataclass(slots=True)
-class ReplayedEvents:
-    """How many events were replayed or left, and those whose key has changed.
+@dataclass
+class Replay:
+    """What is replayed, or with `dry_run` would be, and how fast.
 
-    Mixpanel deduplicates by key: an event that it already has under the old key is
-    shown a second time under the new one.
+    `noticed` gets each event whose key has changed: Mixpanel shows it a second
+    time if it has it under the old key already. `paced` waits for a number of bytes.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
-    changed: list[ChangedKey] = field(default_factory=list)
+    stack: RunningStack
+    dry_run: bool = False
+    noticed: Callable[[ChangedKey], None] = lambda _: None
+    paced: Callable[[int], None] = lambda _: None
 
-
-def replay_events(
-    stack: RunningStack, items: Iterable[QuarantinedItem]
-) -> ReplayedEvents:
-    """Put the events that can be mapped now back into the stream.
-
-    A record keeps the time of its first arrival, which bounds an event's time and so is
-    part of its key.
-    """
-    replayed = ReplayedEvents()
-    mappers = _mappers(stack)
-    kinesis: Any = stack.client("kinesis")
-
-    def put(arrived: float, data: bytes) -> None:
+    def put(self, arrived: float, data: bytes) -> None:
+        """Put a record into the stream, as one that arrived at this time."""
+        if self.dry_run:
+            return
+        self.paced(len(data))
         with answering("stream"):
-            kinesis.put_record(
-                StreamName=stack.resources["CurrentsStream"],
+            self._kinesis.put_record(
+                StreamName=self.stack.resources["CurrentsStream"],
                 Data=data,
                 PartitionKey=partition_key(arrived, data),
             )
 
+    def send(self, message: Message) -> None:
+        """Put a message into the queue of cohorts."""
+        if not self.dry_run:
+            self._queue.send(message)
+
+    @cached_property
+    def _kinesis(self) -> Any:
+        return self.stack.client("kinesis")
+
+    @cached_property
+    def _queue(self) -> SqsQueue:
+        return queue_of(self.stack)
+
+
+class Pace:
+    """Keeps to a number of bytes a second, so that what arrives now finds room."""
+
+    def __init__(
+        self,
+        per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._free_at = clock()
+
+    def __call__(self, number: int) -> None:
+        """Wait until so many bytes may go."""
+        wait = self._free_at - self._clock()
+        if wait > 0:
+            self._sleep(wait)
+        self._free_at = max(self._free_at, self._clock()) + number / self._per_second
+
+
+def replay_events(replay: Replay, items: Iterable[QuarantinedItem]) -> Counter[str]:
+    """Put the events that can be mapped now back into the stream; how many.
+
+    A record keeps the time of its first arrival, which bounds an event's time and so is
+    part of its key.
+    """
+    replayed = Counter[str]()
+    mappers = mappers_of(replay.stack)
     for arrived, group in groupby(items, lambda item: item.arrived):
         events: list[bytes] = []
         for item in group:
-            problem = _why_left(item, replayed, mappers)
+            problem = _why_left(item, replay, mappers)
             if problem:
-                replayed.counts[f"left: {problem}"] += 1
+                replayed[f"left: {problem}"] += 1
                 continue
             if isinstance(read(item.original).event, dict):
                 events.append(item.original)
             elif len(item.original) <= MAX_RECORD:
                 # A whole record, which could not be read at the time.
-                put(arrived, item.original)
+                replay.put(arrived, item.original)
             else:
                 # The body of a call, which fits into no record.
                 found = events_of(item.original)
                 events += [each.raw for each in found if not each.problem]
-            replayed.counts["replayed"] += 1
+            replayed["replayed"] += 1
         for data in pack(events):
-            put(arrived, data)
+            replay.put(arrived, data)
     return replayed
 
 
-def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
-    """The importer's mapping under the current rules; raises as they are read."""
-    rules = RulesFile(
-        stack.client("s3"), stack.resources["DataBucket"], stack.rules_key
-    ).read()
+def mappers_of(
+    stack: RunningStack, rules: Rules | EllipsisType | None = ...
+) -> dict[AnonymousUsers, Mapper]:
+    """The importer's mapping under these rules, or the current ones.
+
+    Raises as they are read.
+    """
+    if isinstance(rules, EllipsisType):
+        rules = RulesFile(
+            stack.client("s3"), stack.resources["DataBucket"], stack.rules_key
+        ).read()
     secret = Secret(
         stack.resources["MixpanelSecret"],
         MixpanelCredentials,
@@ -143,7 +181,7 @@ def _mappers(stack: RunningStack) -> dict[AnonymousUsers, Mapper]:
 
 def _why_left(
     item: QuarantinedItem,
-    replayed: ReplayedEvents,
+    replay: Replay,
     mappers: Mapping[AnonymousUsers, Mapper],
 ) -> str:
     """Why no event of this item can be delivered, or ""; notes a changed key."""
@@ -164,20 +202,25 @@ def _why_left(
             continue
         now = key_of(prepared[0])
         if item.key and item.key != now:
-            replayed.changed.append(
-                ChangedKey(item.position, item.mapping, item.key, now)
-            )
+            replay.noticed(ChangedKey(item.position, item.mapping, item.key, now))
         return ""
     return problem
 
 
-def replay_pages(stack: RunningStack, items: Iterator[QuarantinedItem]) -> Counter[str]:
-    """Put pages back into the queue; how many were replayed, how many left."""
-    queue = SqsQueue(stack.client("sqs"), stack.resources["CohortQueue"])
+def replay_pages(replay: Replay, items: Iterable[QuarantinedItem]) -> Counter[str]:
+    """Put pages back into the queue; how many were replayed, how many left.
+
+    Only what the consumer quarantined becomes a message again. A body that one of our
+    doors refused stays where it is, however much it looks like a message: its sender
+    could command another project's cohort with it.
+    """
     replayed: Counter[str] = Counter()
     for item in items:
+        if item.reason not in OF_THE_CONSUMER:
+            replayed[REFUSED] += 1
+            continue
         try:
-            queue.send(read_message(item.original.decode("utf-8", "replace")))
+            replay.send(read_message(item.original.decode("utf-8", "replace")))
         except MalformedInput:
             replayed[NOT_REPLAYABLE] += 1
         else:
@@ -185,12 +228,23 @@ def replay_pages(stack: RunningStack, items: Iterator[QuarantinedItem]) -> Count
     return replayed
 
 
-def redrive(stack: RunningStack) -> int:
+def waiting_in(stack: RunningStack, queue: str) -> int:
+    """How many messages wait in a queue, as far as SQS knows."""
+    sqs: Any = stack.client("sqs")
+    name: Any = "ApproximateNumberOfMessages"
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])
+    return int(found["Attributes"][name])
+
+
+def redrive(replay: Replay) -> int:
     """Move the dead letters back into their queue; how many.
 
     Messages that could not be moved become visible at once, so that the next run finds
     them.
     """
+    stack = replay.stack
+    if replay.dry_run:
+        return waiting_in(stack, stack.resources["CohortDeadLetterQueue"])
     sqs: Any = stack.client("sqs")
     queue, dead_letters = (
         stack.resources[name] for name in ("CohortQueue", "CohortDeadLetterQueue")

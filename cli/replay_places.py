@@ -10,14 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
-from bridge.aws.clients import answering
 from bridge.aws.objects import open_object
 from bridge.currents.intake.avro_file import Loaded, load
-from bridge.currents.stream.arrival import first_arrival, partition_key
+from bridge.currents.stream.arrival import first_arrival
 from bridge.currents.stream.kinesis import Stream
-from cli.stack import RunningStack
+from cli.quarantined import ROOT, Found, objects
+from cli.replay import Replay, waiting_in
 
 GIVEN_UP = "aws/lambda/"
 """Where the event source mapping puts records that it gives up (AWS Lambda docs,
@@ -29,40 +29,28 @@ UNREADABLE = "left: not readable"
 class _Replayed(Stream):
     """The stream, for records that arrived at a known time, in epoch seconds."""
 
-    def __init__(self, stack: RunningStack, arrived: float) -> None:
-        self._client: Any = stack.client("kinesis")
-        self._stream = stack.resources["CurrentsStream"]
+    def __init__(self, replay: Replay, arrived: float) -> None:
+        self._replay = replay
         self._arrived = arrived
 
     def put(self, records: Iterable[bytes]) -> None:
         for data in records:
-            with answering("stream"):
-                self._client.put_record(
-                    StreamName=self._stream,
-                    Data=data,
-                    PartitionKey=partition_key(self._arrived, data),
-                )
+            self._replay.put(self._arrived, data)
 
 
-def replay_files(stack: RunningStack, date: str | None) -> Counter[str]:
-    """Load quarantined files once more, each up to its damage; how many events."""
-    prefix = "quarantine/currents/" + (f"date={date}/" if date else "")
-    replayed = Counter[str]()
-    s3, bucket = stack.client("s3"), stack.resources["DataBucket"]
-    for entry in objects(s3, bucket, prefix):
-        if entry["Key"].endswith(".file"):
-            found = s3.get_object(Bucket=bucket, Key=entry["Key"])
-            # The name of the original file may say the type of its events.
-            name = unquote(found["Metadata"].get("position", ""))
-            arrived = entry["LastModified"].timestamp()
-            replayed += _load(stack, name, found["Body"], arrived)
-    return replayed
+def replay_file(replay: Replay, found: Found) -> Counter[str]:
+    """Load a quarantined file once more, up to its damage; how many events."""
+    opened = replay.stack.client("s3").get_object(
+        Bucket=replay.stack.resources["DataBucket"], Key=ROOT + found.place.object
+    )
+    # The name of the original file may say the type of its events.
+    return _load(replay, found.item.position, opened["Body"], found.at.timestamp())
 
 
-def replay_given_up(stack: RunningStack, date: str | None) -> Counter[str]:
+def replay_given_up(replay: Replay, date: str | None) -> Counter[str]:
     """Put into the stream once more what Kinesis gave up; how many records."""
     replayed = Counter[str]()
-    s3, bucket = stack.client("s3"), stack.resources["DataBucket"]
+    s3, bucket = replay.stack.client("s3"), replay.stack.resources["DataBucket"]
     day = f"/{date.replace('-', '/')}/" if date else ""
     for entry in objects(s3, bucket, GIVEN_UP):
         if day in entry["Key"]:
@@ -73,21 +61,25 @@ def replay_given_up(stack: RunningStack, date: str | None) -> Counter[str]:
                 replayed[UNREADABLE] += 1
                 continue
             for arrived, data in records:
-                _Replayed(stack, arrived).put([data])
+                replay.put(arrived, data)
                 replayed["replayed"] += 1
     return replayed
 
 
-def replay_announced(stack: RunningStack) -> Counter[str]:
+def replay_announced(replay: Replay) -> Counter[str]:
     """Load the files of the loader's dead letters; how many, and of how many events.
 
     A message is deleted once its files are loaded, or do not exist any more.
     """
     replayed = Counter[str]()
     # A stack of an older release has no such queue.
+    stack = replay.stack
     queue = stack.resources.get("CurrentsLoaderDeadLetterQueue")
     if queue is None:
         return replayed
+    if replay.dry_run:
+        replayed["files replayed"] = waiting_in(stack, queue)
+        return +replayed
     sqs: Any = stack.client("sqs")
     while messages := _received(sqs, queue):
         for message in messages:
@@ -102,14 +94,14 @@ def replay_announced(stack: RunningStack) -> Counter[str]:
                     replayed["gone: the file was deleted"] += 1
                     continue
                 arrived = found["LastModified"].timestamp()
-                replayed += _load(stack, f"{bucket}/{key}", found["Body"], arrived)
+                replayed += _load(replay, f"{bucket}/{key}", found["Body"], arrived)
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     return replayed
 
 
-def _load(stack: RunningStack, name: str, content: Any, arrived: float) -> Counter[str]:
+def _load(replay: Replay, name: str, content: Any, arrived: float) -> Counter[str]:
     loaded = Loaded()
-    load(name, content, _Replayed(stack, arrived), loaded)
+    load(name, content, _Replayed(replay, arrived), loaded)
     replayed = Counter({"events replayed": loaded.position})
     if loaded.problem:
         replayed[f"files left: {loaded.problem.reason} ({loaded.problem})"] += 1
@@ -139,13 +131,6 @@ def _announced(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     event = record.get("requestPayload", record)
     for each in event["Records"]:
         yield each["s3"]["bucket"]["name"], unquote_plus(each["s3"]["object"]["key"])
-
-
-def objects(s3: Any, bucket: str, prefix: str) -> Iterator[Any]:
-    """What a listing says of each object with the prefix."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
-        yield from page.get("Contents", ())
 
 
 def _received(sqs: Any, queue: str) -> list[Any]:

@@ -4,7 +4,7 @@ CloudFormation describes a deployed stack, a file the one of the local cloud.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.aws.clients import CONFIG, error_code
 from bridge.settings import (
+    AnonymousUsers,
+    CohortConsumerSettings,
+    CohortForm,
     CohortRoute,
+    CohortValue,
     CohortWebhookSettings,
     EventsWithoutUser,
     MixpanelRegion,
@@ -35,7 +39,10 @@ class Resources(dict[str, str]):
 
 @dataclass(frozen=True)
 class RunningStack:
-    """Logical id → physical id, and how to reach AWS and the vendors."""
+    """Logical id → physical id, and how to reach AWS and the vendors.
+
+    `name` is empty for the local cloud, of which `logs` is the folder of log files.
+    """
 
     resources: Mapping[str, str]
     braze_url: str
@@ -44,13 +51,25 @@ class RunningStack:
     partner: str = "mixpanel"
     rules_key: str = ""
     without_user: EventsWithoutUser = EventsWithoutUser.SKIP
+    anonymous: AnonymousUsers = AnonymousUsers.SKIP
     identifiers: str = CohortWebhookSettings.model_fields["identifiers"].default
     route: CohortRoute = CohortRoute.ATTRIBUTE
+    attribute: str = CohortConsumerSettings.model_fields["cohort_attribute"].default
+    form: CohortForm = CohortForm.ARRAY
+    value: CohortValue = CohortValue.ID
     outputs: Mapping[str, str] = field(default_factory=dict)
+    mixpanel_query_url: str = ""
+    name: str = ""
+    logs: str = ""
 
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
         return boto3.client(service, **{"config": CONFIG, **self.aws})
+
+    @property
+    def title(self) -> str:
+        """What to call the stack on a screen."""
+        return self.name or "the local cloud"
 
     @classmethod
     def deployed(cls, name: str, region: str | None) -> "RunningStack":
@@ -81,22 +100,19 @@ class RunningStack:
             for each in stack.get("Parameters", ())
         }
         try:
+            region_of_mixpanel = MixpanelRegion(parameters["MixpanelRegion"])
             return cls(
                 resources,
                 parameters["BrazeRestEndpoint"],
-                MixpanelRegion(parameters["MixpanelRegion"]).ingestion_url,
+                region_of_mixpanel.ingestion_url,
                 aws,
-                partner=parameters["BrazePartner"],
-                rules_key=parameters["EventRules"],
-                identifiers=parameters["Identifiers"],
-                route=CohortRoute(parameters["CohortRoute"]),
+                mixpanel_query_url=region_of_mixpanel.query_url,
+                name=name,
                 outputs={
                     each["OutputKey"]: each["OutputValue"]
                     for each in stack.get("Outputs", ())
                 },
-                without_user=EventsWithoutUser(
-                    parameters.get("EventsWithoutUser", EventsWithoutUser.SKIP)
-                ),
+                **_settings(parameters, *REQUIRED),
             )
         except (KeyError, ValueError):
             text = f"the stack {name} is not a bridge, or not one of this release"
@@ -120,9 +136,35 @@ class RunningStack:
                 described["braze_url"],
                 described["mixpanel_url"],
                 aws,
-                rules_key=described.get("rules_key", ""),
+                mixpanel_query_url=described["mixpanel_url"],
                 outputs=described.get("outputs", {}),
+                logs=described.get("logs", ""),
+                **_settings(described.get("parameters", {})),
             )
         except (OSError, ValueError, LookupError, TypeError):
             text = f"{description} cannot be read: is `make run KEEP=1` running?"
             raise StackError(text) from None
+
+
+REQUIRED = ("BrazePartner", "EventRules", "Identifiers", "CohortRoute")
+"""Parameters that every release has had."""
+
+
+def _settings(parameters: Mapping[str, str], *required: str) -> dict[str, Any]:
+    """What the parameters of the template set; raises `KeyError` and `ValueError`."""
+    fields: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "BrazePartner": ("partner", str),
+        "EventRules": ("rules_key", str),
+        "EventsWithoutUser": ("without_user", EventsWithoutUser),
+        "AnonymousUsers": ("anonymous", AnonymousUsers),
+        "Identifiers": ("identifiers", str),
+        "CohortRoute": ("route", CohortRoute),
+        "CohortAttribute": ("attribute", str),
+        "CohortForm": ("form", CohortForm),
+        "CohortValue": ("value", CohortValue),
+    }
+    return {
+        field_name: read(parameters[name])
+        for name, (field_name, read) in fields.items()
+        if name in parameters or name in required
+    }

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from bridge.quarantine import SAMPLES, from_lines
-from cli.replay_places import GIVEN_UP, objects
+from cli.quarantined import objects
+from cli.replay_places import GIVEN_UP
 from cli.stack import RunningStack
 
 STILL_WAITING = timedelta(minutes=15)

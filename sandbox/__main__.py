@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sandbox.cloud import Cloud
 from sandbox.cloudformation.intrinsics import TemplateError
+from sandbox.description import DESCRIPTION, shown_to_the_command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,10 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         logs=options.logs,
     )
     try:
-        with cloud:
+        with cloud, shown_to_the_command(cloud.description, options.description):
             sys.stdout.write(json.dumps(cloud.description) + "\n")
             sys.stdout.flush()
-            _greet(cloud)
+            _greet(cloud, options.description)
             finished.wait()
     except TemplateError as error:
         sys.stderr.write(f"sandbox: {error}\n")
@@ -43,8 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _greet(cloud: Cloud) -> None:
+def _greet(cloud: Cloud, file: Path) -> None:
     description = cloud.description
+    default = "" if file == DESCRIPTION else f" --description {file}"
     lines = [
         "The sandbox is up. Ctrl-C stops it.",
         f"  cohorts   POST {description['webhook_url']}",
@@ -53,6 +55,7 @@ def _greet(cloud: Cloud) -> None:
         f"  Braze     {description['braze_url']}",
         f"  Mixpanel  {description['mixpanel_url']}",
         f"  logs      {description['logs']}",
+        f"  command   .venv/bin/bridge status{default}",
     ]
     sys.stderr.write("\n".join(lines) + "\n")
 
@@ -67,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--aws-port", type=int, default=0, help="of the AWS APIs; 0 takes a free one")
     add("--concurrency", type=int, default=2, help="processes a function may have")
     add("--logs", type=Path, help="folder for the log files, kept afterwards")
+    add(
+        "--description",
+        type=Path,
+        default=DESCRIPTION,
+        help="where the operator's command finds this cloud (%(default)s)",
+    )
     add(
         "--parameter",
         action="append",

@@ -26,6 +26,7 @@ from sandbox.braze.currents import BATCH, CurrentsSource, avro_file, avro_key
 from sandbox.cloud import Cloud
 from sandbox.cloudformation.intrinsics import TemplateError
 from sandbox.demo_report import CohortRow, Flow, show, show_hints
+from sandbox.description import DESCRIPTION, shown_to_the_command
 from sandbox.mixpanel import Cohort, CohortSync
 
 PEOPLE = 2_500
@@ -40,7 +41,6 @@ ATTRIBUTE, VALUE = "mixpanel_cohorts", "mixpanel_8120045"
 DRAIN_SECONDS = 120
 
 LOGS = Path(".sandbox/logs")
-DESCRIPTION = Path(".sandbox/description.json")
 
 console = Console(highlight=False)
 
@@ -229,9 +229,9 @@ def main() -> int:
             else:
                 console.print(f"[bold red]Something is wrong[/], see {LOGS}/")
             if options.keep:
-                DESCRIPTION.write_text(json.dumps(cloud.description, indent=2) + "\n")
-                show_hints(console, cloud.description, DESCRIPTION)
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                with shown_to_the_command(cloud.description):
+                    show_hints(console, cloud.description, DESCRIPTION)
+                    signal.sigwait({signal.SIGINT, signal.SIGTERM})
     except TemplateError as error:
         console.print(f"[bold red]{error}[/]")
         return 1

@@ -1,7 +1,8 @@
 """What a running sandbox tells about itself: every address, name and credential."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,30 @@ from sandbox.aws_server.process import (
 )
 from sandbox.cloudformation.stack import Stack
 from sandbox.cloudformation.template import Template
+
+DESCRIPTION = Path(".sandbox/description.json")
+"""Where the operator's command looks for a running sandbox."""
+
+
+@contextmanager
+def shown_to_the_command(
+    description: Mapping[str, Any], file: Path = DESCRIPTION
+) -> Iterator[None]:
+    """Keep the description in a file as long as the sandbox runs.
+
+    It holds keys, so it is for its owner alone. A sandbox that was started later has
+    replaced it, and keeps its own.
+    """
+    text = json.dumps(description, indent=2) + "\n"
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        if file.is_file() and file.read_text() == text:
+            file.unlink()
 
 
 def describe(
@@ -55,6 +80,7 @@ def describe(
         "mixpanel_service_account_secret": accounts.mixpanel_service_account_secret,
         "mixpanel_api_secret": accounts.mixpanel_api_secret,
         "outputs": outputs,
+        "parameters": dict(template.parameters),
         "resources": {name: template.identify(name).ref for name in template.resources},
         "functions": {name: each.name for name, each in stack.functions.items()},
         "logs": str(logs),

@@ -95,7 +95,8 @@ class Template:
             "AWS::URLSuffix": "amazonaws.com",
         }
         declared = content.get("Parameters") or {}
-        values = {**pseudo, **_parameters(declared, parameters)}
+        self.parameters = _parameters(declared, parameters)
+        values = {**pseudo, **self.parameters}
         self.resolver = Resolver(content, values, self.identify)
         defaults = content.get("Globals") or {}
         for logical_id, resource in content["Resources"].items():

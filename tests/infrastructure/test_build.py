@@ -95,3 +95,9 @@ def test_what_is_committed_names_no_registry() -> None:
         if path.suffix in {".avro", ".png"} or not path.is_file():
             continue
         assert not registry.search(path.read_text(errors="replace")), name
+
+
+def test_what_the_command_is_made_of_stays_out_of_the_layers() -> None:
+    pinned = (ROOT / "layers/dependencies/requirements.txt").read_text()
+    for library in ("typer", "rich", "shellingham"):
+        assert f"\n{library}==" not in f"\n{pinned}"

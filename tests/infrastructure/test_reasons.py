@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bridge.reasons import Reason, ReasonPattern
+from cli.explain import Consequence, explanations
 from scripts import runbook_page
-from scripts.runbook_page import Consequence, explanations
 from tests.infrastructure.reason_positions import CODE, find, mentioned
 
 SOURCES = [path.read_text() for path in CODE]

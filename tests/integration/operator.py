@@ -202,7 +202,7 @@ def run(capsys: pytest.CaptureFixture[str], command: str) -> tuple[int, str]:
     said = captured.out + captured.err
     assert "Traceback" not in said
     assert {secret for secret in SECRETS if secret in said} == set()
-    return status, captured.out
+    return status, said
 
 
 def complaint(said: str) -> str:

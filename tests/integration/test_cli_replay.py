@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from bridge.cohorts.cohort_messages import ReleaseMessage
 from bridge.cohorts.messages import CohortKey, PageMessage, write
 from bridge.currents.decode.record import decode
 from bridge.quarantine import Quarantine, QuarantinedItem
+from bridge.reasons import Reason
+from cli.explain import Consequence, explanations
+from cli.replay import OF_THE_CONSUMER, Pace
 from sandbox.braze.currents import CurrentsSource
 from tests.integration.operator import (
     CANARY,
@@ -39,6 +43,7 @@ def filled(operator: Operator, aws: Aws) -> Operator:
         QuarantinedItem(
             json.dumps(source.event("users.messages.email.Click")).encode(),
             "rejected",
+            kind="users.messages.email.Click",
             arrived=DAY.timestamp() + number // 2,
         )
         for number in range(4)
@@ -93,6 +98,79 @@ def test_a_body_that_was_too_large_for_the_receiver_comes_back(
     records = [data for _, data in streamed(operator)]
     found = [each.event for data in records for each in decode(data)]
     assert sorted(each["id"] for each in found) == sorted(e["id"] for e in events)
+
+
+@pytest.mark.parametrize("reason", ["envelope", "not_json", "rejected", ""])
+def test_a_refused_body_that_looks_like_a_message_is_none(
+    operator: Operator, aws: Aws, reason: str
+) -> None:
+    """Else a sender of one door could command another project's cohort."""
+    key = CohortKey(project="of-another", cohort="1")
+    for number, message in enumerate((page(1), ReleaseMessage(key=key, seq=1))):
+        item = QuarantinedItem(write(message).encode(), reason)
+        Quarantine(operator.s3, "data", "cohorts").put(f"b{number}", DAY, [item])
+    status, said = operator.run("replay")
+    assert status == 0
+    assert "2  pages left: refused at the door" in said
+    assert "SendMessage" not in aws.calls
+
+
+def test_what_the_consumer_states_no_door_does() -> None:
+    found = explanations()
+    by_consequence = {
+        which: {reason for reason in Reason if which in found[reason]}
+        for which in (Consequence.MESSAGE_QUARANTINED, Consequence.PAGE_REFUSED)
+    }
+    assert by_consequence[Consequence.MESSAGE_QUARANTINED] == OF_THE_CONSUMER
+    assert not OF_THE_CONSUMER & by_consequence[Consequence.PAGE_REFUSED]
+
+
+def test_a_dry_run_counts_what_a_run_brings_back_and_writes_nothing(
+    filled: Operator, aws: Aws
+) -> None:
+    _, dry = filled.run("replay --dry-run")
+    assert not set(aws.calls) & set(STEPS)
+    _, done = filled.run("replay")
+    assert dry == done + "nothing was brought back: this was a dry run\n"
+
+
+@pytest.mark.parametrize(
+    ("filters", "events", "pages"),
+    [
+        ("--flow currents", 4, 0),
+        ("--flow cohorts", 0, 2),
+        ("--reason rejected", 4, 0),
+        ("--reason page_*", 0, 2),
+        ("--type *email.Click", 4, 0),
+        ("--type *.Open", 0, 0),
+        ("--field url", 0, 0),
+        ("--day 2026-11-04", 0, 0),
+    ],
+)
+def test_a_replay_takes_what_its_filters_ask_for(
+    filled: Operator, aws: Aws, filters: str, events: int, pages: int
+) -> None:
+    status, said = filled.run(f"replay --json {filters}")
+    counts = json.loads(said)["counts"]
+    assert status == 0
+    assert counts.get("events", {}).get("replayed", 0) == events
+    assert counts.get("pages", {}).get("replayed", 0) == pages
+    is_picked = bool({"--reason", "--type", "--field"} & set(filters.split()))
+    letters = counts.get("pages", {}).get("from the dead-letter queue", 0)
+    assert letters == (0 if is_picked or "currents" in filters else 3)
+
+
+def test_a_pace_leaves_room_in_the_stream() -> None:
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(1_000.0, lambda: now[0], sleep)
+    for size in (500, 1_000, 100):
+        pace(size)
+    assert slept == [0.5, 1.0]
 
 
 def streamed(operator: Operator) -> Counter[tuple[str, bytes]]:
@@ -233,10 +311,9 @@ def test_a_day_that_is_none_is_refused_before_anything_is_done(
     command: str,
     day: str,
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        filled.run(f"{command} --date {day}")
-    assert stopped.value.code == 2
-    assert "is no day YYYY-MM-DD" in capsys.readouterr().err
+    status, said = filled.run(f"{command} --date {day}")
+    assert status == 2
+    assert "is no day YYYY-MM-DD" in said
     assert not set(aws.calls) & {"ListObjectsV2", *STEPS}
 
 

@@ -67,7 +67,7 @@ def setup(
         said = capsys.readouterr()
         for secret in (REST_KEY, PARTNER_KEY, PROJECT_TOKEN, "canary"):
             assert secret not in said.out + said.err
-        return status, said.out
+        return status, said.out + said.err
 
     return run
 

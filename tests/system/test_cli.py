@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.quarantine import Quarantine, QuarantinedItem
-from cli.__main__ import main, say
+from cli.__main__ import main
+from cli.output import Output
 from sandbox.braze.currents import CurrentsSource
 from sandbox.cloud import Cloud
 
@@ -40,7 +41,7 @@ def test_check_says_which_key_is_rejected(
         assert main(["--description", description, "check"]) == 1
     finally:
         braze.keys = keys
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "Braze rejects the REST key" in said
     assert cloud.description["braze_rest_api_key"] not in said
 
@@ -96,13 +97,13 @@ def test_a_stack_that_is_not_there_is_said_plainly(
 ) -> None:
     missing = str(tmp_path / "none.json")
     assert main(["--description", missing, "check"]) == 1
-    assert "make run KEEP=1" in capsys.readouterr().out
+    assert "make run KEEP=1" in capsys.readouterr().err
 
 
 def test_a_name_from_outside_cannot_steer_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    say("\x1b]0;owned\x07 [/] [red]\u202ename", "wrong", "red")
+    Output().say("\x1b]0;owned\x07 [/] [red]\u202ename", "wrong", "red")
     said = capsys.readouterr().out
     assert "[/] [red]" in said, "no markup of ours"
     assert not set(said) & {"\x1b", "\x07", "\u202e"}

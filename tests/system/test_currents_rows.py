@@ -14,7 +14,8 @@ import requests
 from bridge.currents.mapping.result import Filtered, Sent
 from bridge.currents.mapping.transform import Mapper
 from bridge.quarantine import Key, QuarantinedItem
-from cli.replay import quarantined_items, replay_events
+from cli.quarantined import Filter, found
+from cli.replay import ChangedKey, Replay, replay_events
 from cli.stack import RunningStack
 from functions.currents_importer import app
 from sandbox.event_sources.kinesis_records import encoded_event, shard_record
@@ -325,17 +326,17 @@ def test_b_replay(
     quarantine_everything(monkeypatch, calls)
     shard = Shard(stack)
     for _ in range(3):
-        report = replay_events(running, quarantined_items(running, "currents", ""))
-        assert report.counts == {"replayed": size}
-        assert report.changed == []
+        counts, changed = replay_all(running)
+        assert counts == {"replayed": size}
+        assert changed == []
         for call in shard.batches():
             assert app.handler(call, Context()) == NONE_FAILED
     assert len(mixpanel.events) == 4 * size
     new = len(set(mixpanel.visible()) - first)
     monkeypatch.setattr(Mapper, "transform", renaming(Mapper.transform))
-    report = replay_events(running, quarantined_items(running, "currents", ""))
+    _, changed = replay_all(running)
     affected = {key for key in first if key[0] == "Canvas Entry"}
-    listed = {(each.before, each.now) for each in report.changed}
+    listed = {(each.before, each.now) for each in changed}
     unlisted = len(
         {seconds(key) for key in affected} ^ {before for before, _ in listed}
     )
@@ -349,6 +350,13 @@ def test_b_replay(
     assert (new, unlisted) == (0, 0)
     assert {now[0] for _, now in listed} == {"Canvas Entered"}
     assert {before[1:] == now[1:] for before, now in listed} == {True}
+
+
+def replay_all(running: RunningStack) -> tuple[dict[str, int], list[ChangedKey]]:
+    """Counts of a replay of all events, and those whose key has changed."""
+    changed: list[ChangedKey] = []
+    items = (each.item for each in found(running, Filter("currents")))
+    return replay_events(Replay(running, noticed=changed.append), items), changed
 
 
 def seconds(key: Key) -> Key:
@@ -375,8 +383,8 @@ def test_a_replay_leaves_what_the_mapping_still_cannot_use(
     event = source().event()
     event["time"] = "yesterday"
     app.handler(batch(event, b"poison"), Context())
-    report = replay_events(running, quarantined_items(running, "currents", ""))
-    assert report.counts == {"left: bad_time": 1, "left: not_json": 1}
+    counts, _ = replay_all(running)
+    assert counts == {"left: bad_time": 1, "left: not_json": 1}
     assert list(Shard(stack).batches()) == []
 
 
@@ -385,5 +393,5 @@ def test_a_record_that_a_later_version_can_read_is_replayed_as_it_came(
 ) -> None:
     record = gzip.compress(json.dumps([source().event()]).encode())
     item = QuarantinedItem(record, "bad_gzip", arrived=1_795_518_000.0)
-    assert replay_events(running, [item]).counts == {"replayed": 1}
+    assert replay_events(Replay(running), [item]) == {"replayed": 1}
     assert stack.stream_records() == [record]

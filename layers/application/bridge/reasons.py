@@ -181,6 +181,10 @@ class Reason(StrEnum):
     # The command and the inside
     QUARANTINE_LINE = "quarantine_line"
     """command failed: An object of the quarantine is damaged; `replay` names it and leaves it."""
+    NO_SERVICE_ACCOUNT = "no_service_account"
+    """command failed: Mixpanel's query API takes a service account only: `setup` stores one in place of the project token."""
+    MIXPANEL_QUERY = "mixpanel_query"
+    """command failed: Mixpanel's query API gave an answer that cannot be read: run the command again."""
     MIXPANEL_TOO_LARGE = "mixpanel_too_large"
     """internal: Mixpanel rejected a request for its size, and its halves are sent."""
     MESSAGE_DEFERRED = "message_deferred"

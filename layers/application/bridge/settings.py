@@ -42,6 +42,12 @@ class MixpanelRegion(StrEnum):
         suffix = "" if self is MixpanelRegion.US else f"-{self.value.lower()}"
         return f"https://api{suffix}.mixpanel.com"
 
+    @property
+    def query_url(self) -> str:
+        """Host of the Query API (Mixpanel docs, "Query API")."""
+        prefix = "" if self is MixpanelRegion.US else f"{self.value.lower()}."
+        return f"https://{prefix}mixpanel.com"
+
 
 class AnonymousUsers(StrEnum):
     """What becomes of an event whose user has no external id."""

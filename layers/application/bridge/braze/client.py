@@ -104,6 +104,15 @@ class BrazeClient(_Client):
         """All identifiers of the profiles of a `device_id`, or of a `braze_id`."""
         return self._export({key: value}, IDENTIFIER_FIELDS)
 
+    def find_users(
+        self, whom: Mapping[str, object], fields: Sequence[str]
+    ) -> Sequence[Mapping[str, object]]:
+        """The profiles of up to 50 `external_ids` and `user_aliases`, or of one other.
+
+        Whom Braze does not know is left out, and the order is Braze's.
+        """
+        return self._export(whom, fields)
+
     def _export(
         self, whom: Mapping[str, object], fields: Sequence[str]
     ) -> Sequence[Mapping[str, object]]:

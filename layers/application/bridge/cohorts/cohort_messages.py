@@ -95,8 +95,29 @@ class RetryRejectedMessage(BaseModel):
         return digest(self.key.group, "retry_rejected", str(self.seq), self.after)
 
 
+class CorrectMessage(BaseModel):
+    """Bring the members of a stored list to what they should be at Braze.
+
+    An operator has found that Braze holds something else of them than it confirmed;
+    `digest` names the list, which is stored as a page is.
+    """
+
+    model_config = CONFIG
+
+    kind: Literal["correct"] = "correct"
+    key: CohortKey
+    digest: str
+    at: int
+
+    @property
+    def deduplication_id(self) -> str:
+        """One per list and order; `at` is the order's time in ms."""
+        return digest(self.key.group, "correct", self.digest, str(self.at))
+
+
 type Message = (
     PageMessage
+    | CorrectMessage
     | RescanMessage
     | MeasureRemovalMessage
     | ReleaseMessage
@@ -110,6 +131,7 @@ def _adapter() -> TypeAdapter[Message]:
     return TypeAdapter(
         Annotated[
             PageMessage
+            | CorrectMessage
             | RescanMessage
             | MeasureRemovalMessage
             | ReleaseMessage

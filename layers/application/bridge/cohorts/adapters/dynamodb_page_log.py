@@ -61,6 +61,10 @@ class DynamoPageLog(PageLog):
         items = self._table.get([(cohort_pk(key), sync_sk(seq))])
         return read_sync(items[0]) if items else None
 
+    def syncs(self, key: CohortKey) -> list[Sync]:
+        """All syncs that have not expired, oldest first; the operator looks at them."""
+        return [read_sync(item) for item in self._table.query_all(cohort_pk(key), "S#")]
+
     @override
     def digests(
         self, key: CohortKey, page: Page, seqs: Iterable[int]

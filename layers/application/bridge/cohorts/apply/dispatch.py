@@ -1,6 +1,7 @@
 """Carry out one message of the queue."""
 
 from bridge.cohorts.apply.context import Applied, Context
+from bridge.cohorts.apply.correct import correct
 from bridge.cohorts.apply.crash_poison import (
     SUSPECT_RECEIPTS,
     apply_in_shrinking_steps,
@@ -11,6 +12,7 @@ from bridge.cohorts.apply.removal_guard import measure_removal, release
 from bridge.cohorts.apply.rescan import rescan
 from bridge.cohorts.apply.retry_rejected import retry_rejected
 from bridge.cohorts.cohort_messages import (
+    CorrectMessage,
     MeasureRemovalMessage,
     Message,
     RescanMessage,
@@ -37,6 +39,8 @@ def carry_out(context: Context, message: Message, received: int = 1) -> Applied:
         return apply_page(context, message, steps)
     if isinstance(message, RescanMessage):
         return rescan(context, message)
+    if isinstance(message, CorrectMessage):
+        return correct(context, message)
     if isinstance(message, MeasureRemovalMessage):
         return measure_removal(context, message)
     if isinstance(message, RetryRejectedMessage):

@@ -1,0 +1,1 @@
+"""The commands, a module for each group; what they do is in the modules above."""
