@@ -22,13 +22,21 @@ help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 .PHONY: run
-run: build ## the main job on the local cloud (KEEP=1 leaves it up)
+run: build ## the main job on the local cloud (KEEP=1 leaves it up, with the live page)
 	@$(BIN)/python -m sandbox.demo $(if $(KEEP),--keep)
+
+.PHONY: live
+live: build ## the two flows on a page, with a guided tour, on the local cloud
+	@$(BIN)/python -m sandbox.live
 
 .PHONY: test
 test: build ## all tests but the long ones
-	@$(BIN)/python -m pytest -m "not soak" \
+	@$(BIN)/python -m pytest -m "not soak and not live" \
 	    -n 3 --dist loadfile --no-loadscope-reorder
+
+.PHONY: browser
+browser: build .venv-browser/ready ## the tests of the live page, in the system's Chromium
+	@$(WITH_BROWSER) $(BIN)/python -m pytest -m live tests/live -rs -n 3 --dist loadfile
 
 .PHONY: soak
 soak: build ## the long tests
@@ -49,6 +57,7 @@ check: .venv/ready .venv-sam/ready ## format, lint, types, import contracts, tem
 	@$(BIN)/python scripts/scaling_page.py --check
 	@$(BIN)/python scripts/runbook_page.py --check
 	@$(BIN)/python scripts/costs_page.py --check
+	@$(BIN)/python scripts/architecture_picture.py --check
 
 .PHONY: fix
 fix: .venv/ready ## format, and mend what the linter can
@@ -78,6 +87,11 @@ docs: .venv/ready ## write the pages that are generated from the code
 	@$(BIN)/python scripts/scaling_page.py
 	@$(BIN)/python scripts/runbook_page.py
 	@$(BIN)/python scripts/costs_page.py
+	@$(BIN)/python scripts/architecture_picture.py
+
+.PHONY: pictures
+pictures: build .venv-browser/ready ## photograph the live page for the README (needs Chromium)
+	@$(WITH_BROWSER) $(BIN)/python -m scripts.live_picture
 
 .PHONY: lock
 lock: .venv/ready ## pin the newest versions of all requirements, with hashes
@@ -107,6 +121,15 @@ INSTALL_COMMAND := $(BIN)/python -m pip install -q --disable-pip-version-check \
 	@echo "setting up .venv-ministack"; \
 	rm -rf .venv-ministack; $(BIN)/python -m venv .venv-ministack; \
 	scripts/install .venv-ministack requirements-ministack.txt; \
+	touch $@
+
+# Playwright alone; all else comes from .venv.
+WITH_BROWSER := PYTHONPATH=.venv-browser/lib/python3.13/site-packages
+
+.venv-browser/ready: .venv/ready requirements-browser.txt
+	@echo "setting up .venv-browser"; \
+	rm -rf .venv-browser; $(BIN)/python -m venv .venv-browser; \
+	scripts/install .venv-browser requirements-browser.txt; \
 	touch $@
 
 BUILT_FROM := $(shell find layers functions -type f -not -path '*/__pycache__/*' 2>/dev/null)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,24 +217,46 @@ def main() -> int:
     console.print("[bold]Local cloud[/]: the built template, its functions and queues")
     shutil.rmtree(LOGS, ignore_errors=True)
     try:
+        if options.keep:
+            return _run_and_keep(options.build_dir, began)
         with Cloud(options.build_dir, logs=LOGS) as cloud:
-            console.print(f"  up after {time.monotonic() - began:.1f} s")
-            right = Demo(cloud).run()
-            seconds = time.monotonic() - began
-            if right:
-                console.print(
-                    "[green]Braze has Mixpanel's cohort, and every event is accounted "
-                    f"for[/] ({seconds:.0f} s)."
-                )
-            else:
-                console.print(f"[bold red]Something is wrong[/], see {LOGS}/")
-            if options.keep:
-                with shown_to_the_command(cloud.description):
-                    show_hints(console, cloud.description, DESCRIPTION)
-                    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            return 0 if _run(Demo(cloud), began) else 1
     except TemplateError as error:
         console.print(f"[bold red]{error}[/]")
         return 1
+
+
+def _run(demo: Demo, began: float) -> bool:
+    """Whether all is right; `began` is on the monotonic clock."""
+    console.print(f"  up after {time.monotonic() - began:.1f} s")
+    right = demo.run()
+    seconds = time.monotonic() - began
+    if right:
+        console.print(
+            "[green]Braze has Mixpanel's cohort, and every event is accounted "
+            f"for[/] ({seconds:.0f} s)."
+        )
+    else:
+        console.print(f"[bold red]Something is wrong[/], see {LOGS}/")
+    return right
+
+
+def _run_and_keep(build_dir: Path, began: float) -> int:
+    """Run the demo, then leave its cloud up, with the live page; the exit status."""
+    # Who does not keep it does not load the page.
+    from sandbox.live.cloud import live_cloud  # noqa: PLC0415
+    from sandbox.live.server import LivePage  # noqa: PLC0415
+    from sandbox.live.world import World  # noqa: PLC0415
+
+    with ExitStack() as opened:
+        cloud, kills = opened.enter_context(live_cloud(build_dir, LOGS))
+        demo = Demo(cloud)
+        right = _run(demo, began)
+        opened.enter_context(shown_to_the_command(cloud.description))
+        world = World(cloud, kills, earlier=demo.types)
+        page = opened.enter_context(LivePage(world))
+        show_hints(console, cloud.description, DESCRIPTION, page.url)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return 0 if right else 1
 
 

@@ -98,11 +98,17 @@ def _yes_or_no(right: bool) -> str:
     return "[green]yes[/]" if right else "[bold red]NO[/]"
 
 
-def show_hints(console: Console, description: Mapping[str, Any], file: Path) -> None:
-    """Print where everything is, and commands to try; `file` holds the description."""
+def show_hints(
+    console: Console, description: Mapping[str, Any], file: Path, page: str
+) -> None:
+    """Print where everything is, and commands to try; `file` holds the description.
+
+    `page` is the address of the live page.
+    """
     url, token = description["currents_url"], description["currents_token"]
     login = f"{description['webhook_username']}:{description['webhook_password']}"
-    console.print("\n[bold]The local cloud is running[/]; Ctrl-C stops it. Try:\n")
+    console.print("\n[bold]The local cloud is running[/]; Ctrl-C stops it.")
+    console.print(f"Both flows, moving, on a page: [bold]{page}[/]\n\nTry:\n")
     for line in (
         "# send a page of a cohort, as Mixpanel does",
         f"curl -u {login} {description['webhook_url']} \\",

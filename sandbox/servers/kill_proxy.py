@@ -39,6 +39,11 @@ class KillSwitch:
             self.killed = False
             self._at, self._after, self._kill = at, after, kill
 
+    @property
+    def armed(self) -> bool:
+        """Whether a call is chosen that has not come yet."""
+        return self._at is not None and not self.killed
+
     def count(self, call: str) -> bool:
         """Note a call; whether it is the chosen one."""
         with self._lock:

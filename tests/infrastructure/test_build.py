@@ -14,6 +14,7 @@ LAYERS = ("ApplicationLayer", "DependenciesLayer")
 REQUIREMENTS = [
     "layers/dependencies/requirements.txt",
     "requirements-dev.txt",
+    "requirements-browser.txt",
     "requirements-ministack.txt",
     "requirements-sam.txt",
     "requirements-uv.txt",

@@ -24,7 +24,7 @@ FOLDERS = (
     ".ci",
     ".github",
 )
-KINDS = {".py", ".md", ".yaml", ".yml", ".toml", ""}
+KINDS = {".py", ".md", ".yaml", ".yml", ".toml", ".html", ".js", ".css", ""}
 BUILT = {"__pycache__"}
 
 

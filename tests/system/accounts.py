@@ -100,14 +100,14 @@ def waiting(cloud: Cloud, queue: str = "CohortQueue") -> int:
     )
 
 
-def quarantine(cloud: Cloud) -> list[QuarantinedItem]:
-    """What the cohort flow has put into quarantine."""
+def quarantine(cloud: Cloud, flow: str = "cohorts") -> list[QuarantinedItem]:
+    """What one of the flows has put into quarantine."""
     s3 = cloud.client("s3")
     bucket = cloud.description["resources"]["DataBucket"]
     pages = s3.get_paginator("list_objects_v2")
     return [
         item
-        for page in pages.paginate(Bucket=bucket, Prefix="quarantine/cohorts/")
+        for page in pages.paginate(Bucket=bucket, Prefix=f"quarantine/{flow}/")
         for entry in page.get("Contents", ())
         for item in from_lines(
             s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
