@@ -173,9 +173,12 @@ def _bodies(route: str, people: list[str]) -> Iterator[object]:
 @contextmanager
 def _servers() -> Iterator[tuple[str, SlowServer, SlowServer]]:
     """The address of AWS, Braze, and the ledger."""
-    with aws_server() as aws, SlowServer("braze") as braze:
-        with SlowServer("ledger", aws) as ledger:
-            yield aws, braze, ledger
+    with (
+        aws_server() as aws,
+        SlowServer("braze") as braze,
+        SlowServer("ledger", aws) as ledger,
+    ):
+        yield aws, braze, ledger
 
 
 def _peak_memory() -> str:
