@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.cohorts.messages import CohortKey
+from sandbox.braze.track import TrackLimits
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
 from sandbox.servers.kill_proxy import KillProxy, KillSwitch
@@ -146,6 +147,8 @@ def world(built: Any) -> Iterator[World]:
             aws.upstream = cloud.description["aws_endpoint_url"]
             vendor.upstream = cloud.description["braze_url"]
             braze: Any = cloud.braze
+            # So a page of three takes three calls, which are under way together.
+            braze.track_limits = TrackLimits(objects=1)
             for person in PEOPLE:
                 braze.workspace.add_user(external_id=person)
             cloud.pause()
@@ -191,7 +194,7 @@ def check(world: World, every: int) -> None:
         result=f"{len(wrong)} wrong or lost",
     )
     assert wrong == []
-    assert world.missed <= len(chosen) / 20, "nearly all of them meet their call"
+    assert world.missed <= 1 + len(chosen) / 20, "nearly all meet their call"
     assert {call for made in calls.values() for call in made} >= {
         f"PUT {world.cloud.description['resources']['DataBucket']}",
         "TransactWriteItems",
