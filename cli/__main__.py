@@ -12,6 +12,7 @@ from bridge.aws.clients import error_code
 from bridge.errors import BridgeError, RetryableError
 from cli.app import anywhere_first, app, is_local
 from cli.commands import (
+    backfill,
     cohorts,
     compare,
     forget,
@@ -30,10 +31,10 @@ GROUPS = (
     forget,
     quarantine,
     rules,
+    backfill,
     installation,
 )
-"""The modules of commands, in the order of `--help`; each has added its own to `app`.
-"""
+"""The modules of commands; each has added its own to `app`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

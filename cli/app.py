@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast, override
 
 import typer
+import typer.core
 
 from cli.output import Output
 from cli.stack import RunningStack, StackError
@@ -97,19 +98,41 @@ def is_local(arguments: Sequence[str]) -> bool:
     return not (named or os.environ.get(STACK_VARIABLE))
 
 
-def group(help_text: str, *, name: str | None = None) -> typer.Typer:
+ORDER = (
+    "status",
+    *("cohorts", "cohort", "members", "reconcile", "audit"),
+    *("reassert", "release", "forget-cohort", "forget"),
+    *("quarantine", "replay", "backfill"),
+    *("plan", "rules"),
+    *("setup", "check", "remove"),
+    "reason",
+)
+"""How `--help` lists the commands."""
+
+
+class Ordered(typer.core.TyperGroup):
+    """The whole command, whose commands are listed as people need them."""
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+def group(
+    help_text: str, *, cls: type[typer.core.TyperGroup] = typer.core.TyperGroup
+) -> typer.Typer:
     """A group of commands; one without a command shows its help."""
     return typer.Typer(
-        name=name,
+        cls=cls,
         help=help_text,
         no_args_is_help=True,
         rich_markup_mode="rich",
-        add_completion=name is None,
+        add_completion=cls is Ordered,
         pretty_exceptions_enable=False,
     )
 
 
-app = group(ABOUT)
+app = group(ABOUT, cls=Ordered)
 
 
 @app.callback()

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from cli.backfill import lag_of
 from cli.cohorts import Overview, overviews
 from cli.logs import logged
 from cli.mixpanel import sizes
@@ -129,29 +128,7 @@ def _events(stack: RunningStack) -> Events:
         delivered += int(line["delivered"])
         filtered.update(line["filtered"])
         quarantined.update(line["quarantined"])
-    return Events(received, delivered, filtered, quarantined, _lag(stack))
-
-
-def _lag(stack: RunningStack) -> int | None:
-    """Seconds by which the importer is behind; None if nothing says so."""
-    name = stack.resources.get("CurrentsImporterFunction")
-    if not name or stack.logs:
-        return None
-    now = datetime.now(UTC)
-    try:
-        points = stack.client("cloudwatch").get_metric_statistics(
-            Namespace="AWS/Lambda",
-            MetricName="IteratorAge",
-            Dimensions=[{"Name": "FunctionName", "Value": name}],
-            StartTime=now - timedelta(minutes=10),
-            EndTime=now,
-            Period=60,
-            Statistics=["Maximum"],
-        )["Datapoints"]
-    except (BotoCoreError, ClientError):
-        return None
-    newest = max(points, key=lambda each: each["Timestamp"], default=None)
-    return int(newest["Maximum"] / 1000) if newest else None
+    return Events(received, delivered, filtered, quarantined, lag_of(stack))
 
 
 def _quarantined(stack: RunningStack, day: str | None) -> dict[str, Counter[str]]:

@@ -50,7 +50,7 @@ PAGE_PUTS = 2
 S3_PUT, S3_GET = 0.005 / 1e3, 0.0004 / 1e3
 SHARD_HOUR, EXTENDED_HOUR, PUT_UNIT = 0.015, 0.020, 0.014 / 1e6
 """Extended retention, from a day to seven, costs more than the shard itself."""
-SECRET, ALARM, METRIC = 0.40, 0.10, 0.30
+SECRET, ALARM, METRIC, DASHBOARD = 0.40, 0.10, 0.30, 3.00
 LOG_GB = 0.50
 
 # Counted.
@@ -146,6 +146,7 @@ class Month:
             "Logs": logged / 1e9 * LOG_GB,
             "Metrics": PUBLISHED * METRIC,
             "Alarms": alarms * ALARM,
+            "Dashboard": _count(resources, "AWS::CloudWatch::Dashboard") * DASHBOARD,
             "Secrets": secrets * SECRET,
         }
 
@@ -156,7 +157,11 @@ class Month:
 
 
 def _count(resources: dict[str, Any], kind: str) -> int:
-    return sum(made["Type"] == kind for made in resources.values())
+    """How many there are of a kind, without those of a backfill."""
+    return sum(
+        made["Type"] == kind and made.get("Condition") != "HasBackfill"
+        for made in resources.values()
+    )
 
 
 def table(template: dict[str, Any]) -> str:

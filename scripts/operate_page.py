@@ -23,6 +23,9 @@ from tests.system import scene
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operate.md"
 PROMPT = "$ bridge "
+KEEPING = ("reconcile 8", "backfill load")
+"""What remembers how far it has come, here in a folder of its own."""
+
 RIGHT = frozenset({Exit.DONE, Exit.DIFFERS})
 
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
@@ -56,6 +59,8 @@ def runner(description: Path) -> Callable[[str], str]:
     def say(command: str) -> str:
         said = io.StringIO()
         words = [*command.split(), "--description", str(description)]
+        if command.startswith(KEEPING):
+            words += ["--state", str(description.parent / "state")]
         with (
             redirect_stdout(said),
             redirect_stderr(said),

@@ -1,9 +1,11 @@
 """Loads the Avro files of Currents, as S3 announces them, into the stream.
 
 S3 invokes asynchronously: when the function raises, Lambda tries again, twice, and then
-moves the notification to a queue. The file itself stays in the bucket for a month.
+moves the notification to a queue. The file itself stays in the bucket for a month. A
+backfill invokes it for one file of the history, and tries again by itself.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -36,7 +38,16 @@ def loader() -> FileLoader:
     )
 
 
-def _file(record: dict[str, Any]) -> AnnouncedFile:
+def _files(event: dict[str, Any]) -> Iterator[AnnouncedFile]:
+    """The files of a notification, or that of a backfill, whose key is not encoded."""
+    if "backfill" in event:
+        file = event["backfill"]
+        yield AnnouncedFile(file["bucket"], file["key"], datetime.now(UTC))
+    for record in event.get("Records", ()):
+        yield _announced(record)
+
+
+def _announced(record: dict[str, Any]) -> AnnouncedFile:
     """Source: Amazon S3, "Event message structure": keys are URL-encoded."""
     return AnnouncedFile(
         bucket=record["s3"]["bucket"]["name"],
@@ -53,9 +64,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     def is_late() -> bool:
         return context.get_remaining_time_in_millis() < SECONDS_FOR_CHUNK * 1000
 
-    for record in event.get("Records", ()):
+    for file in _files(event):
         try:
-            loader().load(_file(record), is_late)
+            loader().load(file, is_late)
         except BridgeError as error:
             logger.error("file not loaded", reason=error.reason, why=str(error))
             reason = error.reason

@@ -53,6 +53,8 @@ def as_list(value: Any) -> list[Any]:
 def meant(value: Any) -> str:
     """A reference in words: `Queue` for its ref or ARN, `Bucket/pages/*` below it."""
     match value:
+        case "*":
+            return "*"
         case {"Ref": str(name)}:
             return name
         case {"Fn::GetAtt": [str(name), "Arn" | "QueueName"]}:

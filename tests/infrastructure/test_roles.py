@@ -23,6 +23,9 @@ SECRET = "secretsmanager:GetSecretValue"
 PUT, GET, LIST = "s3:PutObject", "s3:GetObject", "s3:ListBucket"
 """Who reads objects may list them: else S3 calls an object that is gone forbidden."""
 
+HISTORY = "arn:${AWS::Partition}:s3:::${BackfillBucket}"
+STATES = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
+
 ALLOWED: dict[str, dict[str, str]] = {
     "CohortWebhook": {
         "CohortWebhookLogGroup": LOG,
@@ -63,7 +66,21 @@ ALLOWED: dict[str, dict[str, str]] = {
         "DataBucket/quarantine/currents/*": PUT,
         "DataBucket/progress/currents/*": f"s3:DeleteObject {GET} {PUT}",
         "DataBucket": LIST,
+        HISTORY: LIST,
+        f"{HISTORY}/*": GET,
         "CurrentsLoaderDeadLetterQueue": "sqs:SendMessage",
+    },
+    "Backfill": {
+        "CurrentsLoaderFunction": "lambda:InvokeFunction",
+        HISTORY: LIST,
+        "DataBucket/progress/backfill/*": f"s3:AbortMultipartUpload {GET} "
+        f"s3:ListMultipartUploadParts {PUT}",
+        f"{STATES}:stateMachine:${{AWS::StackName}}-backfill": "states:StartExecution",
+        f"{STATES}:execution:${{AWS::StackName}}-backfill/*": (
+            "states:DescribeExecution states:StopExecution"
+        ),
+        # A call that knows no resources.
+        "*": "cloudwatch:DescribeAlarms",
     },
     "CurrentsImporter": {
         "CurrentsImporterLogGroup": LOG,
@@ -90,17 +107,20 @@ def allowed(template: Template, role: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", ALLOWED)
 def test_a_role_allows_this_and_nothing_else(expanded: Template, name: str) -> None:
     table = {target: set(actions.split()) for target, actions in ALLOWED[name].items()}
     assert allowed(expanded, f"{name}Role") == table
 
 
 def test_no_role_allows_every_action_or_every_resource() -> None:
-    for table in ALLOWED.values():
+    for name, table in ALLOWED.items():
         for target, actions in table.items():
-            assert not target.startswith("*")
+            assert not target.startswith("*") or name == "Backfill"
             assert "*" not in actions
+
+
+OTHERS = {"BrazeWriterRole", "BackfillRole"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -108,7 +128,7 @@ def test_every_function_has_a_role_of_its_own_and_no_managed_policy(
     expanded: Template, name: str
 ) -> None:
     roles = of_type(expanded, "AWS::IAM::Role")
-    assert set(roles) == {f"{each}Role" for each in FUNCTIONS} | {"BrazeWriterRole"}
+    assert set(roles) == {f"{each}Role" for each in FUNCTIONS} | OTHERS
     assert "ManagedPolicyArns" not in roles[f"{name}Role"]
     assert meant(function(expanded, name)["Role"]) == f"{name}Role"
 
@@ -146,8 +166,8 @@ def test_there_are_no_policies_but_those_of_the_roles(expanded: Template) -> Non
     kinds = {each["Type"] for each in expanded["Resources"].values()}
     # Emulators do not know a RolePolicy, and the rehearsal deploys into one.
     assert not kinds & {"AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy"}
-    (beside,) = of_type(expanded, "AWS::IAM::Policy").values()
-    assert [meant(role) for role in beside["Roles"]] == ["CurrentsLoaderRole"]
+    for beside in of_type(expanded, "AWS::IAM::Policy").values():
+        assert [meant(role) for role in beside["Roles"]] == ["CurrentsLoaderRole"]
 
 
 def test_functions_may_be_invoked_by_what_calls_them_and_nobody_else(

@@ -183,13 +183,17 @@ def test_names_that_mixpanel_would_cut_are_reported_once_by_their_beginnings(
     assert any(name.startswith("[Custom event property] Basket") for name in names)
 
 
+@pytest.mark.parametrize("device", ["abc", "$device:abc", "$device:$device:abc"])
 def test_a_device_prefix_is_not_doubled(
-    stack: Stack, mixpanel: MixpanelStandIn, monkeypatch: pytest.MonkeyPatch
+    stack: Stack,
+    mixpanel: MixpanelStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
 ) -> None:
     monkeypatch.setenv("ANONYMOUS_USERS", "device")
     app.importer.cache_clear()
     event = source().event("users.behaviors.app.SessionStart")
-    event["user"] |= {"external_user_id": None, "device_id": "$device:$device:abc"}
+    event["user"] |= {"external_user_id": None, "device_id": device}
     deliver(event)
     assert the_one(mixpanel)["distinct_id"] == "$device:abc"
 

@@ -87,7 +87,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.world = World()
+        self.world = self._make_world()
         self.sources = SOURCES
         self.cohort = Cohort(KEY.cohort, "Trial", project_id=KEY.project)
         self.sessions = Sessions(self.rng, reuse=self.dialect.reuse_session)
@@ -103,6 +103,9 @@ class Simulation:
         self.needless = 0
         self._ledger: Any = CrashingPort(self.world.ledger, self._consumer_crashes)
         self._queue: Any = CrashingPort(self.world.queue, self._consumer_crashes)
+
+    def _make_world(self) -> World:
+        return World()
 
     def run(self) -> Outcome:
         """Run the history; all dead letters are redriven before its end."""

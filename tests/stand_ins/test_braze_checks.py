@@ -4,6 +4,8 @@ import pytest
 import requests
 
 from sandbox.braze import BrazeStandIn, RateLimit
+from sandbox.braze.rate_limits import RateWindows
+from scripts import scaling_page
 from tests.stand_ins.calls import NOW, REST_KEY, Call
 
 TRACK = "/users/track"
@@ -145,3 +147,12 @@ def test_aliases_and_identify_share_a_limit_and_track_has_its_own(
     assert left("/users/identify") == 19_999
     assert left("/users/alias/new") == 19_998
     assert left(TRACK) == 2_999
+
+
+def test_look_ups_have_the_limit_that_the_scaling_page_reckons_with() -> None:
+    windows = RateWindows({}, lambda: NOW + next(seconds), epoch_reset=True)
+    a_minute = scaling_page.BRAZE_LOOK_UPS
+    seconds = iter([0.0] * (a_minute + 1) + [59.0, 60.0])
+    within = [windows.count(EXPORT)[0] for _ in range(a_minute + 3)]
+    assert within == [True] * a_minute + [False, False, True]
+    assert f"Braze allows {a_minute} a minute" in scaling_page.PAGE.read_text()

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 import cli.__main__  # noqa: F401 - it gives the command its commands
-from cli.app import ANYWHERE, app
+from cli.app import ANYWHERE, ORDER, app
 from sandbox.cloud import Cloud
 from scripts.operate_page import PAGE, commands, runner, written
 from tests.system import scene
@@ -60,6 +60,11 @@ def test_a_command_that_a_page_names_exists(page: str, command: str) -> None:
             options |= {name for each in found.params for name in each.opts}
         elif word.startswith("--"):
             assert word.split("=")[0] in options, f"bridge {command}"
+
+
+def test_help_lists_every_command_in_the_order_of_need() -> None:
+    found: Any = typer.main.get_command(app)
+    assert set(found.commands) == set(ORDER)
 
 
 def test_the_pages_name_every_command() -> None:

@@ -189,6 +189,7 @@ class Secret[T: SecretModel]:
         self._client = client or clients.create("secretsmanager", CONFIG)
         self._clock = clock
         self._text = ""
+        self._value: T | None = None
         self._fetched_at = float("-inf")
         self._refreshed_at = float("-inf")
         self._failed_at = float("-inf")
@@ -281,7 +282,7 @@ class Secret[T: SecretModel]:
         except BotoCoreError:
             pass
         else:
-            self._text = answer.get("SecretString", "")
+            self._text, self._value = answer.get("SecretString", ""), None
             self._fetched_at = now
             return
         if error is RetryableError:
@@ -293,7 +294,9 @@ class Secret[T: SecretModel]:
         )
 
     def _read(self) -> T:
-        return self._parsed(self._text)
+        if self._value is None:
+            self._value = self._parsed(self._text)
+        return self._value
 
     def _parsed(self, text: str) -> T:
         try:

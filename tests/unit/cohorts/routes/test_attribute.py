@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports.route import Change, Pushed
+from bridge.cohorts.ports.route import Change, Members, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.halving import CallSize
@@ -301,14 +301,21 @@ def test_a_push_passes_on_when_its_sync_was() -> None:
 
 
 def removed(
-    braze: Braze, *, braze_id: str = "", members: Sequence[Identifier] = ()
+    braze: Braze,
+    *,
+    braze_id: str = "",
+    members: Sequence[Identifier] = (),
+    written_by: str = "",
 ) -> list[Mapping[str, object]]:
-    """Who the removal of the device `d` is written to, by identifying key."""
+    """Who the removal of the device `d` is written to, by identifying key.
 
-    def has_member(identifiers: Sequence[Identifier]) -> bool:
-        return any(each in members for each in identifiers)
+    `written_by` is the profile that the device among the `members` was written by.
+    """
 
-    change = Change(Identifier(Kind.DEVICE, "d"), False, braze_id, has_member)
+    def members_of(identifiers: Sequence[Identifier]) -> Members:
+        return [(each, written_by) for each in identifiers if each in members]
+
+    change = Change(Identifier(Kind.DEVICE, "d"), False, braze_id, members_of)
     assert push(route(braze), "7", "", [change]) == [Pushed()]
     sent = [each for call in braze.calls for each in call]
     assert all(each["mixpanel_cohorts"] == {"remove": ["mixpanel_7"]} for each in sent)
@@ -365,6 +372,22 @@ def test_a_device_is_not_removed_from_a_member_by_another_identifier(
         braze = Braze()
         braze.devices = {"d": [profile]}
         assert bool(removed(braze, braze_id="b-1", members=members)) is (not members)
+
+
+@pytest.mark.parametrize(
+    ("written_by", "is_left", "stays"),
+    [("b-1", True, True), ("b-9", True, False), ("b-9", False, True)],
+    ids=["this profile", "another that is the member", "one that was merged"],
+)
+def test_a_device_that_changed_hands_makes_nobody_a_member(
+    written_by: str, is_left: bool, stays: bool
+) -> None:
+    braze = Braze()
+    braze.devices = {"d": [VISITOR | OTHER_DEVICE]}
+    braze.by_braze_id = {written_by: {"braze_id": written_by}} if is_left else {}
+    members = [Identifier(Kind.DEVICE, "d-2")]
+    found = removed(braze, members=members, written_by=written_by)
+    assert found == ([] if stays else [{"braze_id": "b-1"}])
 
 
 def test_a_device_that_was_never_written_is_removed_from_whose_it_is() -> None:

@@ -129,6 +129,16 @@ def test_a_future_time_is_capped_by_the_arrival(ahead: int) -> None:
     assert sent(given)["properties"]["time"] == int(ARRIVED)
 
 
+@pytest.mark.parametrize("ahead", [-3600, -1, 0, 1, 60])
+def test_a_batch_that_comes_twice_has_other_keys_only_where_its_times_lie_ahead(
+    ahead: int,
+) -> None:
+    """The runbook says so where a customer looks for duplicates."""
+    data = json.dumps(event(time=int(ARRIVED) + ahead)).encode()
+    first, again = outcomes(data, ARRIVED), outcomes(data, ARRIVED + 300)
+    assert (first != again) == (ahead > 0)
+
+
 def test_a_time_in_milliseconds_is_read_as_such() -> None:
     for each in (1_767_225_600_123, 1_767_225_600_123_000, 1_767_225_600.123):
         made = sent(event(time=each))["properties"]["time"]

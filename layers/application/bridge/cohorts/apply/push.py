@@ -16,9 +16,9 @@ from threading import Lock
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
 from bridge.cohorts.ports.ledger import OpenPush
-from bridge.cohorts.ports.route import Change, Pushed
+from bridge.cohorts.ports.route import Change, Members, Pushed
 from bridge.cohorts.rules.counts import count_change, counted_as, is_rejected
-from bridge.cohorts.rules.identifiers import Identifier
+from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
 from bridge.cohorts.rules.outcomes import outcome_of
@@ -71,10 +71,15 @@ def push(
     )
     context.ledger.begin_push(key, begun)
 
-    def has_member(identifiers: Sequence[Identifier]) -> bool:
+    def members_of(identifiers: Sequence[Identifier]) -> Members:
         keys = [identifier.key for identifier in identifiers]
         found = context.ledger.members(key, keys).values()
-        return any(each.is_in(cohort.baseline, cohort.aborted) for each in found)
+        return [
+            (Identifier.from_key(each.key), each.braze_id)
+            for each in found
+            if each.is_in(cohort.baseline, cohort.aborted)
+            and not is_never_written(each)
+        ]
 
     lock = Lock()
 
@@ -101,7 +106,7 @@ def push(
         cohort.first_name,
         [
             Change(
-                Identifier.from_key(member.key), present, member.braze_id, has_member
+                Identifier.from_key(member.key), present, member.braze_id, members_of
             )
             for member, present in changes
         ],
@@ -176,6 +181,12 @@ def differs(member: Member, present: bool, destination: str) -> bool:
     )
 
 
+def is_never_written(member: Member) -> bool:
+    """Whether it is a device that was not written, because its user is identified."""
+    is_device = Identifier.from_key(member.key).kind is Kind.DEVICE
+    return is_device and bool(member.rejected) and not member.braze_id
+
+
 def is_known_to_be_out(member: Member, present: bool, destination: str) -> bool:
     """Whether a member is out, there as here; then no rejection matters any more."""
     return not present and member.confirmed_at(destination) is Confirmed.OUT
@@ -193,7 +204,8 @@ def _concluded(
         destination=begun.destination,
         pushed_at=begun.at,
         rejected=result.reason or "",
-        braze_id=result.braze_id or before.braze_id,
+        # Who has left is taken back wherever it was: no profile is known any more.
+        braze_id=before.braze_id if result.reason else result.braze_id,
         counted="",
     )
 

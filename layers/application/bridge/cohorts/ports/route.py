@@ -5,22 +5,25 @@ from typing import NamedTuple, Protocol
 
 from bridge.cohorts.rules.identifiers import Identifier
 
+type Members = Sequence[tuple[Identifier, str]]
+"""Identifiers that are in a cohort, each with the profile a device was written by."""
 
-def _nobody(_: Sequence[Identifier]) -> bool:
-    return False
+
+def _nobody(_: Sequence[Identifier]) -> Members:
+    return ()
 
 
 class Change(NamedTuple):
     """A user who joins the cohort, or leaves it.
 
     `braze_id` is the profile that a device was written by before, if it was.
-    `has_member` says whether one of several identifiers is in the same cohort.
+    `members_of` says which of several identifiers are in the same cohort.
     """
 
     identifier: Identifier
     present: bool
     braze_id: str = ""
-    has_member: Callable[[Sequence[Identifier]], bool] = _nobody
+    members_of: Callable[[Sequence[Identifier]], Members] = _nobody
 
 
 class Pushed(NamedTuple):

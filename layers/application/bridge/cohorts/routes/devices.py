@@ -73,19 +73,25 @@ def holders(braze: BrazeClient, change: Change) -> Sequence[Profile]:
 
     That is the one it was written by, identified since or not. Where that was merged
     into another user, membership went along, and the device leads there. A profile that
-    is a member by another identifier keeps its membership.
+    is a member by another identifier keeps its membership; not by a device that it has
+    taken over from another profile, which is the member.
     """
     found = braze.find_identifiers("device_id", change.identifier.value)
     if change.braze_id:
         written = [each for each in found if each.get("braze_id") == change.braze_id]
         found = written or braze.find_identifiers("braze_id", change.braze_id) or found
     identified = (each for each in found if {"external_id", "braze_id"} & each.keys())
-    return [each for each in identified if not _is_member(each, change)]
+    return [each for each in identified if not _is_member(braze, each, change)]
 
 
-def _is_member(profile: Profile, change: Change) -> bool:
+def _is_member(braze: BrazeClient, profile: Profile, change: Change) -> bool:
     others = _others(profile, change)
-    return bool(others) and change.has_member(others)
+    return bool(others) and any(
+        # Where the profile that it was written by is gone, it was merged into this one.
+        written_by in {"", profile.get("braze_id")}
+        or not braze.find_identifiers("braze_id", written_by)
+        for _, written_by in change.members_of(others)
+    )
 
 
 def _others(profile: Profile, change: Change) -> Sequence[Identifier]:

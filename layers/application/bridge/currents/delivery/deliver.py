@@ -90,10 +90,11 @@ class Delivery:
         """Take every event, most of them by the fast path; raises as `Sender.flush`."""
         batch, outcome, mapper = self._batch, self._outcome, self._mapper
         warm_state, accounts, add = self._warm_state, outcome.accounts, self._sender.add
+        taken = batch.records
         for number, record in enumerate(records):
             if number % RECORDS_PER_TIME_CHECK == RECORDS_PER_TIME_CHECK - 1:
                 self._check_time(number)
-            batch.records.append(record)
+            taken.append(record)
             finished = self._resume(number, record) if warm_state.partial else 0
             events = parse(record.data)
             if events is None:
@@ -119,7 +120,8 @@ class Delivery:
                         event_type = counted_type(event["event_type"])
                         outcome.filter_out(event_type, mapped.rule)
                     else:
-                        add(*mapped, number, index)
+                        line, counted = mapped
+                        add(line, counted, number, index)
                     accounts.received += 1
 
     def _check_time(self, number: int) -> None:

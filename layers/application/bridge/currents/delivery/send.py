@@ -98,11 +98,12 @@ class Sender:
 
         Raises as `flush`, and the event is then not added.
         """
-        size = self._bytes + len(line)
-        if size > self._warm_state.call_bytes or len(self.pending) == EVENTS_PER_CALL:
+        pending, size = self.pending, self._bytes + len(line)
+        if size > self._warm_state.call_bytes or len(pending) == EVENTS_PER_CALL:
             self.flush()
-        self.pending.append((line, event_type, record, index))
-        self._bytes += len(line) + 1
+            size = self._bytes + len(line)
+        pending.append((line, event_type, record, index))
+        self._bytes = size + 1
 
     def count_fault(self, record: int, event_type: str) -> None:
         """Count an event that met a fault of ours for the circuit breaker."""
@@ -186,22 +187,17 @@ class Sender:
             self._count_rejected(number, event_type)
             self._quarantine(line, number, index, REJECTED, failure)
         self.pending[:0] = reshaped
-        delivered = Counter(
-            [
-                event_type
-                for at, (_, event_type, _, _) in enumerate(part)
-                if at not in rejected
-            ]
-        )
-        self._batch.outcome.deliver(delivered)
+        delivered = part
+        if rejected:
+            delivered = [each for at, each in enumerate(part) if at not in rejected]
+        self._batch.outcome.deliver(Counter([each[1] for each in delivered]))
         if self._reshaped:
-            self._keep_originals(
-                [each for at, each in enumerate(part) if at not in rejected]
-            )
-        records = [record for _, _, record, _ in part]
+            self._keep_originals(delivered)
+        records = [each[2] for each in part]
         self._attempted.update(records)
-        # They are attempted once more, and that counts.
-        self._attempted.subtract([record for _, _, record, _ in reshaped])
+        if reshaped:
+            # They are attempted once more, and that counts.
+            self._attempted.subtract([each[2] for each in reshaped])
         self._has_sent = True
         self._note(dict.fromkeys(records))
         if not reshaped:
