@@ -3,8 +3,6 @@
 Needs Chromium and Playwright: `make pictures`.
 """
 
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +12,7 @@ from playwright.sync_api import sync_playwright
 from sandbox.live.cloud import live_cloud
 from sandbox.live.server import LivePage
 from sandbox.live.world import World
+from scripts import chromium
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "live.png"
@@ -26,9 +25,9 @@ BEFORE = ("sync", "events", "poison", "join", "abort", "sync", "all_off", "leave
 
 def main() -> int:
     """Take the picture; 1 where there is no browser."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        sys.stderr.write("no Chromium: `apt-get install chromium` brings it\n")
+    where = chromium.found()
+    if where is None:
+        sys.stderr.write(f"{chromium.MISSING}\n")
         return 1
     build = ROOT / ".aws-sam" / "build"
     with (
@@ -37,7 +36,7 @@ def main() -> int:
         LivePage(World(cloud, kills, tempo=0.1), port=0) as page,
     ):
         _prepare(page.world)
-        _photograph(chromium, page.url)
+        _photograph(where, page.url)
     return 0 if PICTURE.stat().st_size < MAX_BYTES else 1
 
 
@@ -53,10 +52,9 @@ def _prepare(world: World) -> None:
     world.submit("sync").result()
 
 
-def _photograph(chromium: str, url: str) -> None:
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+def _photograph(where: str, url: str) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        browser = chromium.launch(playwright, where)
         window = browser.new_page(viewport=SIZE, color_scheme="light")
         window.goto(url)
         window.wait_for_selector("#scenes li")

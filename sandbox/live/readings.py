@@ -24,6 +24,7 @@ from sandbox.mixpanel.events import Event, Key
 
 ATTRIBUTE = "mixpanel_cohorts"
 SYNCS_SHOWN = 6
+CLOSED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Reader:
         self._table = Table(cloud.client("dynamodb"), resources["LedgerTable"])
         self._logs = LogReader(Path(cloud.description["logs"]))
         self._objects: dict[tuple[str, str], bytes] = {}
+        self._syncs: dict[tuple[CohortKey, int], tuple[float, Sync | None]] = {}
         self._seen: dict[CohortKey, set[int]] = {}
 
     def read(self, key: CohortKey, sent: Mapping[str, Sent]) -> Readings:
@@ -120,8 +122,18 @@ class Reader:
         seen = self._seen.setdefault(key, set())
         seen |= {*open_syncs, *cohort.aborted, cohort.newest, cohort.baseline} - {0}
         newest = sorted(seen)[-SYNCS_SHOWN:]
-        found = (open_syncs.get(seq) or ledger.sync(key, seq) for seq in newest)
+        found = (
+            open_syncs.get(seq) or self._closed(ledger, key, seq) for seq in newest
+        )
         return LedgerReading(cohort, [sync for sync in found if sync])
+
+    def _closed(self, ledger: PageLog, key: CohortKey, seq: int) -> Sync | None:
+        """A sync that is no longer open hardly changes: it is read now and then."""
+        until, sync = self._syncs.get((key, seq), (0.0, None))
+        if time.monotonic() >= until:
+            sync = ledger.sync(key, seq)
+            self._syncs[key, seq] = time.monotonic() + CLOSED_SECONDS, sync
+        return sync
 
     def _queue(self) -> QueueDepth:
         queue, dead_letters = (

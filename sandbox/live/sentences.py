@@ -87,8 +87,12 @@ def replayed(counts: Mapping[str, int]) -> str:
         if why != "replayed"
     )
     goes = f"{back} event goes" if back == 1 else f"{back} events go"
-    stays = f", {left} stays" if left else ""
-    return f"{goes} back into the stream{stays}: what cannot be mapped, or is delivered already, is left."
+    stays = (
+        f"; what cannot be mapped or is delivered already stays ({left})"
+        if left
+        else ""
+    )
+    return f"{goes} back into the stream{stays}."
 
 
 SWITCHED: Mapping[str, tuple[str, str]] = {

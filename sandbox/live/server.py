@@ -15,7 +15,7 @@ from sandbox.live.tour import Tour
 from sandbox.live.world import World
 from sandbox.servers.web import Answer, Call, WebServer
 
-PORT = 8126
+PORT = 8620
 PAGE = Path(__file__).parent / "page"
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -29,7 +29,7 @@ HEADERS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
-FRESH_SECONDS = 0.25
+FRESH_SECONDS = 0.35
 """However many windows are open, the cloud is read so often at most."""
 
 

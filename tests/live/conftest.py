@@ -3,8 +3,6 @@
 Chromium is the system's, Playwright is in an environment of its own (`make browser`).
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from sandbox.live.cloud import live_cloud
 from sandbox.live.server import LivePage
 from sandbox.live.world import World
+from scripts import chromium
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
 TEMPO = 0.02
@@ -41,16 +40,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePage]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, headless; without it the tests of the page are skipped."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="no Playwright: `make browser` brings it"
     )
-    if chromium is None:
-        pytest.skip("no Chromium: `apt-get install chromium` brings it")
-    # Chromium refuses its sandbox to root, as whom a container often runs.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    where = chromium.found()
+    if where is None:
+        pytest.skip(chromium.MISSING)
     with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=chromium, args=arguments)
+        running = chromium.launch(started, where)
         yield running
         running.close()
 
