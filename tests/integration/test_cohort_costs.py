@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -42,7 +43,13 @@ def calls(
         units[at] = ceil(item_size(unpack(item)) / 1024)
         return units[at]
 
+    lock = Lock()
+
     def before_call(model: Any, params: Any, **_: Any) -> None:
+        with lock:  # the consumer's calls come from many threads
+            count(model, params)
+
+    def count(model: Any, params: Any) -> None:
         counted[model.name] += 1
         if model.name in {"BatchWriteItem", "TransactWriteItems", "UpdateItem"}:
             body = json.loads(params["body"])
