@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cohorts, cold_start, importer, loader, memory, pace
+from bench import cohorts, cold_start, importer, loader, memory, operate, pace
 
 PARTS: Mapping[str, Callable[..., Iterable[Table]]] = {
     "importer": importer.run,
@@ -20,6 +20,7 @@ PARTS: Mapping[str, Callable[..., Iterable[Table]]] = {
     "pace": pace.run,
     "cold_start": cold_start.run,
     "memory": memory.run,
+    "operate": operate.run,
 }
 LIBRARIES = ("orjson", "msgspec", "isal", "fastavro", "boto3", "aws-lambda-powertools")
 

@@ -1,5 +1,6 @@
 """`bridge COMMAND`: runs one command, and says in a line what went wrong."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):
         result = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` does; what is left has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
     except Exception as error:  # noqa: BLE001 - see above
         out.wrong(_problem(error, is_local=is_local(given)))
         return Exit.WRONG

@@ -46,7 +46,10 @@ class Exit(IntEnum):
 
 def printable(text: object) -> str:
     """The text without control characters."""
-    return "".join(each if each.isprintable() else UNPRINTABLE for each in str(text))
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(each if each.isprintable() else UNPRINTABLE for each in shown)
 
 
 def moment(at: datetime | float | None) -> str:
@@ -114,13 +117,17 @@ class Output:
         if self.as_json:
             self._json(result)
 
-    def row(self, result: object, line: str | Text) -> None:
-        """One of many results."""
+    def row(self, result: object, line: Callable[[], str | Text]) -> None:
+        """One of many results; its line is made only for people."""
         if self.as_json:
             self._json(result)
-        else:
-            text = line if isinstance(line, Text) else printable(line)
+            return
+        shown = line()
+        text = shown if isinstance(shown, Text) else Text(printable(shown))
+        if self.console.is_terminal:
             self.console.print(text)
+        else:
+            self.console.file.write(f"{text.plain}\n")
 
     def _json(self, result: object) -> None:
         # ASCII: a control character is written as an escape.

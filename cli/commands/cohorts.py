@@ -1,6 +1,7 @@
 """Commands about cohorts and their members."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -133,7 +134,7 @@ def list_members(
     number = 0
     for row in _rows(now.stack, cohort_id, wanted):
         number += 1
-        now.out.row(row, _line(row))
+        now.out.row(row, partial(_line, row))
     if not number:
         now.out.note("nobody")
 

@@ -1,6 +1,7 @@
 """Commands that compare the ledger with Mixpanel's own list, and with Braze."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from cli.commands.cohorts import PANEL
 from cli.mixpanel import query_client, sizes
 from cli.mixpanel_list import FOLDER, Pacer, fetch, opened, seconds_for
 from cli.output import Exit, cells, duration, table
-from cli.reconcile import DIFFERENCES, compare, feed
+from cli.reconcile import DIFFERENCES, Compared, compare, feed
 from cli.stack import StackError
 
 State = Annotated[
@@ -130,8 +131,7 @@ def _reconcile(
         for each in compare(stack, key, listed):
             counts[each.what, each.reason] += 1
             if listing and each.what in DIFFERENCES:
-                who = f"{each.identifier or '-':<24} {each.distinct_id:<24}"
-                out.row(each, f"{who} {each.what}  {each.reason}")
+                out.row(each, partial(_line, each))
         differing = sum(n for (what, _), n in counts.items() if what in DIFFERENCES)
         rows = [
             {"what": what, "reason": reason, "members": number}
@@ -154,6 +154,15 @@ def _reconcile(
         if fed or not differing:
             listed.forget()
     return Exit.DIFFERS if differing and not fed else Exit.DONE
+
+
+def _line(each: Compared) -> str:
+    who = f"{each.identifier or '-':<24} {each.distinct_id:<24}"
+    return f"{who} {each.what}  {each.reason}"
+
+
+def _audited(each: Audited) -> str:
+    return f"{each.identifier:<24} {each.kind:<12} {each.what}"
 
 
 @app.command(
@@ -236,5 +245,5 @@ def _audit(
             if each.what in AUDIT_DIFFERENCES:
                 wrong.append(each)
             if listing and each.what != "as it should be":
-                out.row(each, f"{each.identifier:<24} {each.kind:<12} {each.what}")
+                out.row(each, partial(_audited, each))
     return dict(counts), wrong, number, total

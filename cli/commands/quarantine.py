@@ -6,17 +6,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from bridge.currents.mapping.transform import MAPPING_VERSION
 from bridge.quarantine import QuarantinedItem
 from cli.app import Day, Session, app, examples, group, session
 from cli.explain import Consequence, explain
-from cli.output import Exit, Output, moment, plain, printable
+from cli.output import Exit, Output, moment, plain
 from cli.quarantined import FLOWS, Filter, Found, count_objects, found, one
 from cli.replay import ChangedKey, Pace, Replay, redrive, replay_events, replay_pages
 from cli.replay_places import replay_announced, replay_file, replay_given_up
@@ -77,7 +77,7 @@ def list_items(
 ) -> None:
     """List what is quarantined, the earliest first, and count it by reason.
 
-    `quarantine show` takes what stands at the beginning of a line.
+    `quarantine show` takes what a line begins with.
     """
     now = session(context)
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -85,15 +85,9 @@ def list_items(
     number = 0
     for each in found(now.stack, wanted):
         number += 1
-        item = each.item
-        counts[each.flow, item.reason, item.field] += 1
-        if now.out.as_json and (number <= limit or not limit):
-            now.out.row(_described(each), "")
-        elif number <= limit or not limit:
-            now.out.row(None, Text(printable(each.place.reference), "cyan"))
-            what = item.kind or ("a file" if each.is_file else "-")
-            at = f" at {item.field}" if item.field else ""
-            now.out.row(None, f"    {item.reason}{at}, {what}")
+        counts[each.flow, each.item.reason, each.item.field] += 1
+        if number <= limit or not limit:
+            now.out.row(_described(each), partial(_line, each))
     if limit and number > limit:
         now.out.note(f"… and {number - limit:,} more; --limit 0 shows all")
     for (of_flow, why, at), total in counts.most_common():
@@ -101,6 +95,13 @@ def list_items(
         now.out.say(f"{total:>10,}  {of_flow}: {why}{where}")
     if not number:
         now.out.note("nothing is quarantined that this asks for")
+
+
+def _line(each: Found) -> str:
+    item = each.item
+    what = item.kind or ("a file" if each.is_file else "-")
+    at = f" at {item.field}" if item.field else ""
+    return f"{each.place.reference}  {item.reason}{at}, {what}"
 
 
 def _described(each: Found) -> dict[str, Any]:
@@ -264,7 +265,7 @@ def replay(
     def noticed(each: ChangedKey) -> None:
         changed[0] += 1
         line = f"{each.position} (mapping {each.mapping}): {each.before} → {each.now}"
-        now.out.row({"changed": each}, line)
+        now.out.row({"changed": each}, lambda: line)
 
     work = Replay(now.stack, dry_run, noticed, Pace(bytes_per_second))
     counts = _replay(now, work, wanted)

@@ -1,6 +1,7 @@
 """The command that shows both flows on one screen."""
 
 import time
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -42,7 +43,8 @@ def status(
         now.out.show(screen(seen))
         return
     asked = time.monotonic()
-    with Live(console=now.out.console, auto_refresh=False, screen=False) as live:
+    live = Live(console=now.out.console, auto_refresh=False)
+    with nullcontext() if now.out.as_json else live:
         while True:
             now.out.document(seen)
             if not now.out.as_json:

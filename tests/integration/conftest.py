@@ -130,6 +130,7 @@ def operator(
             resources=Resources({**found.resources, **{each: each for each in LOGINS}}),
             braze_url=vendors.braze.url,
             mixpanel_url=vendors.mixpanel.url,
+            mixpanel_query_url=vendors.mixpanel.url,
         )
 
     monkeypatch.setattr(RunningStack, "deployed", with_stand_ins)
