@@ -20,7 +20,7 @@ def test_a_wrong_file_is_told_by_its_entry(
 ) -> None:
     (tmp_path / "rules.json").write_text('{"drop_properties": ["time"]}')
     assert main(["rules", "check", str(tmp_path / "rules.json")]) == 1
-    assert "drop_properties.0" in capsys.readouterr().out
+    assert "drop_properties.0" in capsys.readouterr().err
 
 
 def test_a_name_that_nothing_has_is_told(
