@@ -11,12 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cohorts, cold_start, importer, loader, memory, operate
+from bench import cohorts, cold_start, importer, loader, memory, operate, pace
 
 PARTS: Mapping[str, Callable[..., Iterable[Table]]] = {
     "importer": importer.run,
     "loader": loader.run,
     "cohorts": cohorts.run,
+    "pace": pace.run,
     "cold_start": cold_start.run,
     "memory": memory.run,
     "operate": operate.run,

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.aws.clients import answering
@@ -134,14 +134,15 @@ def find_person(stack: RunningStack, ledger: DynamoLedger, user: str) -> Person:
         places = ledger.places(key, [user])
         keys = wanted.union(*(place.keys for place in places.values()))
         found = ledger.members(key, sorted(keys))
-        if not (found or places):
+        named = keys & {n for each in ledger.open_pushes(key) for n in each.keys}
+        if not (found or places or named):
             continue
         profiles = {each for member in found.values() for each in member.profiles}
         profiles |= places.keys()
-        person.keys[key] = sorted(found)
+        person.keys[key] = sorted(named.union(found))
         person.distinct_ids[key] = sorted(profiles)
         person.names |= profiles
-        person.names |= {Identifier.from_key(each).value for each in found}
+        person.names |= {Identifier.from_key(each).value for each in person.keys[key]}
     return person
 
 
@@ -157,6 +158,7 @@ def forget_in_ledger(
         done["profiles in its index"] += len(person.distinct_ids[key])
         if dry_run:
             continue
+        _forget_in_pushes(ledger, key, keys)
         change: Counter[str] = Counter()
         for member in ledger.members(key, keys).values():
             if name := counted_as(member):
@@ -164,6 +166,18 @@ def forget_in_ledger(
         table.delete_all(person_items(key, keys, person.distinct_ids[key]))
         ledger.count(key, change)
     return +done
+
+
+def _forget_in_pushes(
+    ledger: DynamoLedger, key: CohortKey, members: Sequence[str]
+) -> None:
+    """Else the person would come back as a member of whom nothing is known."""
+    for begun in ledger.open_pushes(key):
+        others = [each for each in begun.keys if each not in members]
+        if len(others) < len(begun.keys):
+            ledger.end_push(key, begun)
+            if others:
+                ledger.begin_push(key, replace(begun, keys=others))
 
 
 def forget_in_store(

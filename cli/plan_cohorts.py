@@ -29,7 +29,7 @@ from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
 from bridge.cohorts.ports.reports import Reports
-from bridge.cohorts.ports.route import Change, Pushed, Route
+from bridge.cohorts.ports.route import Change, Conclude, Route
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.partner import PartnerRoute
@@ -226,9 +226,9 @@ class _AsRecorded(Route):
 
     @override
     def push(
-        self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[Pushed]:
-        return self._route.push(cohort, name, changes)
+        self, cohort: str, name: str, changes: Sequence[Change], conclude: Conclude
+    ) -> None:
+        self._route.push(cohort, name, changes, conclude)
 
 
 class _Keys:

@@ -21,10 +21,12 @@ from scripts.scaling_page import (
     BRAZE_BATCH,
     EVENT_CPU,
     IMPORT_SECONDS,
+    LAMBDA_GB_SECOND,
     LEDGER_SECONDS,
     PACKED_BYTES,
     TRACK_SECONDS,
     VCPU_MEMORY,
+    WRITE_UNIT,
     Cohort,
 )
 
@@ -37,10 +39,9 @@ SYNCS = 48 * DAYS
 """One every half hour."""
 
 # US dollars, us-east-1, without free tiers.
-WRITE = 0.625 / 1e6
+WRITE = WRITE_UNIT
 READ = 0.125 / 1e6
-LAMBDA_CALL, LAMBDA_GB_SECOND = 0.20 / 1e6, 0.0000133334
-"""The second for arm64."""
+LAMBDA_CALL = 0.20 / 1e6
 API_CALL = 1.00 / 1e6
 SQS_CALL = 0.50 / 1e6
 PAGE_PUTS = 2
@@ -63,6 +64,8 @@ WEBHOOK_CALLS = {
 """Of a page that is accepted."""
 PAGE_WRITES = 12
 """Write units of a page beside those of its members, applying it included."""
+PUSH_WRITES = 1.05
+"""Write units of a change: the member, and its part of the push that names it."""
 LOG_BYTES = 2_000
 """At most so many an invocation: its lines, its metrics and those of Lambda itself."""
 PUBLISHED = 24
@@ -128,7 +131,7 @@ class Month:
         shards = template["Parameters"]["StreamShards"]["Default"]
         rate = size.events / 86_400 * PACKED_BYTES
         shards = max(shards, math.ceil(rate / 500_000))
-        written = self.pages * PAGE_WRITES + 2 * changes
+        written = self.pages * PAGE_WRITES + PUSH_WRITES * changes
         self.items: dict[str, float] = {
             "Kinesis: shard hours": shards * HOURS * SHARD_HOUR,
             "Kinesis: extended retention": shards * HOURS * EXTENDED_HOUR,

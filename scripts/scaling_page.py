@@ -7,6 +7,7 @@ Run by `make docs` and `make check`.
 import math
 import sys
 import textwrap
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 from bridge.aws.dynamodb import READ_ITEMS, WRITE_ITEMS
 from bridge.braze.users_track import OBJECTS_PER_CALL
 from bridge.cohorts.adapters.member_items import SHARDS
+from bridge.cohorts.apply.batch import PAGES_AT_A_TIME
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.currents.delivery.send import SECONDS_FOR_A_CALL
 from bridge.mixpanel.cohort_webhook import MEMBERS_PER_CALL
 from bridge.mixpanel.import_api import EVENTS_PER_CALL
+from bridge.settings import BrazeContract
 from scripts.pages import write_or_check
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +35,14 @@ DEVICES = 100_000
 
 COHORTS = (100_000, 1_000_000, 10_000_000)
 """Members."""
+
+MEMORIES = (512, 1_024, 1_769)
+"""MB of the consumer, side by side."""
+
+# US dollars, us-east-1.
+LAMBDA_GB_SECOND = 0.0000133334
+"""On arm64."""
+WRITE_UNIT = 0.625 / 1e6
 
 # Vendors' quotas.
 MIXPANEL_EVENTS = 30_000
@@ -65,6 +76,8 @@ IMPORT_SECONDS = 0.8
 TRACK_SECONDS = 0.2
 LEDGER_SECONDS = 0.01
 """Until Braze and DynamoDB answer one call."""
+MEMBER_CPU = 0.2e-3
+"""Seconds of a vCPU in the consumer, first sync: `make bench ONLY=pace`, with room."""
 HEADROOM = 0.5
 """Of a shard that is used in the mean, so that a peak fits in."""
 
@@ -98,29 +111,63 @@ class Events:
         self.calls = records
 
 
-class Cohort:
-    """The first full sync of one cohort."""
+@dataclass(frozen=True)
+class Contract:
+    """How Braze limits users/track, and what a consumer makes of it."""
 
-    def __init__(self, members: int, template: dict[str, Any]) -> None:
+    name: str
+    calls_a_second: float
+    calls_at_a_time: int
+    objects: int = OBJECTS_PER_CALL
+
+
+HOURLY = Contract(
+    "250,000 calls an hour",
+    BRAZE_CALLS_HOURLY,
+    BrazeContract.HOURLY.calls_at_a_time,
+)
+CONTRACTS = (
+    HOURLY,
+    replace(HOURLY, name="the same, 50 objects a call", objects=50),
+    Contract(
+        "by data points: 3,000 in 3 s",
+        BRAZE_CALLS,
+        BrazeContract.DATA_POINTS.calls_at_a_time,
+    ),
+)
+
+
+class Cohort:
+    """The first full sync of one cohort on the attribute route."""
+
+    def __init__(
+        self,
+        members: int,
+        template: dict[str, Any],
+        contract: Contract = HOURLY,
+        memory: int = 0,
+    ) -> None:
         consumer = template["Resources"]["CohortConsumerFunction"]["Properties"]
         mapping = consumer["Events"]["Pages"]["Properties"]
         self.members = members
+        self.contract = contract
         self.pages = math.ceil(members / MEMBERS_PER_CALL)
-        full, rest = divmod(MEMBERS_PER_CALL, AttributeRoute.step)
-        steps = [AttributeRoute.step] * full + [rest] * bool(rest)
-        self.track_calls = sum(math.ceil(step / OBJECTS_PER_CALL) for step in steps)
-        reads = sum(math.ceil(step / READ_ITEMS) for step in steps)
-        writes = sum(2 * math.ceil(step / WRITE_ITEMS) for step in steps)
-        self.ledger_calls = reads + writes
-        self.page_seconds = (
-            self.track_calls * TRACK_SECONDS + self.ledger_calls * LEDGER_SECONDS
-        )
-        self.hours = self.pages * self.page_seconds / 3600
+        self.track_calls = math.ceil(MEMBERS_PER_CALL / contract.objects)
+        self.reads = math.ceil(MEMBERS_PER_CALL / READ_ITEMS)
+        self.writes = math.ceil(MEMBERS_PER_CALL / WRITE_ITEMS)
+        self.memory = memory or int(consumer["MemorySize"])
+        self.vcpus = self.memory / VCPU_MEMORY
+        self.waiting = self.track_calls * TRACK_SECONDS / contract.calls_at_a_time
+        self.cpu = MEMBERS_PER_CALL * MEMBER_CPU / min(self.vcpus, 1)
+        allowed = self.track_calls / contract.calls_a_second
+        self.page_seconds = max(self.waiting + self.cpu, allowed)
+        self.minutes = self.pages * self.page_seconds / 60
         self.calls = self.pages * self.track_calls
+        self.calls_a_second = self.track_calls / self.page_seconds
+        self.price = self.page_seconds * self.memory / 1024 * LAMBDA_GB_SECOND
         self.rescan_queries = max(SHARDS, math.ceil(members / AttributeRoute.step))
         self.writers = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-        self.calls_a_second = self.writers * self.track_calls / self.page_seconds
-        self.writes_a_second = 2 * MEMBERS_PER_CALL / self.page_seconds
+        self.writes_a_second = MEMBERS_PER_CALL / self.page_seconds
         self.device_minutes = MEMBERS_PER_CALL / BRAZE_LOOK_UPS
         self.batch = int(mapping["BatchSize"])
         self.timeout = int(consumer["Timeout"])
@@ -136,7 +183,6 @@ def page() -> str:
     """The whole page as Markdown."""
     template = read_template()
     events = [Events(rate, template) for rate in RATES]
-    cohorts = [Cohort(members, template) for members in COHORTS]
     blocks = [
         "# Scaling",
         _text(
@@ -145,7 +191,7 @@ def page() -> str:
             "a number to turn, and the vendors' quotas end it, not the bridge."
         ),
         *_events(events, template),
-        *_cohorts(cohorts),
+        *_cohorts(template),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -223,44 +269,65 @@ def _events(events: list[Events], template: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cohorts(cohorts: list[Cohort]) -> list[str]:
-    one, largest = cohorts[0], cohorts[-1]
+def _cohorts(template: dict[str, Any]) -> list[str]:
+    cohorts = [Cohort(members, template) for members in COHORTS]
+    million = [Cohort(1_000_000, template, contract) for contract in CONTRACTS]
+    memories = [Cohort(1_000_000, template, memory=each) for each in MEMORIES]
+    one = cohorts[0]
     return [
         "## Cohorts",
         _text(
             "The first full sync, where every member is news to Braze. Later syncs "
             "send what changed, and what did not change costs Braze nothing. Assumed: "
             f"{TRACK_SECONDS * 1e3:.0f} ms a call of Braze, {LEDGER_SECONDS * 1e3:.0f} "
-            "ms a call of the ledger."
+            f"ms a call of the ledger, {MEMBER_CPU * 1e3:.2f} ms of a vCPU a member; "
+            "`make bench ONLY=pace` measures the last beside a script that only pushes."
         ),
         _table(
             ("members", *(f"{c.members:,}" for c in cohorts)),
             ("pages", *(f"{c.pages:,}" for c in cohorts)),
             ("calls of users/track", *(f"{c.calls:,}" for c in cohorts)),
-            ("hours", *(f"{c.hours:.1f}" for c in cohorts)),
+            ("minutes", *(f"{c.minutes:.1f}" for c in cohorts)),
             ("queries of a rescan", *(f"{c.rescan_queries:,}" for c in cohorts)),
             (
                 "hours' worth of 250,000 calls",
                 *(f"{c.calls / BRAZE_CALLS_HOURLY / 3600:.2f}" for c in cohorts),
             ),
         ),
+        _text("1,000,000 members by Braze's kinds of contract:"),
+        _table(
+            ("", *(c.contract.name for c in million)),
+            ("objects a call", *(c.contract.objects for c in million)),
+            (
+                "calls at a time (`BrazeContract`)",
+                *(c.contract.calls_at_a_time for c in million),
+            ),
+            ("calls a second", *(f"{c.calls_a_second:.0f}" for c in million)),
+            ("Braze allows", *(f"{c.contract.calls_a_second:,.0f}" for c in million)),
+            ("minutes", *(f"{c.minutes:.1f}" for c in million)),
+        ),
         _point(
-            f"*A page* of {MEMBERS_PER_CALL:,} goes in steps of {AttributeRoute.step}: "
-            f"{one.track_calls} calls of {OBJECTS_PER_CALL} to Braze and "
-            f"{one.ledger_calls} of the ledger (reads of {READ_ITEMS}; writes of "
-            f"{WRITE_ITEMS}, before Braze and after), {one.page_seconds:.1f} s "
-            f"together. An invocation takes at most {one.batch} pages in its "
+            f"*A page* of {MEMBERS_PER_CALL:,} takes {one.track_calls} calls of Braze, "
+            f"under way together, and {one.reads + one.writes} of the ledger (reads of "
+            f"{READ_ITEMS}, writes of {WRITE_ITEMS}), which go on meanwhile: "
+            f"{PAGES_AT_A_TIME} pages of one sync overlap. It waits {one.waiting:.2f} "
+            f"s for Braze and takes {one.cpu:.2f} s of CPU; the figures above add "
+            f"both. An invocation takes at most {one.batch} pages in its "
             f"{one.timeout} s."
         ),
         _point(
-            "*One writer a cohort*: a cohort is one FIFO group, which keeps its pages "
+            "*One writer a cohort*: a cohort is one FIFO group, which keeps its syncs "
             f"in order. {one.writers} cohorts run at once (`MaximumConcurrency`)."
         ),
         _point(
-            f"*Braze's quota*: {one.writers} writers make {one.calls_a_second:.0f} "
-            f"calls a second. Contracts by data points allow {BRAZE_CALLS:,.0f} (3,000 "
-            f"in 3 s), a contract with 250,000 an hour {BRAZE_CALLS_HOURLY:.0f}: the "
-            "concurrency alone stays below both and leaves room for your other callers."
+            "*Braze's quota* is shared by all consumers: when one of them meets a "
+            "429, or the last call that `BrazeReservedPercent` leaves of a window, "
+            "all wait for the window's end. Whoever syncs several large cohorts at "
+            "once reaches the quota, and cannot pass it."
+        ),
+        _point(
+            "*The partner route* takes 1,000 members a call, one call at a time for "
+            "each cohort, because Braze answers 423 to a second one."
         ),
         _point(
             "*Devices* are looked up in users/export/ids, one a call, when they join "
@@ -273,12 +340,19 @@ def _cohorts(cohorts: list[Cohort]) -> list[str]:
         ),
         _point(
             f"*The ledger* spreads a cohort over {SHARDS} partitions of 1,000 writes a "
-            f"second; a writer makes {one.writes_a_second:.0f} a second."
+            f"second; a writer makes {one.writes_a_second:,.0f} a second."
         ),
         _text(
-            f"**The bound is the one writer**: {largest.members:,} members take "
-            f"{largest.hours:.0f} hours the first time. Braze's answers set the pace, "
-            "not memory or CPU."
+            f"Memory of the consumer (`MemorySize`, {one.memory:,} MB) buys CPU, and "
+            f"{VCPU_MEMORY:,} MB are one vCPU; more is not used. What Lambda asks for "
+            "a million members of a first sync, where the ledger's writes cost "
+            f"${1e6 * WRITE_UNIT:.2f}:"
+        ),
+        _table(
+            ("MB", *(f"{c.memory:,}" for c in memories)),
+            ("seconds a page", *(f"{c.page_seconds:.2f}" for c in memories)),
+            ("minutes", *(f"{c.minutes:.1f}" for c in memories)),
+            ("US dollars", *(f"{c.pages * c.price:.4f}" for c in memories)),
         ),
     ]
 

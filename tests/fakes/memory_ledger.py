@@ -9,7 +9,13 @@ from bridge.cohorts.adapters.sync_items import gaps_at
 from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.pages import Listed, read_page
-from bridge.cohorts.ports.ledger import IndexedCohort, Ledger, PageProgress, Tally
+from bridge.cohorts.ports.ledger import (
+    IndexedCohort,
+    Ledger,
+    OpenPush,
+    PageProgress,
+    Tally,
+)
 from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.ports.page_store import PageStore
 from bridge.cohorts.ports.queue import Queue
@@ -39,6 +45,7 @@ class _Stored:
     called_at: int = 0
     opened: int = 0
     day: int = 0
+    pushes: dict[tuple[int, str], OpenPush] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
@@ -88,6 +95,18 @@ class MemoryLedger(Ledger):
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         stored = self._at(key).members
         return {each: stored[each] for each in ids if each in stored}
+
+    @override
+    def begin_push(self, key: CohortKey, begun: OpenPush) -> None:
+        self._at(key).pushes[begun.at, begun.keys[0]] = begun
+
+    @override
+    def open_pushes(self, key: CohortKey) -> Sequence[OpenPush]:
+        return [*self._at(key).pushes.values()]
+
+    @override
+    def end_push(self, key: CohortKey, begun: OpenPush) -> None:
+        self._at(key).pushes.pop((begun.at, begun.keys[0]), None)
 
     @override
     def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:

@@ -13,7 +13,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_brake import BRAKE
 from bridge.credentials import Secret
+from functions.cohort_consumer import app as consumer
 from sandbox.aws_server import tables
 from sandbox.cloudformation.resources import create_queue, create_table
 from sandbox.cloudformation.template import Template
@@ -99,6 +102,15 @@ class Stack:
         )
         arn = template().identify("CohortQueue").attributes["Arn"]
         return [sqs_record(each, arn, REGION) for each in received.get("Messages", [])]
+
+    def release_brake(self) -> None:
+        """As if the windows of Braze's rate limits had ended."""
+        brake: Any = consumer.consumer().braze.transport._brake
+        brake._until.clear()
+        Table(self.dynamodb, self.table).delete_all(
+            (BRAKE, item["sk"])
+            for item in Table(self.dynamodb, self.table).query_all(BRAKE)
+        )
 
     def stream_records(self) -> list[bytes]:
         """The data of every record in the stream."""

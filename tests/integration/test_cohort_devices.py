@@ -104,7 +104,10 @@ def test_a_visitor_leaves_whose_device_has_gone_to_another_user(
 
 @pytest.mark.parametrize("action", ["members", "remove_members"])
 def test_a_page_of_more_look_ups_than_braze_allows_makes_headway_in_each_try(
-    stack: Stack, braze: BrazeStandIn, action: str
+    stack: Stack,
+    braze: BrazeStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
 ) -> None:
     """However often its process is replaced: those done are not looked up again."""
     devices = [f"$device:d-{number}" for number in range(20)]
@@ -112,12 +115,14 @@ def test_a_page_of_more_look_ups_than_braze_allows_makes_headway_in_each_try(
         braze.workspace.add_user(devices=[device.removeprefix("$device:")])
     if action == "remove_members":
         sync(stack, "members", "s-1", *devices)
+    monkeypatch.setenv("BRAZE_CALLS_AT_A_TIME", "1")
     people = [{"mixpanel_distinct_id": each} for each in devices]
     accept("cohort_webhook", action, members=people, mixpanel_session_id="s-2")
     before = braze.workspace.calls[EXPORT]
     tries, failed = 0, ["s-2"]
     while failed and tries < 9:
         consumer.consumer.cache_clear()
+        stack.release_brake()
         braze.faults.clear()
         braze.faults.plan("", times=6, path=EXPORT)
         braze.faults.plan("429 hour", path=EXPORT)

@@ -179,7 +179,7 @@ def test_a_fault_of_braze_delays_and_falsifies_nothing(
     for _ in range(4):
         if not consume(stack):
             break
-        app.consumer().braze.transport._blocked_until.clear()  # an hour passes
+        stack.release_brake()  # an hour passes
         make_visible(stack)
     assert len(members(braze, route)) == 2
     assert stack.objects("quarantine/") == []

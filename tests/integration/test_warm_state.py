@@ -71,7 +71,9 @@ def test_an_importer_goes_on_after_an_invocation_that_failed(
 def test_a_consumer_leaves_braze_in_peace_until_the_hour_that_it_asked_for_is_over(
     stack: Stack, braze: BrazeStandIn, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr(consumer.consumer().braze.transport, "_clock", clock)
+    transport = consumer.consumer().braze.transport
+    for each in (transport, transport._brake):
+        monkeypatch.setattr(each, "_now", clock)
     accept("cohort_webhook")
     braze.faults.plan("429 hour", path="/users/track")
     for passing in (0, 3_500):

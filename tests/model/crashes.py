@@ -10,6 +10,8 @@ WRITES = frozenset(
         "send",
         "mark_sent",
         "save",
+        "begin_push",
+        "end_push",
         "mark_repeats",
         "publish",
     }

@@ -1,12 +1,12 @@
 """The order of the writes of the cohort flow, and what holds if one of them fails.
 
-Safety rests on the order: a page is stored before its message is sent, the intent is
-saved before the call, and a resolution is written after the messages that carry it out.
-So the order is asserted step by step; then each step fails once, before it is done or
-after it; and then the consumer is faster than the sender.
+Safety rests on the order: a page is stored before its message is sent, a push is
+recorded before its calls, and a resolution is written after the messages that carry it
+out. So the order is asserted step by step; then each step fails once, before it is done
+or after it; and then the consumer is faster than the sender.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -68,7 +68,7 @@ def taken(steps: list[str]) -> list[str]:
 
 
 ACCEPTED = ["put", "register", "send", "mark_sent"]
-PUSHED = ["save", "push", "save"]
+PUSHED = ["begin_push", "push", "save", "end_push"]
 RESOLVED = ["send", "advance"]
 
 # The order of the steps
@@ -84,22 +84,23 @@ def test_a_page_is_stored_and_registered_before_it_is_sent_and_then_marked(
     assert steps == ["put", "mark_called", "send", "mark_sent"], "it was repeated"
 
 
-def test_the_intent_is_written_before_the_call_and_the_confirmation_after_it(
+def test_the_push_is_recorded_before_the_call_and_each_member_after_it(
     world: World,
 ) -> None:
     world.full("a", session="s1")
     world.call("remove_members", ["a"], session="s2")
-    confirmed: list[Confirmed] = []
+    named: list[Sequence[str]] = []
 
     def look(_: object) -> None:
-        confirmed.append(world.ledger.members(KEY, ["e:a"])["e:a"].confirmed)
+        named.extend(begun.keys for begun in world.ledger.open_pushes(KEY))
 
     world.braze.on_call = look
     steps = recorded(world)
     world.drain()
     assert steps == [*PUSHED, "mark_processed"]
-    look(None)
-    assert confirmed == [Confirmed.UNKNOWN, Confirmed.OUT]
+    assert [[*keys] for keys in named] == [["e:a"]]
+    assert not world.ledger.open_pushes(KEY)
+    assert world.ledger.members(KEY, ["e:a"])["e:a"].confirmed is Confirmed.OUT
 
 
 def test_repeats_are_written_first_and_a_resolution_after_its_messages(
@@ -112,7 +113,7 @@ def test_repeats_are_written_first_and_a_resolution_after_its_messages(
     world.call("remove_members", [], session="s3")
     steps = recorded(world)
     world.step()
-    assert taken(steps) == ["mark_repeats", *PUSHED, "mark_processed"]
+    assert taken(steps) == ["mark_repeats", "save", *PUSHED, "mark_processed"]
     world.step()
     assert taken(steps) == ["mark_processed", *RESOLVED]
     world.drain()

@@ -11,7 +11,6 @@ from bridge.cohorts.cohort_messages import MeasureRemovalMessage
 from bridge.cohorts.maintenance import PATIENCE_MS, run_maintenance
 from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.rules.identifiers import parse_sources
-from bridge.cohorts.rules.membership import Confirmed
 from bridge.errors import PermanentError, RetryableError
 from tests.model.world import KEY, Braze, World, crowd
 
@@ -179,7 +178,8 @@ def test_a_call_that_fails_before_or_after_it_took_effect_is_repeated(
     world.call("members", ["a", "b"])
     with pytest.raises(RetryableError):
         world.step()
-    assert world.ledger.members(KEY, ["e:a"])["e:a"].confirmed is Confirmed.UNKNOWN
+    (begun,) = world.ledger.open_pushes(KEY)
+    assert [*begun.keys] == ["e:a", "e:b"]
     setattr(world.braze, when, lambda: None)
     world.drain()
     assert world.braze.members == {"a", "b"}
@@ -201,7 +201,7 @@ def test_a_removal_that_braze_never_got_is_repeated(world: World) -> None:
 def test_a_removal_whose_answer_was_lost_is_undone_when_its_sync_aborts(
     world: World,
 ) -> None:
-    """The intent is saved before the call: the ledger claims only what it can know."""
+    """The push is recorded before the call: the ledger claims only what it can know."""
     world.full("a", "u", session="s1")
     world.call("remove_members", ["u"], page=(1, 2), session="s2")
     world.braze.after = fail

@@ -12,7 +12,7 @@ from bridge.cohorts.intake.accept import Accepted
 from bridge.cohorts.intake.webhook import accept
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.ports.ledger import Ledger
-from bridge.cohorts.ports.route import Change, Pushed
+from bridge.cohorts.ports.route import Change, Conclude, Pushed
 from bridge.cohorts.rules.identifiers import parse_sources
 from bridge.mixpanel.cohort_webhook import Postback
 from tests.fakes.memory_ledger import (
@@ -67,8 +67,8 @@ class Braze:
         self.names.append((cohort, name))
 
     def push(
-        self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[Pushed]:
+        self, cohort: str, name: str, changes: Sequence[Change], conclude: Conclude
+    ) -> None:
         self.before()
         call = [(i.value, present) for i, present, *_ in changes]
         self.on_call(call)
@@ -82,10 +82,14 @@ class Braze:
             else:
                 self.members.discard(identifier.value)
         self.after()
-        return [
-            Pushed(self.reason if each.identifier.value in self.rejects else None)
-            for each in changes
-        ]
+        conclude(
+            {
+                position: Pushed(
+                    self.reason if each.identifier.value in self.rejects else None
+                )
+                for position, each in enumerate(changes)
+            }
+        )
 
 
 class World:

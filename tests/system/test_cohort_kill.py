@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.cohorts.messages import CohortKey
+from sandbox.braze.track import TrackLimits
 from sandbox.cloud import Cloud
 from sandbox.mixpanel import NAMED_DIALECTS
 from sandbox.servers.kill_proxy import KillProxy, KillSwitch
@@ -47,6 +48,7 @@ class World:
         self.switch = switch
         self.ids = count(1)
         self.seen: list[str] = []
+        self.missed = 0
 
     def run(self, case: Case) -> list[str]:
         """Sync one cohort with one kill; the calls up to it."""
@@ -120,8 +122,12 @@ class World:
             case.at, lambda: self.cloud.kill(case.function), after=case.after
         )
         result = act()
-        assert self.switch.killed == (case.at is not None)
         self.seen = list(self.switch.calls)
+        # How often the shared brake is read depends on the time, so a run may make
+        # one call less than that in which they were counted.
+        is_missed = case.at is not None and case.at >= len(self.seen)
+        assert self.switch.killed == (case.at is not None and not is_missed)
+        self.missed += is_missed
         self.switch.arm(None, lambda: None, after=False)
         return result
 
@@ -141,6 +147,8 @@ def world(built: Any) -> Iterator[World]:
             aws.upstream = cloud.description["aws_endpoint_url"]
             vendor.upstream = cloud.description["braze_url"]
             braze: Any = cloud.braze
+            # So a page of three takes three calls, which are under way together.
+            braze.track_limits = TrackLimits(objects=1)
             for person in PEOPLE:
                 braze.workspace.add_user(external_id=person)
             cloud.pause()
@@ -186,6 +194,7 @@ def check(world: World, every: int) -> None:
         result=f"{len(wrong)} wrong or lost",
     )
     assert wrong == []
+    assert world.missed <= 1 + len(chosen) / 20, "nearly all meet their call"
     assert {call for made in calls.values() for call in made} >= {
         f"PUT {world.cloud.description['resources']['DataBucket']}",
         "TransactWriteItems",

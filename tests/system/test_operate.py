@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from bridge.aws.dynamodb import Table
+from bridge.cohorts.adapters.dynamodb_ledger import DynamoLedger
+from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.ports.ledger import OpenPush
 from cli.__main__ import main
 from sandbox.cloud import Cloud
 from tests.system import scene
@@ -298,6 +302,11 @@ def test_a_deleted_cohort_is_taken_out_and_forgotten(stage: Cloud, bridge: Run) 
 
 
 def test_a_person_is_found_and_forgotten(stage: Cloud, bridge: Run) -> None:
+    # A push that a crash has left open names them too.
+    key = CohortKey(project=cohort_of(stage).project_id, cohort=TRIAL)
+    table = stage.description["resources"]["LedgerTable"]
+    ledger = DynamoLedger(Table(stage.client("dynamodb"), table), 0)
+    ledger.begin_push(key, OpenPush("here", 1, ["e:u12", "e:u13"]))
     assert "nothing is deleted yet" in bridge("forget u12")[1]
     status, said = bridge("forget u12 --apply --yes")
     assert status == 0
@@ -309,6 +318,9 @@ def test_a_person_is_found_and_forgotten(stage: Cloud, bridge: Run) -> None:
         assert b'"d12"' not in content
         assert b",d12," not in content
     assert "nothing was found" in bridge("forget u12")[1]
+    (left,) = ledger.open_pushes(key)
+    assert left.keys == ["e:u13"]
+    ledger.end_push(key, left)
 
 
 def test_an_option_of_the_whole_command_may_stand_anywhere(

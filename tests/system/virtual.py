@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import requests
@@ -165,8 +166,13 @@ class BrazeWire(requests.Session):
     def __init__(self, world: VirtualWorld) -> None:
         super().__init__()
         self._world = world
+        self._one = Lock()
 
     def post(self, url: Any, data: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        with self._one:  # so that a call meets its own fault
+            return self._post(url, data, **options)
+
+    def _post(self, url: Any, data: Any, **options: Any) -> Any:
         fault = self._world.braze_fault(data)
         self._world.now += 0.1
         if fault == "stall":

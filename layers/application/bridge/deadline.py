@@ -6,6 +6,7 @@ second is never timed out. Here the socket's time-out is what is left of the cal
 
 import io
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 _CHUNK = 262_144
 
 
-class Deadline:
-    """When the call under way must have ended; set anew for each call."""
+class Deadline(threading.local):
+    """When the call under way in this thread must have ended; set anew for each."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -76,9 +77,9 @@ class _Socket:
 class DeadlineAdapter(HTTPAdapter):
     """Makes the connections of a session keep to one deadline."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, connections: int = 1) -> None:
         self._deadline = deadline
-        super().__init__()
+        super().__init__(pool_maxsize=connections)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Called by requests, once."""

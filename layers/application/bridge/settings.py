@@ -91,6 +91,22 @@ class CohortRoute(StrEnum):
     PARTNER = "partner"
 
 
+class BrazeContract(StrEnum):
+    """How Braze limits calls to users/track, by the kind of the contract.
+
+    `hourly`: so many an hour, 250,000 on the smaller contracts by monthly users;
+    `data_points`: 3,000 in three seconds (Braze docs, "API rate limits").
+    """
+
+    HOURLY = "hourly"
+    DATA_POINTS = "data_points"
+
+    @property
+    def calls_at_a_time(self) -> int:
+        """What fills the limit where a call takes some 200 ms, or the process's CPU."""
+        return 16 if self is BrazeContract.HOURLY else 32
+
+
 RESERVED_ATTRIBUTES = frozenset(
     """
     external_id user_alias braze_id email phone _update_existing_only push_tokens
@@ -195,6 +211,19 @@ class CohortConsumerSettings(Settings):
     guarded_members: int = Field(100, ge=0, le=10_000_000)
     reassert_days: int = Field(30, ge=0, le=365)
     write_gap_seconds: float = Field(5.0, ge=0, le=15)
+    braze_contract: BrazeContract = BrazeContract.HOURLY
+    braze_calls_at_a_time: int = Field(0, ge=0, le=64)
+    braze_reserved_percent: int = Field(0, ge=0, le=90)
+
+    @property
+    def calls_at_a_time(self) -> int:
+        """Calls of Braze that a consumer has under way at once.
+
+        To a second call for the same cohort the cohort import answers 423.
+        """
+        if self.cohort_route is CohortRoute.PARTNER:
+            return 1
+        return self.braze_calls_at_a_time or self.braze_contract.calls_at_a_time
 
     @field_validator("cohort_form")
     @classmethod

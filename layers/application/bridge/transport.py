@@ -7,8 +7,10 @@ code of ours: Braze's 401 repeats the very key that it rejects.
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock, Semaphore
 
 import requests
 import urllib3
@@ -65,13 +67,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def window_left(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the rate limit's window ends, if this answer used its last call.
+def window_left(
+    headers: Mapping[str, str],
+    now: float,
+    under_way: int = 0,
+    reserved: float = 0.0,
+) -> float | None:
+    """Seconds until the rate limit's window ends, if no further call may begin in it.
 
-    None while calls are left, and for empty headers, which Braze sends with rejections.
-    `now` is in epoch seconds.
+    That is when what is left of the limit goes to the calls `under_way`, or is the
+    fraction that is `reserved` for others. None while calls are left, and for empty
+    headers, which Braze sends with rejections. `now` is in epoch seconds.
     """
-    if _number(headers.get("x-ratelimit-remaining", "")) != 0:
+    left = _number(headers.get("x-ratelimit-remaining", ""))
+    limit = _number(headers.get("x-ratelimit-limit", "")) or 0.0
+    if left is None or left - under_way > limit * reserved:
         return None
     return _until_reset(headers, now)
 
@@ -93,11 +103,28 @@ def _number(text: str) -> float | None:
     return None if math.isnan(number) else number
 
 
+class Brake:
+    """Until when the paths of a vendor must not be called, as this process knows it."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def until(self, path: str) -> float:
+        """Epoch seconds, 0 if the path may be called."""
+        return self._until.get(path, 0.0)
+
+    def hold(self, path: str, until: float) -> None:
+        """Call the path no more before then."""
+        self._until[path] = until
+
+
 class Transport:
     """Posts to one vendor over one session that is kept alive.
 
-    A path whose rate limit is used up is not called until the vendor's window ends.
-    `clock` is monotonic, `now` gives epoch seconds.
+    Threads may share it: `calls_at_a_time` requests are under way at once, the others
+    wait. A path whose rate limit is used up, but for the fraction that is `reserved`
+    for other callers, is not called until the vendor's window ends; `brake` may share
+    that with other processes. `now` gives epoch seconds.
     """
 
     def __init__(
@@ -109,7 +136,9 @@ class Transport:
         read_timeout: float = READ_TIMEOUT,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        calls_at_a_time: int = 1,
+        reserved: float = 0.0,
+        brake: Brake | None = None,
         now: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
@@ -122,11 +151,15 @@ class Transport:
         self._deadline = Deadline()
         # A test's own adapter stays.
         if type(self._session.get_adapter(base_url)) is HTTPAdapter:
-            self._session.mount(base_url, DeadlineAdapter(self._deadline))
+            adapter = DeadlineAdapter(self._deadline, calls_at_a_time)
+            self._session.mount(base_url, adapter)
         self._sleep = sleep
-        self._clock = clock
         self._now = now
-        self._blocked_until: dict[str, float] = {}
+        self._room = Semaphore(calls_at_a_time)
+        self._under_way = 0
+        self._lock = Lock()
+        self._reserved = reserved
+        self._brake = brake or Brake()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
 
     def post(
@@ -145,14 +178,15 @@ class Transport:
         Raises `RetryableError` when the tries or the time are used up, with the pause
         that the vendor asks for in `retry_after`. Any other status is returned.
         """
-        self._wait_until_open(path, time_left)
         attempt = 0
         while True:
             reason, requested = "network", None
-            reply = self._try(path, body, headers, params, auth, time_left())
+            with self._slot(path, time_left):
+                reply = self._try(path, body, headers, params, auth, time_left())
             if reply is not None:
                 if reply.status not in self._policy.statuses:
-                    self._block(path, window_left(reply.headers, self._now()))
+                    others = self._under_way, self._reserved
+                    self._block(path, window_left(reply.headers, self._now(), *others))
                     return reply
                 reason, requested = f"status_{reply.status}", retry_after(reply.headers)
                 if reply.status == 429 and requested is None:
@@ -178,13 +212,31 @@ class Transport:
         if seconds > 0:
             self._sleep(seconds)
 
+    @contextmanager
+    def _slot(self, path: str, time_left: Callable[[], float]) -> Iterator[None]:
+        """Wait until the path may be called, and another call be under way."""
+        while True:
+            self._wait_until_open(path, time_left)
+            with self._room:
+                # It may have been closed while this call waited for others.
+                if self._brake.until(path) > self._now():
+                    continue
+                with self._lock:
+                    self._under_way += 1
+                try:
+                    yield
+                finally:
+                    with self._lock:
+                        self._under_way -= 1
+                return
+
     def _block(self, path: str, seconds: float | None) -> None:
         if seconds:
-            self._blocked_until[path] = self._clock() + seconds
+            self._brake.hold(path, self._now() + seconds)
 
     def _wait_until_open(self, path: str, time_left: Callable[[], float]) -> None:
         """Sleep until the path may be called; raises at once if that takes too long."""
-        pause = self._blocked_until.get(path, 0.0) - self._clock()
+        pause = self._brake.until(path) - self._now()
         if pause <= 0:
             return
         if pause >= time_left() - 1.0:

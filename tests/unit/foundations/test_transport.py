@@ -4,8 +4,10 @@ import gc
 import random
 import socket
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
+from threading import Lock, Semaphore
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter
 
+from bridge.deadline import Deadline
 from bridge.errors import RetryableError
 from bridge.transport import (
     MAX_RETRY_AFTER,
@@ -72,7 +75,12 @@ class Clock:
         return self.left
 
 
-def post(clock: Clock, *answers: Answer, policy: RetryPolicy | None = None) -> Any:
+def post(
+    clock: Clock,
+    *answers: Answer,
+    policy: RetryPolicy | None = None,
+    **options: Any,
+) -> Any:
     adapter = Scripted(*answers)
     session = requests.Session()
     session.mount("https://", adapter)
@@ -82,9 +90,9 @@ def post(clock: Clock, *answers: Answer, policy: RetryPolicy | None = None) -> A
         policy=policy or RetryPolicy(jitter=(0, 0)),
         session=session,
         sleep=clock.sleep,
-        clock=lambda: clock.at,
-        now=lambda: NOW,
+        now=lambda: NOW + clock.at - 100,
         rng=random.Random(1),
+        **options,
     )
 
     def call(path: str = "/x") -> Reply:
@@ -317,3 +325,93 @@ def test_a_failed_call_keeps_nothing_of_its_callers(listens: bool) -> None:
             assert _fail(f"http://127.0.0.1:{port}")() is None
         finally:
             gc.enable()
+
+
+def limited(left: int, limit: int = 100) -> Answer:
+    headers = {
+        "x-ratelimit-limit": str(limit),
+        "x-ratelimit-remaining": str(left),
+        "x-ratelimit-reset": "9",
+    }
+    return (201, headers, b"{}")
+
+
+@pytest.mark.parametrize(("left", "pauses"), [(21, []), (20, [9.0]), (0, [9.0])])
+def test_what_is_reserved_for_other_callers_is_left_to_them(
+    left: int, pauses: list[float]
+) -> None:
+    clock = Clock()
+    _, call = post(clock, limited(left), OK, reserved=0.2)
+    call()
+    call()
+    assert clock.pauses == pauses
+
+
+class Held:
+    """Answers each request when told to; `most` is how many were under way at once."""
+
+    def __init__(self) -> None:
+        self.lock, self.most, self.under_way = Lock(), 0, 0
+        self.arrived, self.go = Semaphore(0), Semaphore(0)
+        self.answer: Answer = OK
+
+    def send(
+        self, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        with self.lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        self.arrived.release()
+        assert self.go.acquire(timeout=10)
+        with self.lock:
+            self.under_way -= 1
+        return Scripted(self.answer).send(request, timeout=None)
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_more_calls_are_under_way_than_allowed_and_none_outruns_the_brake() -> None:
+    """What is left of a window is what those under way will use."""
+    clock, held = Clock(), Held()
+    session = requests.Session()
+    session.mount("https://", held)  # type: ignore[arg-type]
+    transport = Transport(
+        "braze",
+        "https://rest.example.braze.com",
+        session=session,
+        sleep=clock.sleep,
+        now=lambda: NOW + clock.at,
+        calls_at_a_time=3,
+    )
+
+    def call() -> int:
+        return transport.post("/x", b"{}", headers={}, time_left=clock.time_left).status
+
+    with ThreadPoolExecutor(6) as threads:
+        calls = [threads.submit(call) for _ in range(6)]
+        for _ in range(3):
+            assert held.arrived.acquire(timeout=10)
+        assert not held.arrived.acquire(timeout=0.1), "the others wait"
+        held.answer = limited(2)
+        held.go.release()  # two are left, and two are under way
+        assert not held.arrived.acquire(timeout=0.1) or clock.pauses
+        held.go.release(10)
+        assert [each.result() for each in calls] == [201] * 6
+    assert held.most == 3
+    assert 9.0 in clock.pauses
+
+
+def test_threads_keep_their_own_deadlines() -> None:
+    deadline = Deadline(clock=lambda: 0.0)
+    deadline.set(5.0)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(deadline.set, 1.0).result()
+    left: list[float] = []
+
+    class Connection:
+        def settimeout(self, seconds: float) -> None:
+            left.append(seconds)
+
+    deadline.apply(Connection())
+    assert left == [5.0]

@@ -5,7 +5,8 @@ answer: another writer was faster, or the write was made before.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +15,7 @@ from bridge.aws.attribute_values import deserialize, serialize
 from bridge.aws.clients import answering, error_code
 from bridge.chunking import by_count
 from bridge.errors import RetryableError
+from bridge.parallel import run_all
 from bridge.reasons import Reason
 
 if TYPE_CHECKING:
@@ -134,17 +136,20 @@ class Table:
         """Read items consistently; items that do not exist are omitted."""
         unique = [pack({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
         items: list[Item] = []
-        for chunk in by_count(unique, READ_ITEMS):
-            waiting: Any = {self._name: {"Keys": list(chunk), "ConsistentRead": True}}
+
+        def read(chunk: Sequence[Any]) -> None:
+            waiting: Any = {self._name: {"Keys": chunk, "ConsistentRead": True}}
             for _ in range(BATCH_TRIES):
                 with answering("ledger"):
                     answer = self._client.batch_get_item(RequestItems=waiting)
-                items += map(unpack, answer["Responses"].get(self._name, ()))
+                items.extend(map(unpack, answer["Responses"].get(self._name, ())))
                 waiting = answer.get("UnprocessedKeys")
                 if not waiting:
-                    break
-            else:
-                raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
+                    return
+            raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
+
+        chunks = by_count(unique, READ_ITEMS)
+        run_all([partial(read, chunk) for chunk in chunks])
         return items
 
     def query(self, pk: str, after: str, limit: int) -> list[Item]:
@@ -200,16 +205,18 @@ class Table:
         )
 
     def _write_all(self, requests: Iterable[dict[str, Any]]) -> None:
-        for chunk in by_count([*requests], WRITE_ITEMS):
-            waiting: Any = {self._name: list(chunk)}
+        def write(chunk: Sequence[Any]) -> None:
+            waiting: Any = {self._name: chunk}
             for _ in range(BATCH_TRIES):
                 with answering("ledger"):
                     answer = self._client.batch_write_item(RequestItems=waiting)
                 waiting = answer.get("UnprocessedItems")
                 if not waiting:
-                    break
-            else:
-                raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
+                    return
+            raise RetryableError(Reason.LEDGER_THROTTLED, "the ledger is throttled")
+
+        chunks = by_count([*requests], WRITE_ITEMS)
+        run_all([partial(write, chunk) for chunk in chunks])
 
     def update(self, update: Update) -> bool:
         """Make one update; False if its condition does not hold."""

@@ -4,6 +4,7 @@ Messages of one cohort share a FIFO group, so that one writer at a time works on
 cohort and a cohort in trouble holds up no other.
 """
 
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -21,6 +22,16 @@ CONFIG = ConfigDict(frozen=True, defer_build=True)
 """A function builds only those that it uses, when it uses them."""
 
 
+@lru_cache(maxsize=64)
+def _place(project: str, cohort: str) -> str:
+    """Asked for each of a cohort's members."""
+    names = quote(project, safe=""), quote(cohort, safe="")
+    text = "#".join(names)
+    # A store may take dots for a folder above.
+    odd = len(text) > MAX_PLACE or not all(name.strip(".") for name in names)
+    return digest(project, cohort) if odd else text
+
+
 class CohortKey(BaseModel):
     """Which cohort: project and cohort id of Mixpanel."""
 
@@ -32,11 +43,7 @@ class CohortKey(BaseModel):
     @property
     def place(self) -> str:
         """Names the cohort in the keys of stores; a hash where that would be long."""
-        names = quote(self.project, safe=""), quote(self.cohort, safe="")
-        text = "#".join(names)
-        # A store may take dots for a folder above.
-        odd = len(text) > MAX_PLACE or not all(name.strip(".") for name in names)
-        return self.group if odd else text
+        return _place(self.project, self.cohort)
 
     @property
     def group(self) -> str:

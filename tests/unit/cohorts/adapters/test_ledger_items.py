@@ -10,7 +10,9 @@ from bridge.cohorts.adapters.member_items import (
     SHARDS,
     member_item,
     member_pk,
+    open_push_items,
     read_member,
+    read_open_push,
     shard_of,
 )
 from bridge.cohorts.adapters.sync_items import (
@@ -22,6 +24,7 @@ from bridge.cohorts.adapters.sync_items import (
     sync_sk,
 )
 from bridge.cohorts.messages import CohortKey
+from bridge.cohorts.ports.ledger import OpenPush
 from bridge.cohorts.ports.page_log import Registration
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort, Page, RegisteredPage
@@ -55,6 +58,24 @@ def test_every_state_of_a_member_is_one_of_these() -> None:
 def test_a_member_reads_back_as_written(confirmed: Confirmed) -> None:
     member = Member("e:u", {"p": {5: True, 6: False}}, confirmed, "here", 9)
     assert read_member(member_item(KEY, member, EXPIRES_AT)) == member
+
+
+@pytest.mark.parametrize(
+    "keys", [["e:u"], [f"e:{n:04}{'ä' * 480}" for n in range(999)]]
+)
+def test_an_open_push_reads_back_from_items_that_dynamodb_takes(
+    keys: list[str],
+) -> None:
+    begun = OpenPush("here", 1_900_000_000_000, keys)
+    items = [*open_push_items(KEY, begun)]
+    assert len({(item["pk"], item["sk"]) for item in items}) == len(items)
+    assert all(len(item["keys"].encode()) < 300_000 for item in items)
+    assert all("expires_at" not in item for item in items)
+    parts = [read_open_push(item) for item in items]
+    assert [key for part in parts for key in part.keys] == keys
+    assert {(part.destination, part.at) for part in parts} == {("here", begun.at)}
+    for part, item in zip(parts, items, strict=True):
+        assert [*open_push_items(KEY, part)] == [item], "so each can end by itself"
 
 
 def test_members_are_spread_over_all_shards() -> None:

@@ -14,8 +14,7 @@ def work_of(world: World) -> PageWork:
     """The first message of the queue, about to be applied."""
     message = world.queue.waiting[0]
     assert isinstance(message, PageMessage)
-    cohort = world.ledger.cohort(KEY)
-    return PageWork(world.context(), message, cohort, cohort.syncs[0])
+    return PageWork.begin(world.context(), message)
 
 
 def test_profiles_of_one_braze_user_stand_together_and_once() -> None:
@@ -33,8 +32,7 @@ def test_a_page_is_applied_in_steps_of_full_calls() -> None:
     world.braze.step = 2
     world.call("members", crowd(0, 5))
     work = work_of(world)
-    users = by_user(world.pages.get(KEY, work.message.digest))
-    apply_in_steps(work, users)
+    apply_in_steps(work, work.users)
     assert [len(call) for call in world.braze.calls] == [2, 2, 1]
     assert work.applied.pushed == 5
 

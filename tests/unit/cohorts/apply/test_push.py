@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bridge.cohorts.apply.context import Applied
-from bridge.cohorts.apply.push import push
+from bridge.cohorts.apply.push import push, recover
+from bridge.cohorts.ports.route import Change, Conclude, Pushed
 from bridge.cohorts.rules.membership import Confirmed, Member
 from bridge.cohorts.rules.model import Cohort
 from bridge.errors import RetryableError
@@ -66,15 +67,59 @@ def test_only_members_who_are_in_are_reasserted() -> None:
 
 def test_a_call_without_an_answer_leaves_the_member_unknown() -> None:
     world = World()
+    world.ledger.save(KEY, [IN])
 
     def fail() -> None:
-        assert confirmed(world) is Confirmed.UNKNOWN, "written before the call"
+        assert world.ledger.open_pushes(KEY), "recorded before the call"
         raise RetryableError("test")
 
     world.braze.before = fail
     with pytest.raises(RetryableError):
         done(world, Cohort(), [LEAVES])
-    assert confirmed(world) is Confirmed.UNKNOWN
+    (begun,) = world.ledger.open_pushes(KEY)
+    for _ in range(2):
+        recover(world.context(), KEY)
+        member = world.ledger.members(KEY, ["e:u"])["e:u"]
+        assert member == replace(
+            IN, confirmed=Confirmed.UNKNOWN, pushed_at=begun.at, counted="in"
+        )
+        assert not world.ledger.open_pushes(KEY)
+
+
+def test_only_those_become_unknown_whom_an_open_push_has_not_concluded() -> None:
+    """Not even where all of it happens within one millisecond."""
+    world = World()
+    people = [Member(f"e:u{n}", {"u": {5: True}}) for n in range(3)]
+    people[2] = replace(people[2], pushed_at=world.now)
+    world.ledger.save(KEY, people[2:])
+
+    class Half:
+        """Writes the first change, and crashes at the second."""
+
+        def __init__(self) -> None:
+            self.step = 300
+
+        def destination(self) -> str:
+            return "here"
+
+        def push(
+            self, cohort: str, name: str, changes: Sequence[Change], conclude: Conclude
+        ) -> None:
+            conclude({0: Pushed()})
+            raise RetryableError("test")
+
+    route: Any = Half()
+    applied = Applied()
+    with pytest.raises(RetryableError):
+        push(replace(world.context(), route=route), KEY, Cohort(), people, applied)
+    assert (applied.pushed, [*applied.outcomes]) == (1, ["e:u0"])
+    recover(world.context(), KEY)
+    found = world.ledger.members(KEY, ["e:u0", "e:u1", "e:u2"])
+    assert {key: member.confirmed for key, member in found.items()} == {
+        "e:u0": Confirmed.IN,
+        "e:u1": Confirmed.UNKNOWN,
+        "e:u2": Confirmed.UNKNOWN,
+    }
 
 
 JOINS = replace(IN, confirmed=Confirmed.OUT)

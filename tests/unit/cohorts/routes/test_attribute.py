@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports.route import Change, Members, Pushed, PushInterrupted
+from bridge.cohorts.ports.route import Change, Members, Pushed
 from bridge.cohorts.routes.attribute import AttributeRoute
 from bridge.cohorts.routes.devices import Devices
 from bridge.cohorts.routes.halving import CallSize
@@ -21,6 +21,7 @@ from bridge.errors import (
     TooMany,
 )
 from bridge.settings import RESERVED_ATTRIBUTES, CohortForm, CohortValue
+from tests.unit.cohorts.routes.pushing import push
 
 type Objects = Sequence[Mapping[str, object]]
 PRIMARY = {"external_id", "user_alias", "braze_id", "email", "phone"}
@@ -77,7 +78,8 @@ def users(count: int) -> list[Change]:
 
 def test_r4_each_identifier_has_its_own_form() -> None:
     braze = Braze()
-    route(braze).push(
+    push(
+        route(braze),
         "7",
         "Trial",
         [
@@ -138,7 +140,7 @@ def test_no_object_ever_has_two_primaries_or_creates_a_user(
     braze = Braze()
     braze.devices = {c.value: [{"braze_id": "b"}] for c, *_ in changes}
     pushed = route(braze, form=form, value=value, attribute=attribute)
-    results = pushed.push(cohort, "Trial", changes)
+    results = push(pushed, cohort, "Trial", changes)
     sent = [each for call in braze.calls for each in call]
     assert len(sent) == why(results).count(None)
     for each in sent:
@@ -151,16 +153,16 @@ def test_no_object_ever_has_two_primaries_or_creates_a_user(
 def test_the_boolean_form_has_an_attribute_for_each_cohort() -> None:
     braze = Braze()
     changes = [
-        Change(Identifier(Kind.EXTERNAL_ID, "u"), flag) for flag in (True, False)
+        Change(Identifier(Kind.EXTERNAL_ID, f"{flag}"), flag) for flag in (True, False)
     ]
-    route(braze, form=CohortForm.BOOLEAN).push("7", "Trial", changes)
+    push(route(braze, form=CohortForm.BOOLEAN), "7", "Trial", changes)
     assert [each["mixpanel_cohorts_7"] for each in braze.calls[0]] == [True, False]
 
 
 def test_a_cohort_whose_boolean_would_be_a_field_of_brazes_is_not_written() -> None:
     braze = Braze()
     odd = route(braze, form=CohortForm.BOOLEAN, attribute="external")
-    assert odd.push("id", "", users(2)) == [Pushed("reserved_attribute")] * 2
+    assert push(odd, "id", "", users(2)) == [Pushed("reserved_attribute")] * 2
     assert braze.calls == []
 
 
@@ -175,7 +177,7 @@ def test_a_cohort_whose_boolean_would_be_a_field_of_brazes_is_not_written() -> N
 )
 def test_the_name_can_stand_for_the_cohort(name: str, value: str) -> None:
     braze = Braze()
-    route(braze, value=CohortValue.NAME).push("7", name, users(1))
+    push(route(braze, value=CohortValue.NAME), "7", name, users(1))
     assert braze.calls[0][0]["mixpanel_cohorts"] == {"add": [value]}
 
 
@@ -184,7 +186,7 @@ def test_a_rejected_object_is_reported_at_its_place() -> None:
         ids = [each["external_id"] for each in objects]
         return TrackReply({ids.index("u80"): "braze_x"} if "u80" in ids else {})
 
-    results = route(Braze(second)).push("7", "", users(100))
+    results = push(route(Braze(second)), "7", "", users(100))
     assert [n for n, result in enumerate(results) if result.reason] == [80]
 
 
@@ -198,7 +200,7 @@ def test_a_culprit_that_braze_does_not_name_is_found_by_halving(how: str) -> Non
         raise (Rejected if how == "rejected" else TooLarge)("braze_400")
 
     braze = Braze(rejects_u5)
-    results = route(braze).push("7", "", users(75))
+    results = push(route(braze), "7", "", users(75))
     assert [n for n, result in enumerate(results) if result.reason] == [5]
     assert len(braze.calls) <= 15
 
@@ -211,11 +213,11 @@ def test_the_size_that_a_contract_allows_is_learnt_once_a_process(limit: int) ->
         return TrackReply({})
 
     braze, size = Braze(takes_fewer), CallSize(75)
-    assert why(route(braze, size=size).push("7", "", users(300))) == [None] * 300
+    assert why(push(route(braze, size=size), "7", "", users(300))) == [None] * 300
     rejected = [len(call) for call in braze.calls if len(call) > limit]
     assert rejected == sorted(set(rejected), reverse=True), "no size is tried twice"
     braze.calls.clear()
-    route(braze, size=size).push("7", "", users(300))
+    push(route(braze, size=size), "7", "", users(300))
     assert max(map(len, braze.calls)) == size.current <= limit
     assert size.current >= limit * 2 // 3
 
@@ -227,7 +229,7 @@ def test_one_object_that_is_always_too_much_does_not_shrink_every_call() -> None
         return TrackReply({})
 
     size = CallSize(75)
-    results = route(Braze(rejects_u60), size=size).push("7", "", users(150))
+    results = push(route(Braze(rejects_u60), size=size), "7", "", users(150))
     assert [n for n, result in enumerate(results) if result.reason] == [60]
     assert size.current >= 50
 
@@ -241,7 +243,7 @@ def test_r5_r6_a_device_is_written_by_braze_id_if_its_user_is_anonymous() -> Non
     }
     devices = ["unknown", "anonymous", "identified", "odd"]
     changes = [Change(Identifier(Kind.DEVICE, device), True) for device in devices]
-    assert why(route(braze).push("7", "", changes)) == [
+    assert why(push(route(braze), "7", "", changes)) == [
         "device_unknown",
         None,
         "device_identified",
@@ -269,7 +271,7 @@ def test_r6_of_two_profiles_of_a_device_one_that_is_identified_decides_in_any_or
     braze = Braze()
     braze.devices = {"d": found}
     changes = [Change(Identifier(Kind.DEVICE, "d"), True)]
-    assert why(route(braze).push("7", "", changes)) == [reason]
+    assert why(push(route(braze), "7", "", changes)) == [reason]
     assert [each["braze_id"] for call in braze.calls for each in call] == (
         [written_to] if written_to else []
     )
@@ -294,7 +296,7 @@ def test_a_push_passes_on_when_its_sync_was() -> None:
     braze.devices = {"d": [{"braze_id": "b-1"}]}
     for since in (49.0, 51.0):
         adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
-        route(braze, devices=devices, since=since).push("7", "", adding)
+        push(route(braze, devices=devices, since=since), "7", "", adding)
     assert braze.looked_up == ["d", "d"]
 
 
@@ -314,7 +316,7 @@ def removed(
         return [(each, written_by) for each in identifiers if each in members]
 
     change = Change(Identifier(Kind.DEVICE, "d"), False, braze_id, members_of)
-    assert route(braze).push("7", "", [change]) == [Pushed()]
+    assert push(route(braze), "7", "", [change]) == [Pushed()]
     sent = [each for call in braze.calls for each in call]
     assert all(each["mixpanel_cohorts"] == {"remove": ["mixpanel_7"]} for each in sent)
     return [{k: each[k] for k in PRIMARY & set(each)} for each in sent]
@@ -400,11 +402,11 @@ def test_a_removal_never_trusts_a_cached_look_up() -> None:
     braze, devices = Braze(), Devices(lambda: 0.0)
     braze.devices = {"d": [VISITOR]}
     device = Identifier(Kind.DEVICE, "d")
-    (added,) = route(braze, devices=devices).push("7", "", [Change(device, True)])
+    (added,) = push(route(braze, devices=devices), "7", "", [Change(device, True)])
     assert added == Pushed(None, "b-1")
     braze.devices = {"d": [USER]}
     leaves = [Change(device, False, added.braze_id)]
-    route(braze, devices=devices).push("7", "", leaves)
+    push(route(braze, devices=devices), "7", "", leaves)
     assert braze.calls[-1][0]["external_id"] == "u"
 
 
@@ -412,7 +414,7 @@ def test_a_device_that_braze_rejected_was_not_written() -> None:
     braze = Braze(lambda _: TrackReply({0: "braze_x"}))
     braze.devices = {"d": [VISITOR]}
     adding = [Change(Identifier(Kind.DEVICE, "d"), True)]
-    assert route(braze).push("7", "", adding) == [Pushed("braze_x", "")]
+    assert push(route(braze), "7", "", adding) == [Pushed("braze_x", "")]
 
 
 def test_only_so_many_devices_are_remembered() -> None:
@@ -430,7 +432,8 @@ def test_a_device_that_braze_refuses_is_refused_alone() -> None:
         raise Rejected("braze_400")
 
     braze.find_device = find  # type: ignore[method-assign]
-    reasons = route(braze).push(
+    reasons = push(
+        route(braze),
         "7",
         "Trial",
         [
@@ -457,10 +460,13 @@ def test_where_look_ups_end_what_was_looked_up_is_written_and_reported(
     braze.find_device = look_up  # type: ignore[method-assign]
     braze.find_identifiers = lambda key, value: look_up(value)  # type: ignore[method-assign]
     changes = [Change(Identifier(Kind.DEVICE, f"d{n}"), present) for n in range(5)]
-    with pytest.raises(PushInterrupted) as caught:
-        route(braze).push("7", "", changes)
+    concluded: dict[int, Pushed] = {}
+    with pytest.raises(RetryableError) as caught:
+        route(braze).push("7", "", changes, concluded.update)
     assert [each["braze_id"] for each in braze.calls[0]] == ["b0", "b1", "b2"]
-    assert why(caught.value.pushed) == [None] * 3
+    assert {at: pushed.reason for at, pushed in concluded.items()} == dict.fromkeys(
+        range(3)
+    )
     assert (caught.value.reason, caught.value.retry_after) == ("braze_cooling", 30.0)
 
 
@@ -478,6 +484,6 @@ def test_a_first_look_up_that_fails_and_a_rejected_key_interrupt_nothing(
     if error is CredentialsRejected:
         changes = [*users(1), *changes]
     with pytest.raises(error) as caught:
-        route(braze).push("7", "", changes)
+        push(route(braze), "7", "", changes)
     assert type(caught.value) is error
     assert braze.calls == []

@@ -1,12 +1,14 @@
 """A batch is halved until whatever Braze rejects stands alone."""
 
 from collections.abc import Sequence
+from threading import Barrier, Event, active_count
 
 import pytest
 
 from bridge.braze.users_track import TrackReply
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
-from bridge.errors import Rejected, RetryableError
+from bridge.errors import Rejected, RetryableError, TooMany
+from bridge.parallel import threads
 
 
 class Braze:
@@ -28,9 +30,14 @@ class Braze:
 
 
 def reasons_of(braze: Braze, items: str) -> Reasons:
-    reasons: Reasons = [None] * len(items)
-    send_in_calls([*enumerate(items)], CallSize(75), braze, reasons)
-    return reasons
+    found: dict[str, str | None] = {}
+
+    def sent(batch: Sequence[str], reasons: Reasons) -> None:
+        assert not found.keys() & set(batch)
+        found.update(zip(batch, reasons, strict=True))
+
+    send_in_calls([*items], CallSize(75), braze, sent)
+    return [found[item] for item in items]
 
 
 def test_a_batch_that_braze_takes_is_sent_once() -> None:
@@ -66,10 +73,8 @@ def test_an_item_that_braze_names_needs_no_second_call() -> None:
     assert len(braze.sent) == 1
 
 
-def test_positions_are_those_of_the_whole_push() -> None:
-    reasons: Reasons = [None] * 10
-    send_in_calls([(4, "a"), (9, "b")], CallSize(75), Braze("b", "named"), reasons)
-    assert reasons == [None] * 9 + ["named"]
+def ignored(batch: Sequence[object], reasons: Reasons) -> None:
+    pass
 
 
 def test_an_outage_is_raised() -> None:
@@ -77,4 +82,49 @@ def test_an_outage_is_raised() -> None:
         raise RetryableError("test")
 
     with pytest.raises(RetryableError):
-        send_in_calls([(0, "a"), (1, "b")], CallSize(75), fail, [None, None])
+        send_in_calls(["a", "b"], CallSize(75), fail, ignored)
+
+
+def test_the_first_call_goes_alone_and_the_others_at_a_time() -> None:
+    """How many objects Braze takes is learnt once, not by each of many calls."""
+    at_once = Barrier(4, timeout=10)
+    sizes: list[int] = []
+
+    def send(batch: Sequence[int]) -> TrackReply:
+        sizes.append(len(batch))
+        if len(batch) > 50:
+            raise TooMany("braze_400")
+        if batch[0] >= 75:
+            at_once.wait()
+        return TrackReply({})
+
+    items = range(250)
+    # 75 are refused, 50 and 25 taken; then four calls of 50, which wait for each other.
+    with threads(4):
+        send_in_calls([*items], CallSize(75), send, ignored)
+    assert sizes[:3] == [75, 50, 25]
+    assert sorted(sizes[3:]) == [25, 50, 50, 50]
+
+
+def test_when_a_call_fails_no_other_begins_and_what_is_known_is_told() -> None:
+    told: list[int] = []
+    failed = Event()
+
+    def send(batch: Sequence[int]) -> TrackReply:
+        if batch[0] == 2:
+            failed.set()
+            raise RetryableError("test")
+        if batch[0] == 1:
+            assert failed.wait(10)
+        return TrackReply({})
+
+    def sent(batch: Sequence[int], reasons: Reasons) -> None:
+        told.extend(batch)
+
+    before, size = active_count(), CallSize(1)
+    size.taken(1)
+    with threads(2), pytest.raises(RetryableError):
+        send_in_calls([*range(1, 50)], size, send, sent)
+    assert told[0] == 1, "it was under way"
+    assert len(told) < 10
+    assert active_count() == before, "none is left"

@@ -14,6 +14,7 @@ from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.errors import BridgeError, CredentialsRejected, Rejected, RetryableError
 from bridge.settings import CohortForm, CohortValue
+from tests.unit.cohorts.routes.pushing import push
 
 KINDS = ("user_ids", "device_ids", "aliases")
 NOW = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
@@ -86,7 +87,7 @@ def test_a_call_holds_no_more_than_braze_takes_and_none_is_made_in_vain(
 ) -> None:
     braze = Braze()
     changes = [user(f"u{n}", present=n % 3 > 0) for n in range(count)]
-    assert why(make(braze).push("7", "Trial", changes)) == [None] * count
+    assert why(push(make(braze), "7", "Trial", changes)) == [None] * count
     if make is attribute:
         sizes = [len(call) for call in braze.calls]
         cap = 75
@@ -108,7 +109,7 @@ def test_a_user_whom_braze_rejects_without_naming_it_is_found_and_the_rest_is_wr
     braze = Braze("'u-odd'", Rejected("braze_400"))
     changes = [user(f"u{n}") for n in range(70)]
     changes.insert(33, user("u-odd", present=False))
-    results = make(braze).push("7", "Trial", changes)
+    results = push(make(braze), "7", "Trial", changes)
     assert [n for n, result in enumerate(results) if result.reason] == [33]
     assert results[33].reason == "braze_400"
     assert len(braze.calls) <= 15
@@ -120,7 +121,7 @@ def test_a_rejected_key_and_an_outage_are_nobodys_fault(
     make: Any, error: type[RetryableError]
 ) -> None:
     with pytest.raises(error):
-        make(Braze("", error("braze"))).push("7", "", [user("u1"), user("u2")])
+        push(make(Braze("", error("braze"))), "7", "", [user("u1"), user("u2")])
 
 
 @ROUTES
@@ -181,14 +182,15 @@ def test_an_email_address_and_a_phone_number_are_rejected_on_the_partner_route()
         user("u1"),
         Change(Identifier(Kind.PHONE, "+15550100017"), False),
     ]
-    results = partner(braze).push("7", "", changes)
+    results = push(partner(braze), "7", "", changes)
     assert why(results) == ["attribute_route_only", None, "attribute_route_only"]
     assert braze.calls == [[{"user_ids": ["u1"]}]]
 
 
 def test_r4_r5_joiners_and_leavers_of_all_kinds_go_in_one_partner_call() -> None:
     braze = Braze()
-    partner(braze).push(
+    push(
+        partner(braze),
         "7",
         "Trial",
         [

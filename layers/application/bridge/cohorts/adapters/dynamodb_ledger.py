@@ -17,8 +17,11 @@ from bridge.cohorts.adapters.member_items import (
     index_pk,
     member_item,
     member_pk,
+    open_push_items,
+    open_pushes_pk,
     progress_sk,
     read_member,
+    read_open_push,
     read_place,
     rejected_pk,
     shard_of,
@@ -37,7 +40,13 @@ from bridge.cohorts.adapters.sync_items import (
     sync_sk,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import IndexedCohort, Ledger, PageProgress, Tally
+from bridge.cohorts.ports.ledger import (
+    IndexedCohort,
+    Ledger,
+    OpenPush,
+    PageProgress,
+    Tally,
+)
 from bridge.cohorts.rules.commit import Resolution
 from bridge.cohorts.rules.counts import skipped_after
 from bridge.cohorts.rules.membership import Member, Places
@@ -61,6 +70,20 @@ class DynamoLedger(DynamoPageLog, Ledger):
     def members(self, key: CohortKey, ids: Sequence[str]) -> Mapping[str, Member]:
         items = self._table.get((member_pk(key, shard_of(sk)), sk) for sk in ids)
         return {item["sk"]: read_member(item) for item in items}
+
+    @override
+    def begin_push(self, key: CohortKey, begun: OpenPush) -> None:
+        self._table.put_all(open_push_items(key, begun))
+
+    @override
+    def open_pushes(self, key: CohortKey) -> Sequence[OpenPush]:
+        items = self._table.query_all(open_pushes_pk(key))
+        return [*map(read_open_push, items)]
+
+    @override
+    def end_push(self, key: CohortKey, begun: OpenPush) -> None:
+        items = open_push_items(key, begun)
+        self._table.delete_all((item["pk"], item["sk"]) for item in items)
 
     @override
     def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:

@@ -7,6 +7,7 @@ from bridge.cohorts.adapters.member_items import (
     SHARDS,
     index_pk,
     member_pk,
+    open_pushes_pk,
     rejected_pk,
     shard_of,
 )
@@ -14,6 +15,9 @@ from bridge.cohorts.adapters.sync_items import COHORTS, cohort_pk
 from bridge.cohorts.messages import CohortKey
 
 STEP = 500
+
+WHOLE = (rejected_pk, open_pushes_pk, cohort_pk)
+"""What names the partitions that a cohort has one of; its own comes last."""
 
 type ItemKey = tuple[str, str]
 """Partition and sort key of an item."""
@@ -27,7 +31,7 @@ def cohort_items(table: Table, key: CohortKey) -> Iterator[Sequence[ItemKey]]:
     index = f"I#{cohort_pk(key)[2:]}"
     partitions = [member_pk(key, shard) for shard in range(SHARDS)]
     partitions += [f"{index}#{shard:02d}" for shard in range(SHARDS)]
-    for pk in [*partitions, rejected_pk(key), cohort_pk(key)]:
+    for pk in [*partitions, *(of(key) for of in WHOLE)]:
         after = ""
         while found := table.query(pk, after, STEP):
             yield [(pk, item["sk"]) for item in found]

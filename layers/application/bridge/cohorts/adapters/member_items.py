@@ -4,9 +4,13 @@
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+
+import orjson
 
 from bridge.aws.dynamodb import Item, Update
+from bridge.chunking import by_size
 from bridge.cohorts.adapters.sync_items import (
     COUNT,
     REJECTED,
@@ -15,36 +19,58 @@ from bridge.cohorts.adapters.sync_items import (
     skipped_by,
 )
 from bridge.cohorts.messages import CohortKey, PageMessage
-from bridge.cohorts.ports.ledger import Tally
+from bridge.cohorts.ports.ledger import OpenPush, Tally
 from bridge.cohorts.rules.membership import Confirmed, Member, Place
+from bridge.digest import digest
 from bridge.mixpanel.cohort_webhook import Action
+
+MAX_KEYS_SIZE = 200_000
+"""Bytes of the keys in one item of an open push; DynamoDB takes 400 kB."""
+
+_STATE = [each.name for each in fields(Member) if each.name != "key"]
+_NOTHING = {name: getattr(Member(""), name) for name in _STATE}
 
 SHARDS = 16
 """Shards of a cohort: one DynamoDB partition takes a thousand writes a second."""
 
 
 def member_item(key: CohortKey, member: Member, expires_at: int) -> Item:
-    """A whole member; one who is confirmed out expires."""
+    """A whole member; one who is confirmed out expires.
+
+    All that is known of it is one text: botocore takes a time for each attribute of an
+    item, and a page holds a thousand items.
+    """
+    state = {
+        name: value
+        for name in _STATE
+        if (value := getattr(member, name)) != _NOTHING[name]
+    }
     item: Item = {
         "pk": member_pk(key, shard_of(member.key)),
         "sk": member.key,
-        "profiles": {
-            distinct_id: {str(seq): said for seq, said in versions.items()}
-            for distinct_id, versions in member.profiles.items()
-        },
-        "confirmed": member.confirmed.value,
-        "destination": member.destination,
-        "pushed_at": member.pushed_at,
+        "state": orjson.dumps(state, option=orjson.OPT_NON_STR_KEYS).decode(),
     }
-    if member.rejected:
-        item["rejected"] = member.rejected
-    if member.braze_id:
-        item["braze_id"] = member.braze_id
-    if member.counted:
-        item["counted"] = member.counted
     if member.confirmed is Confirmed.OUT and not member.rejected:
         item["expires_at"] = expires_at
     return item
+
+
+def open_push_items(key: CohortKey, begun: OpenPush) -> Iterator[Item]:
+    """An open push, in as many items as its members' keys take."""
+    parts = by_size(begun.keys, len(begun.keys), MAX_KEYS_SIZE, _size)
+    for keys in parts:
+        yield {
+            "pk": open_pushes_pk(key),
+            "sk": f"{begun.at:013d}#{digest(keys[0])[:12]}",
+            "destination": begun.destination,
+            "at": begun.at,
+            "keys": orjson.dumps(keys).decode(),
+        }
+
+
+def read_open_push(item: Item) -> OpenPush:
+    """An open push, or a part of one, from its item."""
+    return OpenPush(item["destination"], int(item["at"]), orjson.loads(item["keys"]))
 
 
 def index_item(key: CohortKey, distinct_id: str, place: Place) -> Item:
@@ -64,19 +90,18 @@ def read_place(item: Item) -> Place:
 
 def read_member(item: Item) -> Member:
     """A member from its item."""
-    return Member(
-        key=item["sk"],
-        profiles={
-            distinct_id: {int(seq): said for seq, said in versions.items()}
-            for distinct_id, versions in item["profiles"].items()
-        },
-        confirmed=Confirmed(item["confirmed"]),
-        destination=item["destination"],
-        pushed_at=int(item["pushed_at"]),
-        rejected=item.get("rejected", ""),
-        braze_id=item.get("braze_id", ""),
-        counted=item.get("counted", ""),
-    )
+    state = _NOTHING | orjson.loads(item["state"])
+    profiles = {
+        distinct_id: {int(seq): said for seq, said in versions.items()}
+        for distinct_id, versions in state.pop("profiles").items()
+    }
+    confirmed = Confirmed(state.pop("confirmed"))
+    return Member(item["sk"], profiles, confirmed, **state)
+
+
+def open_pushes_pk(key: CohortKey) -> str:
+    """Partition of its open pushes."""
+    return f"O#{cohort_pk(key)[2:]}"
 
 
 def member_pk(key: CohortKey, shard: int) -> str:
@@ -119,3 +144,7 @@ def add_counts(head: Update, change: Mapping[str, int]) -> None:
         head.add(f"{COUNT}{name}", number)
     if changed:
         head.add("counted", 1)
+
+
+def _size(key: str) -> int:
+    return len(key.encode())

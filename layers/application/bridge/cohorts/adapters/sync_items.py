@@ -9,7 +9,9 @@ C#project#cohort            A#seq#action#page       progress of a page that cras
 C#project#cohort            X#session               the sync of a session
 M#project#cohort#shard      identifier              a member's versions, confirmed
 I#project#cohort#shard      distinct id             identifiers a profile stands under
+O#project#cohort            time#part               whom an open push names
 J#project#cohort            identifier              why and when Braze rejected a member
+BRAKE                       path                    until when Braze must not be called
 """
 
 from typing import Any

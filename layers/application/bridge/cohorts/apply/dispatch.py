@@ -7,6 +7,7 @@ from bridge.cohorts.apply.crash_poison import (
     apply_in_shrinking_steps,
 )
 from bridge.cohorts.apply.page import apply_in_steps, apply_page
+from bridge.cohorts.apply.push import recover
 from bridge.cohorts.apply.removal_guard import measure_removal, release
 from bridge.cohorts.apply.rescan import rescan
 from bridge.cohorts.apply.retry_rejected import retry_rejected
@@ -26,6 +27,12 @@ def consume(context: Context, message: Message, received: int = 1) -> Applied:
     Raises `RetryableError` when it has to be deferred and `PermanentError` when it can
     never be carried out.
     """
+    recover(context, message.key)
+    return carry_out(context, message, received)
+
+
+def carry_out(context: Context, message: Message, received: int = 1) -> Applied:
+    """As `consume`, once the cohort has been recovered."""
     if isinstance(message, PageMessage):
         is_suspect = received >= SUSPECT_RECEIPTS
         steps = apply_in_shrinking_steps if is_suspect else apply_in_steps

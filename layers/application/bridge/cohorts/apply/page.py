@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bridge.chunking import by_count
 from bridge.cohorts.apply.commit import commit_pages
@@ -15,8 +15,8 @@ from bridge.cohorts.messages import PageMessage
 from bridge.cohorts.pages import Listed
 from bridge.cohorts.ports.ledger import Tally
 from bridge.cohorts.rules.completeness import repetition_counts
-from bridge.cohorts.rules.membership import Confirmed, Member, Place, Places
-from bridge.cohorts.rules.model import Cohort, Sync
+from bridge.cohorts.rules.membership import Confirmed, Member, Place
+from bridge.cohorts.rules.model import Cohort, RegisteredPage, Sync
 from bridge.cohorts.rules.outcomes import Outcome, ReportRow
 from bridge.cohorts.rules.profiles import (
     MIN_LOST,
@@ -46,15 +46,96 @@ type Asked = tuple[Statement, set[str]]
 class PageWork:
     """One page being applied; `applied` grows with each step that is done.
 
-    `rows` are the lines of the report that are not stored yet.
+    `users` are those to apply, none if the page counts for nothing or was applied
+    before. `places` are where their profiles stand beside their homes. `rows` are the
+    lines of the report that are not stored yet.
     """
 
     context: Context
     message: PageMessage
     cohort: Cohort
     sync: Sync
+    page: RegisteredPage | None
+    users: Sequence[User] = ()
+    places: dict[str, Place] = field(default_factory=dict)
     applied: Applied = field(default_factory=Applied)
     rows: list[ReportRow] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, context: Context, message: PageMessage) -> Self:
+        """Read all about the page but its members.
+
+        Raises `RetryableError` when the page has to be deferred and `PermanentError`
+        when its members are gone.
+        """
+        key, ledger = message.key, context.ledger
+        cohort, page = ledger.cohort_and_page(message)
+        sync = _sync(context, cohort, message)
+        work = cls(context, message, cohort, sync, page)
+        # An aborted sync or one below the baseline counts for nothing. Any other page,
+        # however late, fills in what nothing newer has stated.
+        counts = message.reassert or (
+            not sync.aborted and message.seq >= cohort.baseline
+        )
+        if counts and not (page and page.processed):
+            work.applied.rejected += publish(context, key, cohort)
+            work.users = by_user(context.pages.get(key, message.digest))
+            if cohort.has_index:
+                work.places.update(ledger.places(key, sorted(work._distinct_ids())))
+        return work
+
+    def names(self) -> frozenset[str]:
+        """All that the page may read or write: its profiles, and where they may stand.
+
+        Two pages that share none of these can be applied at the same time.
+        """
+        ids = self._distinct_ids()
+        keys = {user.key for user in self.users} | {home(each, "") for each in ids}
+        stands = (place.keys for place in self.places.values())
+        return frozenset(f"={each}" for each in ids).union(keys, *stands) - {""}
+
+    def _distinct_ids(self) -> set[str]:
+        return {each.distinct_id for user in self.users for each in user.profiles}
+
+    def run(self, apply_users: "Steps") -> None:
+        """Apply the page, and count it as processed.
+
+        `apply_users` chooses the steps in which its users are applied. Raises as
+        `begin`.
+        """
+        ledger, message, applied = self.context.ledger, self.message, self.applied
+        try:
+            apply_users(self, self.users)
+        except RetryableError:
+            # The page is delivered again; members that Braze rejected are not pushed
+            # again, so they are counted now. Should that fail as well, the error in
+            # hand matters more.
+            with suppress(BridgeError):
+                ledger.count_rejected(message, applied.rejected)
+                ledger.count(message.key, applied.counts)
+            raise
+        self.save_report()
+        if self.page and not self.page.processed:
+            tally = Tally(
+                applied.skipped,
+                applied.rejected,
+                applied.listed,
+                applied.already_in,
+                is_suspect=bool(applied.lost),
+            )
+            ledger.mark_processed(message, tally)
+
+    def commit(self) -> Applied:
+        """Resolve what follows from the page; what it has brought about."""
+        context, key, cohort = self.context, self.message.key, self.cohort
+        resolution = commit_pages(context, key, self.applied.counts)
+        self.applied.mislabelled += resolution.mislabelled not in {
+            0,
+            cohort.mislabelled,
+        }
+        if 0 < cohort.rejected_in < self.message.seq:
+            context.queue.send(RetryRejectedMessage(key=key, seq=self.message.seq))
+        return self.applied
 
     def apply(self, users: Sequence[User]) -> None:
         """Apply the page to some of its users; safe to repeat."""
@@ -100,14 +181,10 @@ class PageWork:
             for user in users
             for listed in user.profiles
         ]
-        indexed = (
-            context.ledger.places(key, [each.distinct_id for each in statements])
-            if self.cohort.has_index
-            else {}
-        )
+        places = self.places
         candidates = [
             {home(each.distinct_id, each.key), each.key} - {""}
-            | indexed.get(each.distinct_id, Place()).keys
+            | places.get(each.distinct_id, Place()).keys
             for each in statements
         ]
         known = context.ledger.members(key, sorted(set().union(*candidates)))
@@ -115,11 +192,11 @@ class PageWork:
         ledgered = Ledgered(dict(known), self.cohort, destination)
         moved: dict[str, Place] = {}
         asked = [*zip(statements, candidates, strict=True)]
-        for statement, places in self._without_lost(ledgered, asked, indexed):
+        for statement, keys in self._without_lost(ledgered, asked):
             distinct_id = statement.distinct_id
-            stands = ledgered.record(statement, places)
+            stands = ledgered.record(statement, keys)
             elsewhere = frozenset(stands - {home(distinct_id, statement.key)})
-            before = indexed.get(distinct_id, Place())
+            before = places.get(distinct_id, Place())
             if elsewhere != before.keys:
                 entry = statement.entry if statement.key else before.entry
                 moved[distinct_id] = Place(elsewhere, entry)
@@ -128,6 +205,7 @@ class PageWork:
         self._mark(ledgered.repeats)
         if moved:
             context.ledger.save_places(key, moved, is_first=not self.cohort.has_index)
+            places.update(moved)
         self.applied.skipped.update(reason for _, reason in ledgered.skipped)
         self.applied.kept += ledgered.kept
         self.rows += [
@@ -144,7 +222,7 @@ class PageWork:
         return [ledgered.members[each] for each in ledgered.changed]
 
     def _without_lost(
-        self, ledgered: Ledgered, asked: Sequence[Asked], indexed: Places
+        self, ledgered: Ledgered, asked: Sequence[Asked]
     ) -> Sequence[Asked]:
         """In a full sync, leave profiles where they stand if most lose an identifier.
 
@@ -155,19 +233,19 @@ class PageWork:
             return asked
         lost = {
             statement.distinct_id
-            for statement, places in asked
+            for statement, keys in asked
             if ledgered.has_lost(
-                statement, places, indexed.get(statement.distinct_id, Place())
+                statement, keys, self.places.get(statement.distinct_id, Place())
             )
         }
         if len(lost) < MIN_LOST or 2 * len(lost) <= len(asked):
             return asked
         self.applied.lost += len(lost)
         return [
-            (replace(statement, key=""), places)
+            (replace(statement, key=""), keys)
             if statement.distinct_id in lost
-            else (statement, places)
-            for statement, places in asked
+            else (statement, keys)
+            for statement, keys in asked
         ]
 
     def _mark(self, pairs: Iterable[tuple[int, int]]) -> None:
@@ -190,52 +268,18 @@ class PageWork:
         return lambda member: reassert or (asserts and member.pushed_at < stale)
 
 
-def apply_page(
-    context: Context,
-    message: PageMessage,
-    apply_users: Callable[[PageWork, Sequence[User]], None],
-) -> Applied:
+type Steps = Callable[[PageWork, Sequence[User]], None]
+"""Applies users of a page in steps of its choice."""
+
+
+def apply_page(context: Context, message: PageMessage, apply_users: Steps) -> Applied:
     """Carry out one page; safe to repeat, and to resume after any crash.
 
-    `apply_users` chooses the steps in which its users are applied. Raises
-    `RetryableError` when the page has to be deferred and `PermanentError` when its
-    members are gone.
+    Raises as `PageWork.begin` does.
     """
-    key = message.key
-    cohort, page = context.ledger.cohort_and_page(message)
-    work = PageWork(context, message, cohort, _sync(context, cohort, message))
-    sync, applied = work.sync, work.applied
-    if not (page and page.processed):
-        # An aborted sync or one below the baseline counts for nothing. Any other page,
-        # however late, fills in what nothing newer has stated.
-        if message.reassert or (not sync.aborted and message.seq >= cohort.baseline):
-            applied.rejected += publish(context, key, cohort)
-            users = by_user(context.pages.get(key, message.digest))
-            try:
-                apply_users(work, users)
-            except RetryableError:
-                # The page is delivered again; members that Braze rejected are not
-                # pushed again, so they are counted now. Should that fail as well, the
-                # error in hand matters more.
-                with suppress(BridgeError):
-                    context.ledger.count_rejected(message, applied.rejected)
-                    context.ledger.count(key, applied.counts)
-                raise
-            work.save_report()
-        if page:
-            tally = Tally(
-                applied.skipped,
-                applied.rejected,
-                applied.listed,
-                applied.already_in,
-                is_suspect=bool(applied.lost),
-            )
-            context.ledger.mark_processed(message, tally)
-    resolution = commit_pages(context, key, applied.counts)
-    applied.mislabelled += resolution.mislabelled not in {0, cohort.mislabelled}
-    if 0 < cohort.rejected_in < message.seq:
-        context.queue.send(RetryRejectedMessage(key=key, seq=message.seq))
-    return applied
+    work = PageWork.begin(context, message)
+    work.run(apply_users)
+    return work.commit()
 
 
 def apply_in_steps(work: PageWork, users: Sequence[User]) -> None:

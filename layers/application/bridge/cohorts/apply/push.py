@@ -1,18 +1,22 @@
 """Bring Braze to what the ledger says, some members at a time.
 
-Intent is written before each call to Braze and confirmation after it, so that a crash,
-a time-out or a lost answer in between leaves `unknown`, which is pushed again. What
-Braze already holds is never sent: there, every write is billed, changed or not. A
-rejection is no confirmation: the member is pushed again by the next sync that meets it,
-or by a reassertion alone where the reason lies in the identifier for good.
+Whom a push is about to write is recorded before its first call to Braze, all in one
+item, and what became of each member after the call that held it. A crash, a time-out or
+a lost answer in between leaves the push open: its members become `unknown` when the
+cohort's next message comes, and are pushed again. What Braze already holds is never
+sent: there, every write is billed, changed or not. A rejection is no confirmation: the
+member is pushed again by the next sync that meets it, or by a reassertion alone where
+the reason lies in the identifier for good.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
 
 from bridge.cohorts.apply.context import Applied, Context
 from bridge.cohorts.messages import CohortKey
-from bridge.cohorts.ports.route import Change, Members, Pushed, PushInterrupted
+from bridge.cohorts.ports.ledger import OpenPush
+from bridge.cohorts.ports.route import Change, Members, Pushed
 from bridge.cohorts.rules.counts import count_change, counted_as, is_rejected
 from bridge.cohorts.rules.identifiers import Identifier, Kind
 from bridge.cohorts.rules.membership import Confirmed, Member
@@ -36,7 +40,7 @@ def push(
 
     Members who are in are pushed in any case where `reassert` says so. A quarantined
     member is pushed by a replay alone. `applied` takes what was done, also where the
-    push is interrupted; its outcomes are those of a sync that began at `since` (ms).
+    push fails half-way; its outcomes are those of a sync that began at `since` (ms).
     """
     destination = context.route.destination()
     changes: list[tuple[Member, bool]] = []
@@ -51,26 +55,21 @@ def push(
         else:
             is_out = is_known_to_be_out(member, present, destination)
             others.append(replace(member, rejected="") if is_out else member)
-    if changes:
-        _keep_apart(context, (member for member, _ in changes))
-    now = context.now_ms()
-    intents = [
-        replace(
-            member,
-            confirmed=Confirmed.UNKNOWN,
-            destination=destination,
-            pushed_at=now,
-            rejected="",
-            counted=counted_as(member),
-        )
-        for member, _ in changes
-    ]
-    context.ledger.save(key, [*others, *intents])
+    context.ledger.save(key, others)
     before = {member.key: member for member in members}
     _take(applied, before, others, since)
     _forget_rejected(context, key, before, others)
     if not changes:
         return
+    _keep_apart(context, (member for member, _ in changes))
+    # Later than any push before, by which `recover` tells who was concluded.
+    latest = max(member.pushed_at for member, _ in changes)
+    begun = OpenPush(
+        destination,
+        max(context.now_ms(), latest + 1),
+        tuple(member.key for member, _ in changes),
+    )
+    context.ledger.begin_push(key, begun)
 
     def members_of(identifiers: Sequence[Identifier]) -> Members:
         keys = [identifier.key for identifier in identifiers]
@@ -82,12 +81,12 @@ def push(
             and not is_never_written(each)
         ]
 
-    def conclude(results: Sequence[Pushed]) -> None:
+    lock = Lock()
+
+    def conclude(results: Mapping[int, Pushed]) -> None:
         concluded = [
-            _concluded(intent, member, present, result)
-            for intent, (member, present), result in zip(
-                intents, changes, results, strict=False
-            )
+            _concluded(*changes[position], begun, result)
+            for position, result in results.items()
         ]
         # The list of the rejected comes first: nobody may be missing in it.
         rejected = {m.key: m.rejected for m in concluded if m.rejected}
@@ -97,29 +96,48 @@ def push(
         context.ledger.save(key, concluded)
         _forget_rejected(context, key, before, concluded)
         # Counted only now: until the confirmations are saved, all is pushed again.
-        applied.rejected.update(rejected.values())
-        applied.pushed += len(concluded) - len(rejected)
-        _take(applied, before, concluded, since)
+        with lock:
+            applied.rejected.update(rejected.values())
+            applied.pushed += len(concluded) - len(rejected)
+            _take(applied, before, concluded, since)
 
-    try:
-        results = context.route.push(
-            key.cohort,
-            cohort.first_name,
-            [
-                Change(
-                    Identifier.from_key(member.key),
-                    present,
-                    member.braze_id,
-                    members_of,
-                )
-                for member, present in changes
-            ],
-        )
-    except PushInterrupted as interrupted:
-        # Look-ups of devices can outlast an invocation; what was done is not repeated.
-        conclude(interrupted.pushed)
-        raise
-    conclude(results)
+    context.route.push(
+        key.cohort,
+        cohort.first_name,
+        [
+            Change(
+                Identifier.from_key(member.key), present, member.braze_id, members_of
+            )
+            for member, present in changes
+        ],
+        conclude,
+    )
+    context.ledger.end_push(key, begun)
+
+
+def recover(context: Context, key: CohortKey) -> None:
+    """Make unknown whom a push names that never ended, but for those it concluded.
+
+    It comes before anything else that is done to the cohort; safe to repeat.
+    """
+    for begun in context.ledger.open_pushes(key):
+        known = context.ledger.members(key, begun.keys)
+        named = (known.get(each, Member(each)) for each in begun.keys)
+        open_members = (each for each in named if each.pushed_at != begun.at)
+        context.ledger.save(key, [_unknown(each, begun) for each in open_members])
+        context.ledger.end_push(key, begun)
+
+
+def _unknown(member: Member, begun: OpenPush) -> Member:
+    """The member while nobody knows whether the push has reached Braze."""
+    return replace(
+        member,
+        confirmed=Confirmed.UNKNOWN,
+        destination=begun.destination,
+        pushed_at=begun.at,
+        rejected="",
+        counted=counted_as(member),
+    )
 
 
 def _forget_rejected(
@@ -174,18 +192,21 @@ def is_known_to_be_out(member: Member, present: bool, destination: str) -> bool:
     return not present and member.confirmed_at(destination) is Confirmed.OUT
 
 
-def _concluded(intent: Member, before: Member, present: bool, result: Pushed) -> Member:
+def _concluded(
+    before: Member, present: bool, begun: OpenPush, result: Pushed
+) -> Member:
     """The member after its call: a rejection leaves Braze with what it held before."""
-    intent = replace(intent, counted="")
-    if result.reason is None:
-        # Who has left is taken back wherever it was: no profile is known any more.
-        return replace(
-            intent, confirmed=Confirmed.of(present), braze_id=result.braze_id
-        )
     return replace(
-        intent,
-        confirmed=before.confirmed_at(intent.destination),
-        rejected=result.reason,
+        before,
+        confirmed=before.confirmed_at(begun.destination)
+        if result.reason
+        else Confirmed.of(present),
+        destination=begun.destination,
+        pushed_at=begun.at,
+        rejected=result.reason or "",
+        # Who has left is taken back wherever it was: no profile is known any more.
+        braze_id=before.braze_id if result.reason else result.braze_id,
+        counted="",
     )
 
 

@@ -54,6 +54,19 @@ class Tally:
     is_suspect: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPush:
+    """A push that has begun and not ended: the members whom it may have written.
+
+    It began at `at` ms, later than any push before of a member that it names. A member
+    whom it has concluded has this time as `pushed_at`.
+    """
+
+    destination: str
+    at: int
+    keys: Sequence[str]
+
+
 class SyncLog(PageLog, Protocol):
     """What becomes of syncs and pages."""
 
@@ -106,6 +119,15 @@ class Members(Protocol):
 
     def save(self, key: CohortKey, members: Iterable[Member]) -> None:
         """Write whole members."""
+
+    def begin_push(self, key: CohortKey, begun: OpenPush) -> None:
+        """Record a push before its first call."""
+
+    def open_pushes(self, key: CohortKey) -> Sequence[OpenPush]:
+        """The pushes of a cohort that have not ended."""
+
+    def end_push(self, key: CohortKey, begun: OpenPush) -> None:
+        """Drop the record of a push: all its members are saved."""
 
     def places(self, key: CohortKey, distinct_ids: Sequence[str]) -> Places:
         """Where profiles stand that are in the index of profiles."""

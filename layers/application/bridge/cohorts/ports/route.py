@@ -1,10 +1,9 @@
 """The way into Braze: changes go out, and what became of each comes back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bridge.cohorts.rules.identifiers import Identifier
-from bridge.errors import RetryableError
 
 type Members = Sequence[tuple[Identifier, str]]
 """Identifiers that are in a cohort, each with the profile a device was written by."""
@@ -37,15 +36,11 @@ class Pushed(NamedTuple):
     braze_id: str = ""
 
 
-class PushInterrupted(RetryableError):
-    """A push that has to be continued later.
+type Conclude = Callable[[Mapping[int, Pushed]], None]
+"""Called, in any thread, as soon as it is known what became of some changes.
 
-    `pushed` is what became of the first changes; the others were not begun.
-    """
-
-    def __init__(self, cause: RetryableError, pushed: Sequence[Pushed]) -> None:
-        super().__init__(cause.reason, str(cause), retry_after=cause.retry_after)
-        self.pushed = pushed
+They are given by their positions.
+"""
 
 
 class Route(Protocol):
@@ -62,10 +57,14 @@ class Route(Protocol):
         """Publish the cohort's name; raises `Rejected` where Braze does not take it."""
 
     def push(
-        self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[Pushed]:
-        """Write the changes; what became of each, in order.
+        self,
+        cohort: str,
+        name: str,
+        changes: Sequence[Change],
+        conclude: Conclude,
+    ) -> None:
+        """Write the changes, in several calls at a time; no two are of one user.
 
-        Raises `PushInterrupted` where only some were written, `RetryableError` where it
-        is not known what was.
+        Raises `RetryableError` where not all were written, once no call is under way
+        any more; of those that `conclude` was not called for nothing is known.
         """

@@ -13,16 +13,22 @@ from bridge.cohorts.routes.halving import CallSize
 from bridge.cohorts.routes.partner import PartnerRoute
 from bridge.credentials import BrazeCredentials, Secret
 from bridge.settings import CohortConsumerSettings, CohortRoute
-from bridge.transport import Transport
+from bridge.transport import Brake, Transport
 
 
 class RouteChoice:
     """Makes the route of each message; the look-ups and call sizes stay warm."""
 
-    def __init__(self, settings: CohortConsumerSettings) -> None:
+    def __init__(self, settings: CohortConsumerSettings, brake: Brake) -> None:
         self._settings = settings
         self.secret = Secret(settings.braze_secret_arn, BrazeCredentials)
-        self.transport = Transport("braze", settings.braze_rest_endpoint)
+        self.transport = Transport(
+            "braze",
+            settings.braze_rest_endpoint,
+            calls_at_a_time=settings.calls_at_a_time,
+            reserved=settings.braze_reserved_percent / 100,
+            brake=brake,
+        )
         self.devices = Devices()
         self._track_size = CallSize(OBJECTS_PER_CALL)
         self._import_size = CallSize(IDS_PER_CALL)

@@ -8,6 +8,7 @@ removing, nothing is cached.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 
 from bridge.braze.client import BrazeClient
 from bridge.cohorts.ports.route import Change
@@ -33,6 +34,7 @@ class Devices:
         self._clock = clock
         self._max_devices = max_devices
         self._known: dict[str, tuple[float, str, str]] = {}
+        self._lock = Lock()
 
     def find(
         self, braze: BrazeClient, device: str, since: float = 0.0
@@ -42,14 +44,16 @@ class Devices:
         A device of an identified user is left alone, as Braze's own cohort import does
         (requirement R6). A look-up from before `since` does not count.
         """
-        at, braze_id, reason = self._known.pop(device, (float("-inf"), "", ""))
+        with self._lock:
+            at, braze_id, reason = self._known.pop(device, (float("-inf"), "", ""))
         now = self._clock()
         seconds = ANONYMOUS_SECONDS if braze_id else OTHER_SECONDS
         if at < since or now >= at + seconds:
             at, (braze_id, reason) = now, _look_up(braze, device)
-        self._known[device] = at, braze_id, reason
-        if len(self._known) > self._max_devices:
-            del self._known[next(iter(self._known))]
+        with self._lock:
+            self._known[device] = at, braze_id, reason
+            if len(self._known) > self._max_devices:
+                del self._known[next(iter(self._known))]
         return braze_id, reason
 
 

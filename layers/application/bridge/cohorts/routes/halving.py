@@ -1,14 +1,16 @@
 """Send changes to Braze in calls, halved until whatever it rejects stands alone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from bridge.braze.users_track import TrackReply
-from bridge.chunking import halves
+from bridge.chunking import by_count, halves
 from bridge.errors import Rejected, TooMany
+from bridge.parallel import run_all
 from bridge.reasons import Reason
 
-type Reasons = list[str | None]
-"""Per change None, or the reason for which Braze rejects it."""
+type Reasons = Sequence[str | None]
+"""For each item None, or the reason for which Braze rejects it."""
 
 
 class CallSize:
@@ -27,6 +29,11 @@ class CallSize:
         """The size of the next call; what Braze took once is never undercut."""
         return max(self._allowed, self._taken)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether Braze has taken any call."""
+        return bool(self._taken)
+
     def rejected(self, items: int) -> None:
         """Braze takes fewer than this."""
         self._allowed = min(self._allowed, max(1, items * 2 // 3))
@@ -37,48 +44,48 @@ class CallSize:
 
 
 def send_in_calls[T](
-    items: Sequence[tuple[int, T]],
+    items: Sequence[T],
     size: CallSize,
     send: Callable[[Sequence[T]], TrackReply],
-    reasons: Reasons,
+    sent: Callable[[Sequence[T], Reasons], None],
 ) -> None:
-    """Send items, each with its position in `reasons`, and enter what is rejected.
+    """Send items; `sent` is called, in any thread, with those of each call that ended.
 
     Where Braze rejects a call, or some of it without naming which, the halves of the
-    call tell. Raises what `send` raises, except `Rejected`.
+    call tell. Raises what `send` raises, except `Rejected`, once no call is under way.
     """
-    start = 0
-    while start < len(items):
-        batch = items[start : start + size.current]
-        _send_halving(batch, size, send, reasons)
-        start += len(batch)
+
+    def send_batch(batch: Sequence[T]) -> None:
+        sent(batch, _reasons(batch, size, send))
+
+    if items and not size.is_known:
+        # How many Braze takes is learnt from one call, not from many at once.
+        first, items = items[: size.current], items[size.current :]
+        send_batch(first)
+    batches = by_count(items, size.current)
+    run_all([partial(send_batch, batch) for batch in batches])
 
 
-def _send_halving[T](
-    batch: Sequence[tuple[int, T]],
-    size: CallSize,
-    send: Callable[[Sequence[T]], TrackReply],
-    reasons: Reasons,
-) -> None:
+def _reasons[T](
+    batch: Sequence[T], size: CallSize, send: Callable[[Sequence[T]], TrackReply]
+) -> Reasons:
     alone = len(batch) == 1
     try:
-        reply = send([item for _, item in batch])
+        reply = send(batch)
         size.taken(len(batch))
     except Rejected as error:
         if alone:
-            reasons[batch[0][0]] = error.reason
-            return
+            return [error.reason]
         if isinstance(error, TooMany):
             size.rejected(len(batch))
             if size.current < len(batch):
-                send_in_calls(batch, size, send, reasons)
-                return
+                reasons: list[str | None] = []
+                while rest := batch[len(reasons) :]:
+                    reasons += _reasons(rest[: size.current], size, send)
+                return reasons
         reply = TrackReply({}, vague=True)
     if reply.vague and not alone:
-        for half in halves(batch):
-            _send_halving(half, size, send, reasons)
-        return
+        return [each for half in halves(batch) for each in _reasons(half, size, send)]
     if reply.vague:
-        reasons[batch[0][0]] = Reason.BRAZE_REJECTED
-    for index, reason in reply.rejected.items():
-        reasons[batch[index][0]] = reason
+        return [Reason.BRAZE_REJECTED]
+    return [reply.rejected.get(index) for index in range(len(batch))]

@@ -13,7 +13,7 @@ from bridge.braze.client import PartnerClient
 from bridge.braze.partner_cohorts.requests import change
 from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import TrackReply
-from bridge.cohorts.ports.route import Change, Pushed, Route
+from bridge.cohorts.ports.route import Change, Conclude, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
 from bridge.cohorts.routes.halving import CallSize, Reasons, send_in_calls
 from bridge.cohorts.rules.identifiers import ATTRIBUTE_ROUTE_ONLY, Kind
@@ -44,24 +44,29 @@ class PartnerRoute(Route):
 
     @override
     def push(
-        self, cohort: str, name: str, changes: Sequence[Change]
-    ) -> Sequence[Pushed]:
+        self, cohort: str, name: str, changes: Sequence[Change], conclude: Conclude
+    ) -> None:
         # Joiners and leavers go together.
-        reasons: Reasons = [None] * len(changes)
-
-        def send(batch: Sequence[Change]) -> TrackReply:
-            both = (_cohort_change(batch, present) for present in (True, False))
+        def send(batch: Sequence[tuple[int, Change]]) -> TrackReply:
+            asked = [change for _, change in batch]
+            both = (_cohort_change(asked, present) for present in (True, False))
             self.braze.change(cohort, [each for each in both if each])
             return TrackReply({})
 
+        def sent(batch: Sequence[tuple[int, Change]], reasons: Reasons) -> None:
+            positions = (position for position, _ in batch)
+            conclude(dict(zip(positions, map(Pushed, reasons), strict=True)))
+
         sendable: list[tuple[int, Change]] = []
+        rejected: dict[int, Pushed] = {}
         for position, each in enumerate(changes):
             if each.identifier.kind in ATTRIBUTE_ROUTE_ONLY:
-                reasons[position] = Reason.ATTRIBUTE_ROUTE_ONLY
+                rejected[position] = Pushed(Reason.ATTRIBUTE_ROUTE_ONLY)
             else:
                 sendable.append((position, each))
-        send_in_calls(sendable, self.size, send, reasons)
-        return [*map(Pushed, reasons)]
+        if rejected:
+            conclude(rejected)
+        send_in_calls(sendable, self.size, send, sent)
 
 
 def _cohort_change(changes: Sequence[Change], present: bool) -> dict[str, object]:
