@@ -12,7 +12,11 @@ def test_the_command_runs_from_anywhere_without_a_path_set_by_hand(
     tmp_path: Path,
 ) -> None:
     done = subprocess.run(  # noqa: S603 - our own command
-        [BRIDGE, "rules", "schema"], cwd=tmp_path, env={}, capture_output=True, check=True
+        [BRIDGE, "rules", "schema"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        check=True,
     )
     assert json.loads(done.stdout)["title"] == "Rules"
 
