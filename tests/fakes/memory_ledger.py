@@ -1,7 +1,7 @@
 """The ports in memory, for the model of the rules and for tests: no I/O, no clock."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import override
 
@@ -41,6 +41,7 @@ class _Stored:
     open: set[int] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
     pages: dict[tuple[int, Action, str], RegisteredPage] = field(default_factory=dict)
+    last_processed: dict[int, tuple[int, Action, str]] = field(default_factory=dict)
     progress: dict[tuple[int, Action, str], PageProgress] = field(default_factory=dict)
     called_at: int = 0
     opened: int = 0
@@ -58,6 +59,8 @@ class MemoryLedger(Ledger):
 
     def __init__(self) -> None:
         self._cohorts: dict[CohortKey, _Stored] = {}
+        self.between_writes: Callable[[], None] = lambda: None
+        """Called where one step of the ledger is two writes; it may raise."""
 
     def _at(self, key: CohortKey) -> _Stored:
         if key not in self._cohorts:
@@ -244,8 +247,9 @@ class MemoryLedger(Ledger):
     @override
     def mark_processed(self, message: PageMessage, tally: Tally) -> None:
         at, place = self._at(message.key), _place(message)
-        if not at.pages[place].processed:
-            at.pages[place] = replace(at.pages[place], processed=True)
+        # As in DynamoDB: the sync first, unless this page is what it counted last.
+        if at.last_processed.get(message.seq) != place:
+            at.last_processed[message.seq] = place
             sync = at.syncs[message.seq]
             at.syncs[message.seq] = replace(
                 sync,
@@ -256,6 +260,8 @@ class MemoryLedger(Ledger):
                 already_in=sync.already_in + tally.already_in,
                 is_suspect=tally.is_suspect or sync.is_suspect,
             )
+        self.between_writes()
+        at.pages[place] = replace(at.pages[place], processed=True)
 
     @override
     def count_rejected(self, message: PageMessage, rejected: Mapping[str, int]) -> None:

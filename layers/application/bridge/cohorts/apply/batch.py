@@ -15,7 +15,6 @@ from bridge.cohorts.apply.crash_poison import SUSPECT_RECEIPTS
 from bridge.cohorts.apply.dispatch import carry_out
 from bridge.cohorts.apply.page import PageWork, apply_in_steps
 from bridge.cohorts.apply.push import recover
-from bridge.cohorts.apply.report import report
 from bridge.cohorts.cohort_messages import Message
 from bridge.cohorts.messages import CohortKey, PageMessage
 from bridge.cohorts.retry import log_deferred
@@ -61,11 +60,14 @@ class Batch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the pages that have begun; those whose turn has not come count."""
+        """Wait for the pages that have begun, and count what they have done.
+
+        They follow a page that failed, so all of them are delivered again.
+        """
         self._threads.shutdown()
         for begun in self._begun.values():
             try:
-                report(begun.result().commit())
+                begun.result().leave()
             except Exception as error:  # noqa: BLE001 - it is delivered again
                 log_deferred("page begun and deferred", error)
 

@@ -98,23 +98,33 @@ class PageWork:
         return {each.distinct_id for user in self.users for each in user.profiles}
 
     def run(self, apply_users: "Steps") -> None:
-        """Apply the page, and count it as processed.
-
-        `apply_users` chooses the steps in which its users are applied. Raises as
-        `begin`.
-        """
-        ledger, message, applied = self.context.ledger, self.message, self.applied
+        """Apply the page; `apply_users` chooses the steps. Raises as `begin`."""
         try:
             apply_users(self, self.users)
         except RetryableError:
-            # The page is delivered again; members that Braze rejected are not pushed
-            # again, so they are counted now. Should that fail as well, the error in
-            # hand matters more.
+            # Should this fail as well, the error in hand matters more.
             with suppress(BridgeError):
-                ledger.count_rejected(message, applied.rejected)
-                ledger.count(message.key, applied.counts)
+                self.leave()
             raise
         self.save_report()
+
+    def leave(self) -> None:
+        """Count what was done of a page that is delivered again.
+
+        Whom Braze has rejected or taken is not pushed again, and would not be counted.
+        """
+        self.context.ledger.count_rejected(self.message, self.applied.rejected)
+        self.context.ledger.count(self.message.key, self.applied.counts)
+
+    def commit(self) -> Applied:
+        """Count the page as processed, and resolve what follows from it.
+
+        The pages of a sync are committed one after the other, in the order in which
+        they are delivered again: see `mark_processed`. Returns what the page has
+        brought about.
+        """
+        context, message, cohort = self.context, self.message, self.cohort
+        applied = self.applied
         if self.page and not self.page.processed:
             tally = Tally(
                 applied.skipped,
@@ -123,19 +133,13 @@ class PageWork:
                 applied.already_in,
                 is_suspect=bool(applied.lost),
             )
-            ledger.mark_processed(message, tally)
-
-    def commit(self) -> Applied:
-        """Resolve what follows from the page; what it has brought about."""
-        context, key, cohort = self.context, self.message.key, self.cohort
-        resolution = commit_pages(context, key, self.applied.counts)
-        self.applied.mislabelled += resolution.mislabelled not in {
-            0,
-            cohort.mislabelled,
-        }
-        if 0 < cohort.rejected_in < self.message.seq:
-            context.queue.send(RetryRejectedMessage(key=key, seq=self.message.seq))
-        return self.applied
+            context.ledger.mark_processed(message, tally)
+        resolution = commit_pages(context, message.key, applied.counts)
+        applied.mislabelled += resolution.mislabelled not in {0, cohort.mislabelled}
+        if 0 < cohort.rejected_in < message.seq:
+            retry = RetryRejectedMessage(key=message.key, seq=message.seq)
+            context.queue.send(retry)
+        return applied
 
     def apply(self, users: Sequence[User]) -> None:
         """Apply the page to some of its users; safe to repeat."""
@@ -214,8 +218,11 @@ class PageWork:
         ]
         if message.action is Action.ADD:
             self.applied.listed += len(users)
+            # Who was written since the sync began was written for it, by a process
+            # that did not live to count the page.
             self.applied.already_in += sum(
                 user.key in known
+                and known[user.key].pushed_at < message.seq
                 and known[user.key].confirmed_at(destination) is Confirmed.IN
                 for user in users
             )
