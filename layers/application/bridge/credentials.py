@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.config import Config
@@ -188,6 +189,8 @@ class Secret[T: SecretModel]:
         self._model = model
         self._client = client or clients.create("secretsmanager", CONFIG)
         self._clock = clock
+        # Many calls at a time may meet a key that has been rotated: one asks.
+        self._one = Lock()
         self._text = ""
         self._value: T | None = None
         self._fetched_at = float("-inf")
@@ -199,6 +202,10 @@ class Secret[T: SecretModel]:
 
     def get(self) -> T:
         """The credentials, at most five minutes old; an hour if none can be read."""
+        with self._one:
+            return self._get()
+
+    def _get(self) -> T:
         now = self._clock()
         age = now - self._fetched_at
         if age >= CACHE_SECONDS:
@@ -221,12 +228,13 @@ class Secret[T: SecretModel]:
 
     def refreshed(self) -> T:
         """The credentials as they are now, at most 30 seconds old."""
-        now = self._clock()
-        if now - self._refreshed_at < REFRESH_SECONDS:
-            return self.get()
-        self._fetch(now)
-        self._refreshed_at = now
-        return self._read()
+        with self._one:
+            now = self._clock()
+            if now - self._refreshed_at < REFRESH_SECONDS:
+                return self._get()
+            self._fetch(now)
+            self._refreshed_at = now
+            return self._read()
 
     def now(self) -> float:
         """By the clock of `read_since`."""

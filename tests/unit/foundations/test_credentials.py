@@ -1,6 +1,8 @@
 """Secrets: typed, cached, refreshed once, and never shown."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -224,3 +226,20 @@ def test_what_was_read_is_struck_from_everything_that_is_logged() -> None:
     assert 'canary "quoted" key' not in repr(made.get())
     line = json.dumps({"message": 'Invalid API key: canary "quoted" key'})
     assert redact(line) == '{"message": "Invalid API key: [secret]"}'
+
+
+def test_of_many_calls_that_meet_a_rotated_key_at_a_time_one_asks() -> None:
+    held, secrets = secret(BrazeCredentials, {"rest_api_key": "canary-7"})
+    held.get()
+    asked, real = Event(), secrets.get_secret_value
+
+    def slowly(**named: Any) -> dict[str, str]:
+        asked.wait(0.05)
+        return real(**named)
+
+    secrets.get_secret_value = slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(held.refreshed) for _ in range(8)]
+        found = [each.result() for each in calls]
+    assert secrets.calls == 2
+    assert {each.need("rest_api_key") for each in found} == {"canary-7"}
