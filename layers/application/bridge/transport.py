@@ -216,10 +216,10 @@ class Transport:
     def _slot(self, path: str, time_left: Callable[[], float]) -> Iterator[None]:
         """Wait until the path may be called, and another call be under way."""
         while True:
-            self._wait_until_open(path, time_left)
+            waited_for = self._wait_until_open(path, time_left)
             with self._room:
-                # It may have been closed while this call waited for others.
-                if self._brake.until(path) > self._now():
+                # It may have been closed again while this call waited for others.
+                if self._brake.until(path) > max(waited_for, self._now()):
                     continue
                 with self._lock:
                     self._under_way += 1
@@ -234,11 +234,15 @@ class Transport:
         if seconds:
             self._brake.hold(path, self._now() + seconds)
 
-    def _wait_until_open(self, path: str, time_left: Callable[[], float]) -> None:
-        """Sleep until the path may be called; raises at once if that takes too long."""
-        pause = self._brake.until(path) - self._now()
+    def _wait_until_open(self, path: str, time_left: Callable[[], float]) -> float:
+        """Sleep until the path may be called, and return when that is.
+
+        In epoch seconds. Raises at once if it takes too long.
+        """
+        until = self._brake.until(path)
+        pause = until - self._now()
         if pause <= 0:
-            return
+            return until
         if pause >= time_left() - 1.0:
             raise RetryableError(
                 f"{self._vendor}_cooling",
@@ -246,6 +250,7 @@ class Transport:
                 retry_after=pause,
             )
         self._sleep(pause)
+        return until
 
     def _try(
         self,
