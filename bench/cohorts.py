@@ -3,7 +3,7 @@
 The functions run in a process of their own with real AWS clients. DynamoDB, S3, SQS and
 Secrets Manager are moto in another process and Braze is the sink in a third, so that
 neither's CPU counts; botocore's does. `at least` is what the vendors' limits allow at
-the best, for the members' reads, their two writes (intent and confirmation) and Braze.
+the best, for the members' reads, one write of each, the record of the push, and Braze.
 """
 
 import base64
@@ -204,7 +204,7 @@ class Page:
 
 def _least(members: int, pushed: int) -> dict[str, int]:
     """The calls that the consumer needs at least."""
-    writes = ceil(members / WRITE_ITEMS) + ceil(pushed / WRITE_ITEMS)
+    writes = ceil(members / WRITE_ITEMS) + (2 if pushed else 0)
     least = {"BatchGetItem": ceil(members / READ_ITEMS), "BatchWriteItem": writes}
     if pushed:
         least["users/track"] = ceil(pushed / OBJECTS_PER_CALL)
