@@ -4,6 +4,7 @@
 """
 
 import io
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import astuple
 from itertools import chain
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 
 from tests.system.claims import Claim, table, take_claims
+
+# What a test pipes has no width, however wide the terminal of its runner is.
+os.environ.pop("COLUMNS", None)
 
 TESTS = Path(__file__).parent
 CLAIM = "claim"
