@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bridge.braze.partner_cohorts import IDS_PER_CALL
 from bridge.braze.partner_cohorts.keys import STRUCK, find_key, strike, strike_keys
 from bridge.errors import MalformedInput
 from bridge.reasons import Reason
-
-IDS_PER_CALL = 1000
-"""Identifiers of all kinds, over all changes of one call."""
 
 MAX_COHORT_ID = 100
 MAX_NAME = 255

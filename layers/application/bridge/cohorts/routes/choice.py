@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bridge.braze.client import BrazeClient, PartnerClient
-from bridge.braze.partner_cohorts.server import IDS_PER_CALL
+from bridge.braze.partner_cohorts import IDS_PER_CALL
 from bridge.braze.users_track import OBJECTS_PER_CALL
 from bridge.cohorts.ports.route import Route
 from bridge.cohorts.routes.attribute import AttributeRoute

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import ClassVar, assert_never, override
 
 from bridge.braze.client import PartnerClient
+from bridge.braze.partner_cohorts import IDS_PER_CALL
 from bridge.braze.partner_cohorts.requests import change
-from bridge.braze.partner_cohorts.server import IDS_PER_CALL
 from bridge.braze.users_track import TrackReply
 from bridge.cohorts.ports.route import Change, Conclude, Pushed, Route
 from bridge.cohorts.routes.fingerprint import fingerprint
